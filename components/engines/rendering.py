@@ -1,0 +1,79 @@
+"""From chat messages to the exact tokens a local model reads: one way for every engine, so that they compare."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from components.engines.base import Request
+from components.errors import InputError, StageError
+
+
+def render(tokenizer: Any, messages: Sequence[dict[str, str]], opening: str | None = None) -> str:
+    """The prompt as text: the chat in the model's own template, up to and including the assistant's `opening`.
+
+    Templates that rewrite an assistant's turn (cutting `<think>` parts or the space at its end) would lose part of
+    the opening; there it is put after the template's own start of an answer instead. Raises InputError where the
+    tokenizer has no chat template.
+    """
+    if not tokenizer.chat_template:
+        raise InputError("the model's tokenizer has no chat template; use an instruction-tuned model")
+    if not opening:
+        return str(tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True))
+    turns = [*messages, {"role": "assistant", "content": opening}]
+    try:
+        text = str(tokenizer.apply_chat_template(turns, tokenize=False, continue_final_message=True))
+    except ValueError:  # transformers looks for the last message in the rendered text and does not find it
+        text = ""
+    if not text.endswith(opening):
+        text = str(tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)) + opening
+    return text
+
+
+def encode(tokenizer: Any, request: Request, max_context: int, max_new_tokens: int) -> list[int]:
+    """The prompt's token ids. The template writes its own begin-of-text token, so none is added.
+
+    Raises InputError when prompt and answer do not fit the model together: a question is never cut.
+    """
+    messages = [{"role": role, "content": content} for role, content in request.messages]
+    text = render(tokenizer, messages, request.opening)
+    if not text.endswith(request.opening):
+        raise StageError(f"{request.id}: the rendered prompt does not end with its opening: ...{text[-120:]!r}")
+    ids = list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    if len(ids) + max_new_tokens > max_context:
+        raise InputError(
+            f"{request.id}: {len(ids)} prompt tokens and {max_new_tokens} new ones exceed the context of "
+            f"{max_context}; raise max_context, lower max_new_tokens or leave the question out"
+        )
+    return ids
+
+
+def decode(tokenizer: Any, ids: Sequence[int]) -> str:
+    """Text of the written tokens. `clean_up…` off: it deletes spaces before punctuation that the model wrote."""
+    return str(tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+
+def load_tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+
+
+def stop_ids(folder: Path, tokenizer: Any) -> frozenset[int]:
+    """Ids that end an answer: the end tokens of generation_config.json, config.json and the tokenizer."""
+    found: set[int] = set()
+    for name in ("generation_config.json", "config.json"):
+        if (folder / name).is_file():
+            value = json.loads((folder / name).read_text(encoding="utf-8")).get("eos_token_id")
+            found.update(value if isinstance(value, list) else [] if value is None else [value])
+    if tokenizer.eos_token_id is not None:
+        found.add(tokenizer.eos_token_id)
+    return frozenset(found)
+
+
+def context_limit(folder: Path, max_context: int) -> int:
+    """`max_context`, or what the model was made for where that is less (tokens)."""
+    own = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("max_position_embeddings")
+    return min(max_context, own) if isinstance(own, int) else max_context

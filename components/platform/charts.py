@@ -1,0 +1,205 @@
+"""Figures as inline SVG, drawn by hand: no library to import, no script, and colours from the page's own CSS.
+
+Horizontal positions are percentages of the figure's width and everything else is in pixels, so a figure is as
+wide as its place while its text keeps the size of the page: readable on a phone without a second drawing.
+Classes (`knowledge`, `reasoning`, `s0` …) get their colours from the page; shapes differ too, not colour alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+
+Points = Sequence[tuple[float, float]]
+
+LEFT, RIGHT = 1.0, 99.0  # percent: room for half a marker at either end
+TITLE, ROW, AXIS, LEGEND = 22, 20, 22, 24  # pixels
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A value with its interval; `other` draws a line to a second, hollow marker (before and after)."""
+
+    kind: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    other: float | None = None
+
+
+@dataclass(frozen=True)
+class Group:
+    """A titled group of rows; `note` stands at the right end of the title's line; `mark` is a tick on its rows."""
+
+    title: str
+    note: str
+    dots: tuple[Dot, ...]
+    mark: float | None = None
+
+
+@dataclass(frozen=True)
+class Axis:
+    low: float
+    high: float
+    ticks: tuple[float, ...]
+    text: Callable[[float], str]
+
+    def x(self, value: float) -> str:
+        inside = min(max(value, self.low), self.high)
+        return f"{LEFT + (RIGHT - LEFT) * (inside - self.low) / (self.high - self.low):.2f}%"
+
+
+def axis(values: Iterable[float], text: Callable[[float], str], floor: float | None = None, count: int = 5) -> Axis:
+    """An axis with round ticks that covers `values` (fractions or plain numbers), from `floor` where given."""
+    numbers = list(values) or [0.0, 1.0]
+    low, high = min(numbers) if floor is None else floor, max(numbers)
+    span = (high - low) or abs(high) or 1.0
+    raw = span / count
+    magnitude = 10.0 ** math.floor(math.log10(raw))
+    step = next(m * magnitude for m in (1, 2, 2.5, 5, 10) if m * magnitude >= raw * 0.999)
+    start = step * math.floor(low / step + 1e-9)
+    ticks = [start]
+    while ticks[-1] < high - 1e-9 * span:
+        ticks.append(start + step * len(ticks))
+    return Axis(ticks[0], ticks[-1], tuple(round(t, 12) for t in ticks), text)
+
+
+def dots(
+    label: str, groups: Sequence[Group], ax: Axis, legend: Sequence[tuple[str, str]], zero: bool = False
+) -> Markup:
+    """Intervals on a shared axis, one group a model. `label` is the figure's alternative text."""
+    top = LEGEND if legend else 4
+    height = top + sum(TITLE + ROW * len(g.dots) + 6 for g in groups) + AXIS
+    parts = [_legend(legend), _grid(ax, top, height - AXIS, zero)]
+    y = top
+    for group in groups:
+        parts.append(_title(group.title, group.note, y + 15))
+        if group.mark is not None:
+            parts.append(
+                _line(ax.x(group.mark), ax.x(group.mark), y + TITLE, y + TITLE + ROW * len(group.dots), "mark")
+            )
+        for index, dot in enumerate(group.dots):
+            parts.append(_dot(dot, ax, y + TITLE + ROW * index + ROW // 2))
+        y += TITLE + ROW * len(group.dots) + 6
+    return _svg(label, height, parts)
+
+
+def bars(label: str, rows: Sequence[tuple[str, str, float]], ax: Axis, mark: tuple[float, str]) -> Markup:
+    """Horizontal bars with the name above each, and one marked reference value across all of them."""
+    step, top = 34, LEGEND
+    height = top + step * len(rows) + AXIS
+    parts = [_legend([("mark", mark[1])]), _grid(ax, top, height - AXIS)]
+    for index, (name, note, value) in enumerate(rows):
+        y = top + step * index
+        parts.append(_title(name, note, y + 14))
+        width = float(ax.x(value)[:-1]) - LEFT
+        parts.append(
+            Markup('<rect class="bar" x="{}%" y="{}" width="{:.2f}%" height="10"/>').format(LEFT, y + 19, width)
+        )
+    parts.append(_line(ax.x(mark[0]), ax.x(mark[0]), top, height - AXIS, "mark"))
+    return _svg(label, height, parts)
+
+
+def curve(label: str, series: Sequence[tuple[str, Points]], x: Axis, y: Axis, marks: bool = True) -> Markup:
+    """Lines over a shared x axis, for training curves and the ROC; `marks` shows the first series' points."""
+    plot, top = 170, LEGEND
+    height = top + plot + AXIS
+
+    def at(value: float) -> float:
+        return top + plot * (1 - (value - y.low) / (y.high - y.low))
+
+    parts = [_legend([(f"line s{i}", name) for i, (name, _) in enumerate(series) if name])]
+    for tick in y.ticks:
+        parts.append(_line("0%", "100%", at(tick), at(tick), "grid"))
+        parts.append(Markup('<text class="tick" x="0" y="{:.1f}">{}</text>').format(at(tick) - 3, y.text(tick)))
+    parts.append(_ticks(x, height - 6))
+    for index, (_, points) in enumerate(series):
+        shown = _thin(points, 120)
+        for (x1, y1), (x2, y2) in itertools.pairwise(shown):
+            parts.append(_line(x.x(x1), x.x(x2), at(y1), at(y2), f"curve s{index}"))
+        if marks and index == 0 and len(shown) <= 40:
+            for x1, y1 in shown:
+                parts.append(Markup('<circle class="s0" cx="{}" cy="{:.1f}" r="2.5"/>').format(x.x(x1), at(y1)))
+    return _svg(label, height, parts)
+
+
+def _svg(label: str, height: float, parts: Iterable[Markup]) -> Markup:
+    return Markup('<svg role="img" aria-label="{}" width="100%" height="{}"><title>{}</title>{}</svg>').format(
+        label, round(height), label, Markup("").join(parts)
+    )
+
+
+def _legend(entries: Sequence[tuple[str, str]]) -> Markup:
+    out, x = [], 7.0
+    for kind, name in entries:
+        out.append(Markup('<svg x="{:.0f}" y="9" overflow="visible">{}</svg>').format(x, _swatch(kind)))
+        out.append(Markup('<text class="key" x="{:.0f}" y="13">{}</text>').format(x + 11, name))
+        x += 26 + 6.4 * len(name)
+    return Markup("").join(out)
+
+
+def _swatch(kind: str) -> Markup:
+    if kind == "mark":
+        return Markup('<line class="mark" x1="0" x2="0" y1="-6" y2="6"/>')
+    if kind.startswith("line"):
+        return Markup('<line class="curve {}" x1="-6" x2="6" y1="0" y2="0"/>').format(kind.removeprefix("line "))
+    return _marker(kind)
+
+
+def _marker(kind: str, hollow: bool = False) -> Markup:
+    shape = {
+        "reasoning": '<path class="{}" d="M0-6L6 0 0 6-6 0z"/>',
+        "macro": '<path class="{}" d="M0-6L5.5 4.5H-5.5z"/>',
+        "within_benchmark": '<rect class="{}" x="-4.5" y="-4.5" width="9" height="9"/>',
+    }.get(kind.split()[0], '<circle class="{}" cx="0" cy="0" r="5"/>')
+    return Markup(shape).format(f"{kind}{' hollow' if hollow else ''}")
+
+
+def _dot(dot: Dot, ax: Axis, y: float) -> Markup:
+    out = []
+    if dot.low is not None and dot.high is not None:
+        out.append(_line(ax.x(dot.low), ax.x(dot.high), y, y, f"range {dot.kind}"))
+    if dot.other is not None:
+        out.append(_line(ax.x(dot.value), ax.x(dot.other), y, y, f"link {dot.kind}"))
+        out.append(_placed(ax.x(dot.other), y, _marker(dot.kind, hollow=True)))
+    out.append(_placed(ax.x(dot.value), y, _marker(dot.kind)))
+    return Markup("").join(out)
+
+
+def _placed(x: str, y: float, shape: Markup) -> Markup:
+    return Markup('<svg x="{}" y="{:.1f}" overflow="visible">{}</svg>').format(x, y, shape)
+
+
+def _line(x1: str, x2: str, y1: float, y2: float, kind: str) -> Markup:
+    return Markup('<line class="{}" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>').format(kind, x1, x2, y1, y2)
+
+
+def _title(title: str, note: str, y: float) -> Markup:
+    return Markup('<text class="name" x="0" y="{}">{}</text><text class="note" x="100%" y="{}">{}</text>').format(
+        y, title, y, note
+    )
+
+
+def _grid(ax: Axis, top: float, bottom: float, zero: bool = False) -> Markup:
+    lines = [_line(ax.x(t), ax.x(t), top, bottom, "zero" if zero and abs(t) < 1e-9 else "grid") for t in ax.ticks]
+    return Markup("").join([*lines, _ticks(ax, bottom + 16)])
+
+
+def _ticks(ax: Axis, y: float) -> Markup:
+    out = []
+    for index, tick in enumerate(ax.ticks):
+        anchor = "start" if index == 0 else "end" if index == len(ax.ticks) - 1 else "middle"
+        x = {"start": "0%", "end": "100%"}.get(anchor, ax.x(tick))
+        out.append(Markup('<text class="tick {}" x="{}" y="{}">{}</text>').format(anchor, x, y, escape(ax.text(tick))))
+    return Markup("").join(out)
+
+
+def _thin(points: Points, most: int) -> list[tuple[float, float]]:
+    """At most `most` points: the mean of each run of neighbours, so that a long curve stays a small drawing."""
+    size = -(-len(points) // most) or 1
+    runs = [points[i : i + size] for i in range(0, len(points), size)]
+    return [(sum(p[0] for p in run) / len(run), sum(p[1] for p in run) / len(run)) for run in runs]

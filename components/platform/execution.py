@@ -1,0 +1,196 @@
+"""Running a stage once: content-addressed, tracked, and with a receipt (design D5, D9, D13).
+
+`execute` is what every KFP component calls. It computes the stage's key, returns the stored artifact where one
+exists, and otherwise runs the work, stores what it wrote with the manifest last, and leaves a receipt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from components.errors import InputError
+from components.platform import faults, logs, store, tracking
+from components.platform.home import home
+from components.platform.lineage import code_digest, git_revision
+from components.platform.models import model_digest
+
+EVIDENCE = "evidence.json"
+STORE_VARIABLE = "BIOMED_R1_STORE"
+RUN_VARIABLE = "BIOMED_R1_RUN_ID"
+FRESH_VARIABLE = "BIOMED_R1_FRESH"
+Evidence = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Product:
+    """What a stage left in the store: its URI, content digest and evidence, and whether it was there before."""
+
+    uri: str
+    digest: str
+    evidence: Evidence
+    reused: bool
+    run_id: str | None
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What a KFP artifact of this product carries as metadata."""
+        return {"store_uri": self.uri, "digest": self.digest, "reused": self.reused}
+
+    def save(self, name: str, path: str | Path) -> None:
+        """Copy one file of the product to a local path (a KFP output), verified against the manifest."""
+        store.get_file(self.uri, name, Path(path))
+
+
+@dataclass(frozen=True)
+class Call:
+    """One task of a pipeline run: the stage, the task's name in the run, its inputs and its config."""
+
+    stage: str
+    run: str
+    config: BaseModel
+    inputs: Mapping[str, str]
+    name: str = ""
+    datasets: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def task(self) -> str:
+        return self.name or self.stage
+
+
+def execute(call: Call, work: Callable[[Path], Evidence]) -> Product:
+    """Run `work(folder)` unless its result is in the store; returns the stored product.
+
+    `call.inputs` are local files, model references or `digest:...` texts by name. Raises what `work` raises, after
+    the failure is in MLflow; a receipt is written only for a stage that ended well.
+    """
+    logs.redirect(call.task)
+    logs.event(call.task, "started")
+    started = time.monotonic()
+    root = _root()
+    run = os.environ.get(RUN_VARIABLE) or call.run
+    digests = {name: input_digest(value) for name, value in call.inputs.items()}
+    code = code_digest(f"components.stages.{call.stage}")
+    key = stage_key(call.stage, digests, call.config, code)
+    uri = f"{root}/artifacts/{call.stage}/{key}"
+    with tracking.stage_run(run, call.stage, call.task) as tracked:
+        tracked.params({"key": key, "config": call.config.model_dump(mode="json")})
+        tracked.tags({"biomed_r1.uri": uri, "git_revision": git_revision()})
+        manifest = None if os.environ.get(FRESH_VARIABLE) else store.read_manifest(uri)
+        reused = manifest is not None
+        if manifest is None:
+            manifest = _make(call, work, uri, key, digests, code)
+        evidence = store.get_json(f"{uri}/{EVIDENCE}")
+        _track(tracked, call, digests, evidence, reused)
+        product = Product(uri, store.manifest_digest(manifest), evidence, reused, tracked.run_id)
+        seconds = time.monotonic() - started
+        _receipt(root, run, call, product, key, seconds)
+    logs.event(call.task, "finished", seconds=seconds, reused=reused)
+    return product
+
+
+def stage_key(stage: str, digests: Mapping[str, str], config: BaseModel, code: str) -> str:
+    """The name of a stage's result: sha256 over stage, input digests, config and code."""
+    parts = [stage, dict(sorted(digests.items())), config.model_dump(mode="json"), code]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:40]
+
+
+def resume_uri(call: Call) -> str:
+    """Where a trainer keeps its checkpoints: as `stage_key`, but without the code.
+
+    A change of code is recorded with the checkpoint and no reason to start over (design D6).
+    """
+    digests = {name: input_digest(value) for name, value in call.inputs.items()}
+    uri = f"{_root()}/checkpoints/{call.stage}/{stage_key(call.stage, digests, call.config, '')}"
+    fresh = os.environ.get(FRESH_VARIABLE)
+    return f"{uri}-{fresh}" if fresh else uri
+
+
+def input_digest(value: str) -> str:
+    """The digest of an input: a local file's sha256, a model reference's content, or a given `digest:` text."""
+    if value.startswith("digest:"):
+        return value.removeprefix("digest:")
+    path = Path(value)
+    if path.is_file():
+        return store.file_sha256(path)
+    return model_digest(value)
+
+
+def _make(
+    call: Call, work: Callable[[Path], Evidence], uri: str, key: str, digests: Mapping[str, str], code: str
+) -> dict[str, Any]:
+    scratch = home() / "scratch"
+    scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=scratch, prefix=f"{call.task}-") as folder:
+        out = Path(folder)
+        faults.point(call.task)
+        evidence = work(out)
+        (out / EVIDENCE).write_text(json.dumps(evidence, indent=1, sort_keys=True, allow_nan=False), encoding="utf-8")
+        inputs = [(call.inputs[name] if "://" in call.inputs[name] else name, d) for name, d in digests.items()]
+        return store.put_dir(out, uri, stage=call.stage, key=key, inputs=inputs, code=code)
+
+
+def _track(
+    tracked: tracking.Tracked, call: Call, digests: Mapping[str, str], evidence: Evidence, reused: bool
+) -> None:
+    tracked.tags({"biomed_r1.reused": str(reused).lower()})
+    tracked.metrics(evidence.get("metrics", {}))
+    tracked.history(evidence.get("history", []))
+    for name, context in call.datasets.items():
+        tracked.dataset(name, digests[name], call.inputs[name], int(evidence.get("rows_in", 0)), context)
+    for data in evidence.get("datasets", []):
+        tracked.dataset(data["name"], data["digest"], data["source"], data["rows"], data["context"])
+
+
+def _receipt(root: str, run: str, call: Call, product: Product, key: str, seconds: float) -> None:
+    receipt = {
+        "schema_version": 1,
+        "stage": call.stage,
+        "task": call.task,
+        "key": key,
+        "state": "succeeded",
+        "reused": product.reused,
+        "seconds": round(seconds, 2),
+        "uri": product.uri,
+        "digest": product.digest,
+        "mlflow_run_id": product.run_id,
+        "evidence": product.evidence,
+    }
+    store.put_json(f"{receipts_uri(root, run)}/{call.task}.json", receipt)
+
+
+def receipts_uri(root: str, run: str) -> str:
+    return f"{root}/runs/{run}/receipts"
+
+
+def read_receipts(root: str, run: str) -> dict[str, dict[str, Any]]:
+    """The receipts of a pipeline run, by task."""
+    uri = receipts_uri(root, run)
+    return {
+        name.removesuffix(".json"): store.get_json(f"{uri}/{name}")
+        for name in store.list_children(uri)
+        if re.fullmatch(r"[\w.-]+\.json", name)
+    }
+
+
+def clear_scratch() -> None:
+    """Remove what killed runs left half-written on this machine."""
+    shutil.rmtree(home() / "scratch", ignore_errors=True)
+
+
+def _root() -> str:
+    root = os.environ.get(STORE_VARIABLE)
+    if not root:
+        raise InputError(f"{STORE_VARIABLE} is not set: name the store, s3://BUCKET/PREFIX, or run `biomed-r1 up`")
+    return root.rstrip("/")

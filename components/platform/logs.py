@@ -1,0 +1,43 @@
+"""Where a stage's output goes in a local run: a log file per task, and events for whoever shows progress."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+RUN_FOLDER_VARIABLE = "BIOMED_R1_RUN_DIR"
+
+
+def log_path(run_folder: Path, task: str) -> Path:
+    return run_folder / "logs" / f"{task}.log"
+
+
+def redirect(task: str) -> None:
+    """Send this process's stdout and stderr, native libraries' included, to the task's log file.
+
+    Does nothing outside a local run: in a cluster the container's output is the log.
+    """
+    folder = os.environ.get(RUN_FOLDER_VARIABLE)
+    if not folder:
+        return
+    path = log_path(Path(folder), task)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with path.open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+
+
+def event(task: str, state: str, **details: Any) -> None:
+    """Append one event of the run (a line of JSON, written at once); does nothing outside a local run."""
+    folder = os.environ.get(RUN_FOLDER_VARIABLE)
+    if not folder:
+        return
+    text = json.dumps({"time": time.time(), "task": task, "state": state, **details}) + "\n"
+    with (Path(folder) / "events.jsonl").open("a", encoding="utf-8") as file:
+        file.write(text)

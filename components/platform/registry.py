@@ -1,0 +1,99 @@
+"""The model registry in MLflow: versions whose source is an S3 URI; aliases are the pointers."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from components.errors import InputError
+
+MODEL = "biomed-r1"
+CHAMPION = "champion"
+KEY_TAG = "biomed_r1.key"
+CONTEXT_TAG = "biomed_r1.decided_on"
+
+
+def source_uri(name: str, alias: str | None = None, version: str | None = None) -> str:
+    """The S3 URI of a model version, by alias or by number; raises InputError where there is none."""
+    found = find(name, alias=alias, version=version)
+    if found is None:
+        which = f"@{alias}" if alias else f"#{version}"
+        raise InputError(f"registry:{name}{which}: no such version in the registry at {_where()}")
+    return str(found.source)
+
+
+def find(name: str, alias: str | None = None, version: str | None = None) -> Any | None:
+    """The model version an alias or number names, or None."""
+    from mlflow.exceptions import MlflowException
+
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        raise InputError(f"registry:{name}: MLFLOW_TRACKING_URI is not set, so there is no registry to ask")
+    try:
+        if alias:
+            return _client().get_model_version_by_alias(name, alias)
+        return _client().get_model_version(name, str(version))
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+def absent(ref: str) -> bool:
+    """Whether a model reference names a registry alias or version that does not exist (yet)."""
+    found = re.fullmatch(r"registry:([\w.-]+)(?:@([\w.-]+)|#(\d+))", ref)
+    return bool(found) and find(found[1], alias=found[2], version=found[3]) is None
+
+
+def next_look(name: str, candidate: str, context: Mapping[str, str]) -> int:
+    """Which decision this would be against the same baseline on the same items: 1 for the first.
+
+    Counted from the registered versions' tags; the candidate's own earlier registration is the same look, so that a
+    repeated run repeats its decision.
+    """
+    wanted = {f"{CONTEXT_TAG}.{key}": value for key, value in context.items()}
+    versions = _client().search_model_versions(f"name = '{name}'")
+    others = {v.source for v in versions if wanted.items() <= v.tags.items() and v.source != candidate}
+    return 1 + len(others)
+
+
+def identity() -> str:
+    """What tells one registry from another: when its default experiment was made (addresses change, this does not)."""
+    return str(_client().get_experiment("0").creation_time)
+
+
+def register(name: str, uri: str, key: str, tags: Mapping[str, str], card: str) -> str:
+    """Register `uri` as a version of `name` and return its number; the same key gives the version it already has."""
+    from mlflow.exceptions import MlflowException
+
+    client = _client()
+    try:
+        client.create_registered_model(name, description=DESCRIPTION)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    for version in client.search_model_versions(f"name = '{name}'"):
+        if version.tags.get(KEY_TAG) == key:
+            return str(version.version)
+    run_id = os.environ.get("MLFLOW_RUN_ID") or os.environ.get("BIOMED_R1_PARENT_RUN_ID")
+    all_tags = {**tags, KEY_TAG: key}
+    return str(client.create_model_version(name, source=uri, run_id=run_id, tags=all_tags, description=card).version)
+
+
+DESCRIPTION = (
+    "Medical reasoning checkpoints trained by this pipeline. Research use only, never for clinical decisions. "
+    "Every version's source is an S3 URI with a manifest."
+)
+
+
+def _where() -> str:
+    return os.environ.get("MLFLOW_TRACKING_URI", "(unset)")
+
+
+@lru_cache(maxsize=1)
+def _client() -> Any:
+    from mlflow import MlflowClient
+
+    return MlflowClient()

@@ -1,0 +1,213 @@
+"""Runs in MLflow: one parent per pipeline run, a child per stage, or the run that the platform injected.
+
+Only explicit run ids are used, never MLflow's "active run": `start_run` takes MLFLOW_RUN_ID out of the environment,
+and two threads would share one. Question and answer text never comes here.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+from components.errors import InputError
+
+EXPERIMENT = "biomed-r1"
+RUN_TAG = "biomed_r1.run"
+STAGE_TAG = "biomed_r1.stage"
+PID_TAG = "biomed_r1.process"
+PARENT_VARIABLE = "BIOMED_R1_PARENT_RUN_ID"
+_DIGEST_LENGTH = 32  # MLflow keeps at most 36 characters of a dataset's digest
+
+
+class Tracked:
+    """One MLflow run to log to; with no tracking server configured every call does nothing."""
+
+    def __init__(self, run_id: str | None) -> None:
+        self.run_id = run_id
+
+    def params(self, values: Mapping[str, Any]) -> None:
+        """Log what is not there yet: parameters are immutable, and a retry of the task meets its own."""
+        if self.run_id is None:
+            return
+        from mlflow.entities import Param
+
+        present = _client().get_run(self.run_id).data.params
+        new = [Param(k, str(v)[:500]) for k, v in flatten(values).items() if k not in present]
+        _client().log_batch(self.run_id, params=new)
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        if self.run_id is not None:
+            for key, value in values.items():
+                _client().set_tag(self.run_id, key, value)
+
+    def metrics(self, values: Mapping[str, Any], step: int = 0) -> None:
+        self.history([{"step": step, **values}])
+
+    def history(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Log records of `step` and named numbers; what is not a finite number is left out."""
+        if self.run_id is None:
+            return
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        batch = [
+            Metric(name, float(value), now, int(record.get("step", 0)))
+            for record in records
+            for name, value in flatten(record).items()
+            if name != "step" and isinstance(value, int | float) and math.isfinite(value)
+        ]
+        for start in range(0, len(batch), 1000):
+            _client().log_batch(self.run_id, metrics=batch[start : start + 1000])
+
+    def dataset(self, name: str, digest: str, source: str, rows: int, context: str) -> None:
+        """Log a data set as an input of the run: its name, digest, source and size, none of its text."""
+        if self.run_id is None:
+            return
+        import json
+
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        profile = json.dumps({"num_rows": rows})
+        data = Dataset(name, digest[:_DIGEST_LENGTH], "s3" if source.startswith("s3://") else "local", source, "", profile)
+        _client().log_inputs(self.run_id, [DatasetInput(data, [InputTag("mlflow.data.context", context)])])
+
+
+@contextmanager
+def stage_run(run: str, stage: str, name: str) -> Iterator[Tracked]:
+    """The MLflow run of one stage of pipeline run `run`; ends it FINISHED or FAILED unless the platform owns it."""
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        yield Tracked(None)
+        return
+    if injected := os.environ.get("MLFLOW_RUN_ID"):
+        tracked = Tracked(injected)
+        tracked.tags({RUN_TAG: run, STAGE_TAG: stage})
+        yield tracked
+        return
+    parent = os.environ.get(PARENT_VARIABLE) or parent_run(run)
+    with _ended(_create(name, {RUN_TAG: run, STAGE_TAG: stage, "mlflow.parentRunId": parent})) as tracked:
+        yield tracked
+
+
+@contextmanager
+def pipeline_run(run: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> Iterator[Tracked]:
+    """The parent run of a pipeline run, ended with the outcome of the block."""
+    with _ended(parent_run(run)) as tracked:
+        tracked.params(params)
+        tracked.tags({**tags, PID_TAG: f"{socket.gethostname()}:{os.getpid()}"})
+        yield tracked
+
+
+def parent_run(run: str) -> str:
+    """The id of the pipeline run's parent in MLflow, created where it is missing."""
+    experiment = _experiment()
+    found = _client().search_runs(
+        [experiment], f"tags.`{RUN_TAG}` = '{run}' and tags.`{STAGE_TAG}` = 'pipeline'", max_results=1
+    )
+    if found:
+        return str(found[0].info.run_id)
+    return _create(run, {RUN_TAG: run, STAGE_TAG: "pipeline"})
+
+
+def end_dead_runs() -> int:
+    """Mark as KILLED the runs of pipeline processes on this machine that no longer live; returns how many."""
+    ended = 0
+    running = _client().search_runs([_experiment()], "attributes.status = 'RUNNING'")
+    dead = {
+        r.data.tags.get(RUN_TAG)
+        for r in running
+        if (process := r.data.tags.get(PID_TAG)) and _is_dead(process)
+    }
+    for run in running:
+        if run.data.tags.get(RUN_TAG) in dead:
+            _client().set_terminated(run.info.run_id, "KILLED")
+            ended += 1
+    return ended
+
+
+def check() -> None:
+    """Raise InputError, within a few seconds, unless the tracking server answers."""
+    import requests
+
+    uri = os.environ["MLFLOW_TRACKING_URI"]
+    if not uri.startswith("http"):
+        raise InputError(f"MLFLOW_TRACKING_URI={uri}: must be the http(s) address of an MLflow server")
+    auth = (os.environ.get("MLFLOW_TRACKING_USERNAME", ""), os.environ.get("MLFLOW_TRACKING_PASSWORD", ""))
+    try:
+        answer = requests.get(f"{uri.rstrip('/')}/version", timeout=5, auth=auth if auth[0] else None)
+        answer.raise_for_status()
+    except requests.RequestException as error:
+        raise InputError(
+            f"MLFLOW_TRACKING_URI={uri}: MLflow does not answer ({type(error).__name__}); "
+            "check the address and that the server runs"
+        ) from None
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as `a.b.c` names, the form MLflow's params and metrics have."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{name}.")
+        else:
+            flat[name] = value
+    return flat
+
+
+@contextmanager
+def _ended(run_id: str) -> Iterator[Tracked]:
+    try:
+        yield Tracked(run_id)
+    except KeyboardInterrupt:
+        _client().set_terminated(run_id, "KILLED")
+        raise
+    except BaseException:
+        _client().set_terminated(run_id, "FAILED")
+        raise
+    _client().set_terminated(run_id, "FINISHED")
+
+
+def _create(name: str, tags: Mapping[str, str]) -> str:
+    return str(_client().create_run(_experiment(), run_name=name, tags=dict(tags)).info.run_id)
+
+
+@lru_cache(maxsize=1)
+def _experiment() -> str:
+    if given := os.environ.get("MLFLOW_EXPERIMENT_ID"):
+        return given
+    from mlflow.exceptions import MlflowException
+
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+    found = _client().get_experiment_by_name(name)
+    if found:
+        return str(found.experiment_id)
+    try:
+        return str(_client().create_experiment(name))
+    except MlflowException:  # another task was first
+        return str(_client().get_experiment_by_name(name).experiment_id)
+
+
+def _is_dead(process: str) -> bool:
+    host, _, pid = process.rpartition(":")
+    if host != socket.gethostname():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, ValueError):
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+@lru_cache(maxsize=1)
+def _client() -> Any:
+    from mlflow import MlflowClient
+
+    return MlflowClient()

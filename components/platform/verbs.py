@@ -1,0 +1,85 @@
+"""What the stages' command-line verbs share: a config from a file and `--set`, and evidence as JSON."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from components.errors import InputError
+
+Config = TypeVar("Config", bound=BaseModel)
+
+
+def config_options(config_class: type[Config]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add `--config FILE` and `--set field=value`; the command gets the parsed `config` instead."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @click.option("--config", "config_file", type=click.Path(dir_okay=False), help="YAML file of the stage's fields.")
+        @click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change one field (repeatable).")
+        @functools.wraps(command)
+        def with_config(*args: Any, config_file: str | None, changes: Sequence[str], **kwargs: Any) -> Any:
+            values = read_yaml(Path(config_file)) if config_file else {}
+            for change in changes:
+                set_path(values, change)
+            return command(*args, config=parse_config(config_class, values, config_file or "--set"), **kwargs)
+
+        return with_config
+
+    return decorate
+
+
+def parse_config(config_class: type[Config], values: Mapping[str, Any], where: str) -> Config:
+    """A validated config; raises InputError naming each field that is unknown or wrong."""
+    try:
+        return config_class.model_validate(values)
+    except ValidationError as error:
+        problems = [
+            f"{where}: {'.'.join(str(part) for part in problem['loc'])}: {_plain(problem)}" for problem in error.errors()
+        ]
+        raise InputError("\n".join(problems)) from None
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping (plain tags only); raises InputError naming file and line."""
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: must be a YAML mapping")
+    return value
+
+
+def set_path(values: dict[str, Any], change: str) -> None:
+    """Apply one `a.b.c=value` (the value read as YAML) to nested mappings, in place."""
+    path, equals, text = change.partition("=")
+    if not equals or not path:
+        raise InputError(f"--set {change}: write PATH=VALUE, for example evaluate.max_new_tokens=128")
+    *parents, last = path.split(".")
+    for name in parents:
+        values = values.setdefault(name, {})
+        if not isinstance(values, dict):
+            raise InputError(f"--set {change}: {name} is a value, not a section")
+    values[last] = yaml.safe_load(text)
+
+
+def write_json(path: str | Path | None, value: Any) -> None:
+    """Write JSON where a `--json FILE` was given; does nothing without one."""
+    if path is not None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _plain(problem: Mapping[str, Any]) -> str:
+    if problem["type"] == "extra_forbidden":
+        return "unknown; check the spelling"
+    return f"{problem['msg']} (got {problem.get('input')!r})"

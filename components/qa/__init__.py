@@ -1,0 +1,1 @@
+"""The domain: items, prompts, openings, extraction, rewards, statistics and the gate. Pure Python, no I/O."""

@@ -1,0 +1,123 @@
+"""Which option an output chose: one ordered rule, never a guess.
+
+1. Closed <think> blocks are dropped; an unclosed one means no answer.
+2. The last declared answer ("the answer is B", "\\boxed{B}", "B is correct", ...) wins, negated ones not counted.
+3. Only without any: the last non-empty line, if it is a bare letter or one option's text.
+4. Only without any: the last sentence, if it contains exactly one option's whole text.
+5. Else no answer. Two letters at once are no answer.
+
+The scorers of the published medical models take the better of the first and the last match, guess by string similarity, or
+drop empty outputs; this one does none of the three. Change EXTRACTION_VERSION with any change of what is extracted:
+it is part of what two models must share to be compared.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from components.qa.extraction_declared import AMBIGUOUS, View, declared
+from components.qa.extraction_text import Options, clean, lower, prepare, without_thought
+
+EXTRACTION_VERSION = "1"
+
+_LABELLED = re.compile(r"(?:(?:option|choice|answer)\s)?[\"'(\[{_ ]*([a-z])[\"')\]}_.:]*(?:\s?[-–—:]?\s(.+))?", re.DOTALL)  # noqa: RUF001
+_SENTENCE_END = re.compile(r"[.!?][\"')\]]*\s+(?=[\"'(\[A-Z0-9])|\n")
+_DENIED = re.compile(
+    r"\b(?:not|never|no|nor|neither|without|except|exclud\w+|rul\w+ out|unlikely|incorrect|wrong|rather than|instead of"
+    r"|cannot|if|whether|which|unless|less)\b|n't\b"
+)
+
+
+def extract(output: str, options: Mapping[str, str]) -> str | None:
+    """The letter of the option that `output` chose, or None; never raises for any text.
+
+    `options` is {letter: text}, letters A to Z.
+    """
+    spoken = without_thought(output)
+    if spoken is None:
+        return None
+    text = clean(spoken).strip()
+    if not text:
+        return None
+    low = lower(text)
+    known = prepare(options)
+    letter = declared(View(text, low, known))
+    if letter is not None:
+        return None if letter == AMBIGUOUS else letter
+    head, _, last = low.rpartition("\n")
+    letter = _line_option(last.strip(), known)
+    if letter is None:
+        return _last_sentence(text, known)
+    return None if _listed(letter, head, known) else letter
+
+
+def _listed(letter: str, head: str, options: Options) -> bool:
+    """Whether the last line is only the next entry of a list of the options: the line before it is the one before."""
+    place = options.letters.index(letter)
+    previous = _line_option(head.rstrip().rpartition("\n")[2].strip(), options)
+    return place > 0 and previous == options.letters[place - 1]
+
+
+def _line_option(line: str, options: Options) -> str | None:
+    """The option that a whole line names: `b`, `(b)`, `option b.`, `b. its own text`, or its text."""
+    if len(line) > 1000:
+        return None
+    bare = line.strip(" .,;:!\"'()[]{}_#->")
+    if len(bare) == 1:
+        letter = bare.upper()
+        return letter if letter in options.letters else None
+    for text, letter in options.texts:
+        if bare == text.strip(" .,;:!\"'()[]{}_#->"):
+            return letter
+    labelled = _LABELLED.fullmatch(line.lstrip("#-> "))
+    if labelled and (letter := labelled.group(1).upper()) in options.letters:
+        rest = (labelled.group(2) or "").strip(" .,;:!\"'()[]{}_")
+        if not rest or rest == options.text_of[letter].strip(" .,;:!\"'()[]{}_"):
+            return letter
+    return None
+
+
+def _last_sentence(text: str, options: Options) -> str | None:
+    """The one option whose whole text the last sentence contains, affirmed."""
+    start = max((m.end() for m in _SENTENCE_END.finditer(text)), default=0)
+    sentence = lower(text[start:]).strip()
+    if sentence.endswith("?"):
+        return None
+    found: set[str] = set()
+    for option, letter in options.texts:  # longest first: what it covers is not looked at again
+        weak = options.weak(option)
+        for at in _occurrences(sentence, option):
+            end = at + len(option)
+            if weak and not _alone(sentence, at, end):
+                continue
+            if _DENIED.search(sentence, 0, at):
+                return None
+            found.add(letter)
+            sentence = sentence[:at] + "\0" * len(option) + sentence[end:]
+    return found.pop() if len(found) == 1 else None
+
+
+def _occurrences(sentence: str, option: str) -> list[int]:
+    """Where `option` stands as whole words."""
+    places = []
+    at = sentence.find(option)
+    while at >= 0:
+        end = at + len(option)
+        if not _glued(sentence, at - 1, option[0]) and not _glued(sentence, end, option[-1]):
+            places.append(at)
+        at = sentence.find(option, at + 1)
+    return places
+
+
+def _glued(sentence: str, at: int, edge: str) -> bool:
+    """Whether the character at `at` makes one word of its neighbour `edge`."""
+    if not 0 <= at < len(sentence):
+        return False
+    return edge.isalnum() and (sentence[at].isalnum() or sentence[at] == "-")
+
+
+def _alone(sentence: str, start: int, end: int) -> bool:
+    """Whether nothing but punctuation, or the sentence's ends, surround the span."""
+    before, after = sentence[:start].rstrip(" \"'("), sentence[end:].lstrip(" \"')")
+    return (not before or before[-1] in ",;:-") and (not after or after[0] in ".,;:!-")

@@ -1,0 +1,95 @@
+"""What extraction reads: an output without its markup, and an item's options in the same spelling."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+# Curly quotes, no-break spaces and full-width brackets as plain ones; emphasis and code marks removed.
+_FOLD = str.maketrans(
+    {
+        **dict.fromkeys("*`$", None),
+        **dict.fromkeys("“”„«»″", '"'),
+        **dict.fromkeys("‘’‚′", "'"),
+        **dict.fromkeys("\u00a0\u2007\u202f\t\x0b\x0c", " "),
+        **dict.fromkeys("\r\u0085\u2028\u2029", "\n"),
+        **{"（": "(", "）": ")", "：": ":", "［": "[", "］": "]", "．": ".", "。": ".", "，": ","},  # noqa: RUF001
+    }
+)
+_LATEX = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathsf|mathit|mbox|rm|bf)\s*\{([^{}]*)\}")
+_LATEX_MARKS = re.compile(r"\\[()\[\],;! ]")
+_SPACES = re.compile(r" {2,}")
+_CLOSED_THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL | re.IGNORECASE)
+_THOUGHT_MARK = re.compile(r"<(/?)think>", re.IGNORECASE)
+# Texts too common in ordinary sentences to be found inside one: they count only where they stand alone.
+_COMMON = frozenset("yes no maybe none all both neither true false other unknown normal".split())
+
+
+@dataclass(frozen=True)
+class Options:
+    """An item's options, ready to be looked for: `texts` are lower-case, longest first, none a single letter."""
+
+    letters: tuple[str, ...]
+    texts: tuple[tuple[str, str], ...]
+    text_of: Mapping[str, str]
+
+    def weak(self, text: str) -> bool:
+        """Whether a text must stand alone to count: yes, no, 12, IgE, ..."""
+        return len(text) < 4 or text in _COMMON or not any(c.isalpha() for c in text)
+
+
+def prepare(options: Mapping[str, str]) -> Options:
+    """Options in the spelling of `clean`; texts that differ only in case (AA, Aa) are left to their letters."""
+    return _prepare(tuple(options.items()))
+
+
+@lru_cache(maxsize=4096)
+def _prepare(pairs: tuple[tuple[str, str], ...]) -> Options:
+    text_of = {letter: _option_text(text) for letter, text in pairs}
+    owners: dict[str, list[str]] = {}
+    for letter, text in text_of.items():
+        owners.setdefault(text, []).append(letter)
+    usable = [(text, letters[0]) for text, letters in owners.items() if len(text) > 1 and len(letters) == 1]
+    return Options(tuple(text_of), tuple(sorted(usable, key=lambda pair: -len(pair[0]))), text_of)
+
+
+def _option_text(text: str) -> str:
+    return lower(" ".join(clean(text).split())).rstrip(" .;,")
+
+
+def without_thought(text: str) -> str | None:
+    """The text outside closed <think> blocks; None when a block is still open at the end.
+
+    A closing mark without its opening one (the chat template opened it) closes a block that began with the output.
+    """
+    if "think>" not in text and "THINK>" not in text and "Think>" not in text:
+        return text
+    text = _CLOSED_THOUGHT.sub("", text)
+    marks = list(_THOUGHT_MARK.finditer(text))
+    if marks and marks[-1].group(1) == "":
+        return None
+    return text[marks[-1].end() :] if marks else text
+
+
+def clean(text: str) -> str:
+    """`text` without bold, code, LaTeX and HTML markup, single-spaced, its lines kept."""
+    if "&" in text:
+        text = html.unescape(text)
+    text = text.translate(_FOLD)
+    if "\\" in text:
+        previous = ""
+        while previous != text:
+            previous, text = text, _LATEX.sub(r"\1", text)
+        text = _LATEX_MARKS.sub("", text)
+    return _SPACES.sub(" ", text)
+
+
+def lower(text: str) -> str:
+    """Lower case with every character in its place (a few letters grow when lowered: those stay)."""
+    low = text.lower()
+    if len(low) == len(text):
+        return low
+    return "".join(c.lower() if len(c.lower()) == 1 else c for c in text)

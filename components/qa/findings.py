@@ -1,0 +1,228 @@
+"""What a scores.json and a decision.json say, in plain sentences: the words of the report, no drawing.
+
+Fractions come in, percent and percentage points go out. A claim is made only where an interval carries it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from components.errors import InputError
+from components.qa.wording import (
+    MINUS,
+    has_interval,
+    is_difference,
+    is_number,
+    join,
+    percent,
+    points,
+    spread,
+    subject,
+    verb,
+)
+
+SCHEMA_VERSION = 1
+STRATA = ("knowledge", "reasoning")
+GAP_KINDS = {"pooled": "pooled", "within_benchmark": "within benchmarks", "macro": "macro"}
+Record = Mapping[str, Any]
+
+
+def check_schema(record: Record, where: str) -> None:
+    """Refuse a record of a newer schema (InputError): its fields may mean something else."""
+    version = record.get("schema_version", SCHEMA_VERSION)
+    if not isinstance(version, int) or version > SCHEMA_VERSION:
+        raise InputError(
+            f"{where}: schema_version: {version!r} is newer than {SCHEMA_VERSION}, the newest that this version "
+            "reads; upgrade biomed-r1 or write the file again with this version"
+        )
+
+
+class Scores:
+    """Lookups into the flat records of a scores.json."""
+
+    def __init__(self, record: Record, where: str = "scores.json") -> None:
+        check_schema(record, where)
+        self.versions: Record = record.get("versions") or {}
+        self.gaps: Sequence[Record] = record.get("gaps") or []
+        self.drops: Sequence[Record] = record.get("adversarial_drops") or []
+        cells: Sequence[Record] = record.get("cells") or []
+        if not cells:
+            raise InputError(f"{where}: cells: empty or missing; a report needs at least one scored cell")
+        self._cells = {(c["model"], c["setting"], c["stratum"], c["benchmark"]): c for c in cells}
+        self.models = _ordered(c["model"] for c in cells)
+        self.settings = _ordered(c["setting"] for c in cells)
+        self.benchmarks = [b for b in _ordered(c["benchmark"] for c in cells) if b not in ("all", "macro")]
+        self.strata = [s for s in ("all", *STRATA) if any(c["stratum"] == s for c in cells)]
+
+    @property
+    def stratified(self) -> bool:
+        return all(stratum in self.strata for stratum in STRATA)
+
+    def cell(self, model: str, setting: str = "plain", stratum: str = "all", benchmark: str = "all") -> Record | None:
+        return self._cells.get((model, setting, stratum, benchmark))
+
+    def gap(self, model: str, kind: str, setting: str = "plain", weighting: str = "hard") -> Record | None:
+        """The gap over all benchmarks; None where the producer could not estimate it."""
+        wanted = (model, kind, setting, weighting)
+        for gap in self.gaps:
+            key = (gap["model"], gap["kind"], gap.get("setting", "plain"), gap.get("weighting", "hard"))
+            if key == wanted and gap.get("benchmark") in ("all", "macro", None) and _complete(gap):
+                return gap
+        return None
+
+    def drop(self, model: str, stratum: str = "all", benchmark: str = "all") -> Record | None:
+        for drop in self.drops:
+            if (drop["model"], drop["stratum"], drop["benchmark"]) == (model, stratum, benchmark):
+                return drop if _complete(drop) else None
+        return None
+
+
+@dataclass(frozen=True)
+class Headline:
+    verdict: str | None  # "promote", "refuse", or None where no gate ran
+    title: str
+    sentences: tuple[str, ...]
+
+
+def headline(scores: Scores, decision: Record | None) -> Headline:
+    """The first thing a reader sees: what was compared, what was decided and why, and how sure that is."""
+    if decision is None:
+        return Headline(None, _names(scores.models, "scored"), (_scope(scores, scores.models[0]), _no_gate()))
+    baseline, candidate = decision["baseline"], decision["candidate"]
+    promoted = decision["decision"] == "promote"
+    reasons: Sequence[Record] = decision.get("reasons") or []
+    failed = [r for r in reasons if not r.get("passed")]
+    title = f"{candidate} is promoted over {baseline}" if promoted else f"{candidate} does not replace {baseline}"
+    why = (
+        f"The gate says promote: all {len(reasons)} of its rules hold."
+        if promoted
+        else f"The gate refuses: {len(failed)} of its {len(reasons)} rules {verb(len(failed))} not hold."
+    )
+    scope = f"{candidate} (candidate) was compared with {baseline} (baseline). " + _scope(scores, candidate)
+    return Headline(decision["decision"], title, (scope, why, error_sentence(reasons)))
+
+
+def error_sentence(reasons: Sequence[Record]) -> str:
+    """Whether any measured difference between the two models is larger than its error."""
+    measured = [r for r in reasons if has_interval(r) and is_difference(r)]
+    if not measured:
+        return "The decision came without intervals, so how far it is due to chance cannot be said."
+    clear = [r for r in measured if r["ci_low"] > 0 or r["ci_high"] < 0]
+    if not clear:
+        return (
+            "Every measured difference between the two is within its error: on this many questions the two "
+            "cannot be told apart."
+        )
+    parts = ", ".join(f"{subject(r)} accuracy ({points(r['estimate'])})" for r in clear)
+    rest = len(measured) - len(clear)
+    tail = f" The other {rest} {'is' if rest == 1 else 'are'} within error." if rest else ""
+    return f"Larger than {'its' if len(clear) == 1 else 'their'} error: {parts}.{tail}"
+
+
+def strata_sentences(scores: Scores) -> list[str]:
+    """One sentence on the knowledge and reasoning accuracies, and one on models no better than guessing."""
+    out: list[str] = []
+    pooled = {m: g for m in scores.models if (g := scores.gap(m, "pooled"))}
+    if pooled:
+        better = [m for m, g in pooled.items() if g["ci_low"] > 0]
+        worse = [m for m, g in pooled.items() if g["ci_high"] < 0]
+        open_ = [m for m in pooled if m not in better + worse]
+        parts = [
+            f"{join(names)} {text}"
+            for names, text in (
+                (better, f"{verb(len(better), 'answer')} knowledge questions better than reasoning questions"),
+                (worse, f"{verb(len(worse), 'answer')} reasoning questions better than knowledge questions"),
+                (open_, f"{verb(len(open_), 'show')} no difference between the two that exceeds its error"),
+            )
+            if names
+        ]
+        out.append("Pooled over all questions, " + "; ".join(parts) + ".")
+    guessing = [m for m in scores.models if (c := scores.cell(m)) and _like_chance(c)]
+    if guessing:
+        chance = scores.cell(guessing[0])
+        assert chance is not None
+        out.append(f"{join(guessing)} cannot be told apart from guessing (chance is {percent(chance['chance'])}).")
+    return out
+
+
+def drop_sentences(scores: Scores) -> list[str]:
+    """How far accuracy falls when the answer is opened with a wrong statement."""
+    drops = {m: d for m in scores.models if (d := scores.drop(m))}
+    out = []
+    for model, drop in drops.items():
+        amount = f"{abs(100 * drop['estimate']):.1f} points ({spread(drop['ci_low'], drop['ci_high'], True)})"
+        if drop["ci_low"] > 0:
+            out.append(f"{model} loses {amount} when its answer is opened with a wrong statement.")
+        elif drop["ci_high"] < 0:
+            out.append(f"{model} gains {amount.replace(MINUS, '')} under a wrong opening, which deserves a look.")
+        else:
+            out.append(f"{model} changes by {points(-drop['estimate'])}, within error, under a wrong opening.")
+    missing = [m for m in scores.models if m not in drops]
+    if drops and missing:
+        out.append(f"{join(missing)} {verb(len(missing), 'was', 'were')} asked without wrong openings only.")
+    return out
+
+
+def gap_sentences(scores: Scores) -> list[str]:
+    """Per model, whether the pooled gap survives inside benchmarks."""
+    out = []
+    for model in scores.models:
+        gaps = {kind: g for kind in GAP_KINDS if (g := scores.gap(model, kind))}
+        if len(gaps) > 1:
+            out.append(gap_sentence(model, gaps))
+    return out
+
+
+def gap_sentence(model: str, gaps: Mapping[str, Record]) -> str:
+    """Agreement or disagreement, by sign or by interval, of the kinds of gap of one model."""
+    verdicts = {kind: _verdict(g) for kind, g in gaps.items()}
+    signs = {g["estimate"] > 0 for g in gaps.values() if abs(g["estimate"]) >= 0.0005}
+    figures = ", ".join(
+        f"{GAP_KINDS[k]} {points(g['estimate'])} ({spread(g['ci_low'], g['ci_high'], True)})" for k, g in gaps.items()
+    )
+    if len(set(verdicts.values())) == 1:
+        if len(signs) > 1 and set(verdicts.values()) == {0}:
+            return f"{model}: the measures differ in sign, but none shows a difference beyond its error: {figures}."
+        word = {1: "knowledge is answered better", -1: "reasoning is answered better", 0: "no difference is shown"}
+        return f"{model}: the measures agree, {word[next(iter(verdicts.values()))]}: {figures}."
+    if verdicts.get("pooled") and not verdicts.get("within_benchmark", verdicts["pooled"]):
+        return (
+            f"{model}: the measures disagree. The pooled gap exceeds its error but is not seen within benchmarks, so "
+            f"it may say more about which benchmarks hold the reasoning questions than about the model: {figures}."
+        )
+    if {1, -1} <= set(verdicts.values()):
+        return f"{model}: the measures disagree in direction, each beyond its error: {figures}."
+    return f"{model}: the measures disagree; only some of the intervals exclude zero: {figures}."
+
+
+def _complete(record: Record) -> bool:
+    return is_number(record.get("estimate")) and has_interval(record)
+
+
+def _scope(scores: Scores, model: str) -> str:
+    cell = scores.cell(model) or next(iter(scores._cells.values()))
+    groups = "" if cell["groups"] == cell["n"] else f" ({cell['groups']:,} distinct)"
+    count = len(scores.benchmarks)
+    return f"Each was asked {cell['n']:,} questions{groups} from {count} benchmark{'s' if count != 1 else ''}."
+
+
+def _no_gate() -> str:
+    return "No gate decision came with these scores, so nothing is said here about which model should be served."
+
+
+def _names(models: Sequence[str], verb: str) -> str:
+    return f"{join(models)} {verb}"
+
+
+def _verdict(gap: Record) -> int:
+    return 1 if gap["ci_low"] > 0 else -1 if gap["ci_high"] < 0 else 0
+
+
+def _like_chance(cell: Record) -> bool:
+    return is_number(cell.get("chance")) and has_interval(cell) and cell["ci_low"] <= cell["chance"] <= cell["ci_high"]
+
+
+def _ordered(values: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(values))

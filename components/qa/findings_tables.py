@@ -1,0 +1,223 @@
+"""The tables of the report as plain data: scores and decision in, captions, heads and cells out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from components.qa.findings import GAP_KINDS, Record, Scores
+from components.qa.wording import has_interval, is_difference, is_number, percent, points, rule_words, spread
+
+SETTINGS = {"plain": "plain", "adversarial": "with a wrong opening (mean of three)"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: its text, a smaller second line, and a kind (`good`, `bad`, `muted`, `words`) for its looks."""
+
+    text: str
+    sub: str = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells; the first cell of a row names it. `new_group` rows start a group (a heavier line)."""
+
+    caption: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    note: str = ""
+    group_starts: frozenset[int] = frozenset()
+
+
+def gate_table(decision: Record) -> Table:
+    """Every rule of the gate with its figures and its own words."""
+    rows = []
+    for reason in decision.get("reasons") or []:
+        passed = bool(reason.get("passed"))
+        rows.append(
+            (
+                Cell(rule_words(reason)),
+                Cell("holds" if passed else "does not hold", kind="good" if passed else "bad"),
+                Cell(_signed(reason, "estimate"), _interval(reason, signed=is_difference(reason))),
+                Cell(_signed(reason, "bound")),
+                Cell(f"{reason['p']:.3g}" if is_number(reason.get("p")) else "–"),
+                Cell(_count(reason.get("n")), f"{_count(reason.get('groups'))} distinct"),
+                Cell(str(reason.get("text") or ""), kind="words"),
+            )
+        )
+    caption = f"Rules of the gate: {decision['candidate']} against {decision['baseline']}"
+    look, alpha = decision.get("look"), decision.get("alpha")
+    note = f"Decision number {look} against this baseline on these questions; overall level {alpha}." if look else ""
+    head = ("Rule", "Verdict", "Estimate", "Bound", "p", "Questions", "In words")
+    return Table(caption, head, tuple(rows), note)
+
+
+def strata_table(scores: Scores) -> Table:
+    """Accuracy of every model by stratum and setting, over all benchmarks, with what was not answered."""
+    rows: list[tuple[Cell, ...]] = []
+    starts: set[int] = set()
+    for model in scores.models:
+        starts.add(len(rows))
+        for setting in [s for s in SETTINGS if s in scores.settings]:
+            for stratum in scores.strata:
+                cell = scores.cell(model, setting, stratum)
+                if cell is None:
+                    continue
+                rows.append(
+                    (
+                        Cell(model),
+                        Cell("plain" if setting == "plain" else "adversarial", kind="words"),
+                        Cell(stratum, kind="words"),
+                        accuracy_cell(cell),
+                        Cell(percent(cell.get("accuracy_answered"))),
+                        Cell(percent(cell.get("chance"))),
+                        Cell(_count(cell["n"]), f"{_count(cell['groups'])} distinct"),
+                        Cell(_share(cell, "no_answer")),
+                        Cell(_share(cell, "truncated")),
+                        Cell(_count(cell.get("not_asked"))),
+                    )
+                )
+    head = (
+        "Model",
+        "Setting",
+        "Stratum",
+        "Accuracy",
+        "Of answered",
+        "Chance",
+        "Questions",
+        "No answer",
+        "Cut off",
+        "Not asked",
+    )
+    note = (
+        "Accuracy counts an output without a recognisable answer as wrong. Second lines are 95"
+        " % intervals by question group. Adversarial: mean over the three openings of each question."
+    )
+    return Table("Accuracy over all benchmarks", head, tuple(rows), note, frozenset(starts))
+
+
+def benchmark_table(scores: Scores, setting: str) -> Table | None:
+    """Accuracy per benchmark and stratum, one column a model; None where nothing was asked in that setting."""
+    models = [m for m in scores.models if any(scores.cell(m, setting, "all", b) for b in scores.benchmarks)]
+    if not models:
+        return None
+    rows: list[tuple[Cell, ...]] = []
+    starts: set[int] = set()
+    for benchmark in [*scores.benchmarks, "all", "macro"]:
+        starts.add(len(rows))
+        for stratum in scores.strata:
+            cells = [scores.cell(m, setting, stratum, benchmark) for m in models]
+            known = next((c for c in cells if c), None)
+            if known is None:
+                continue
+            title = {"all": "All questions", "macro": "Mean of benchmarks"}.get(benchmark, benchmark)
+            rows.append(
+                (
+                    Cell(title, stratum),
+                    Cell(_count(known["n"]), f"{_count(known['groups'])} distinct"),
+                    Cell(percent(known.get("chance"))),
+                    *(accuracy_cell(c, known["n"]) for c in cells),
+                )
+            )
+    caption = f"Accuracy per benchmark and stratum, {SETTINGS.get(setting, setting)}"
+    return Table(caption, ("Benchmark", "Questions", "Chance", *models), tuple(rows), "", frozenset(starts))
+
+
+def gap_table(scores: Scores) -> Table:
+    """The knowledge minus reasoning gap by the three ways of pooling, hard and soft strata."""
+    rows: list[tuple[Cell, ...]] = []
+    starts: set[int] = set()
+    for model in scores.models:
+        starts.add(len(rows))
+        for setting in [s for s in SETTINGS if s in scores.settings]:
+            for weighting in ("hard", "soft"):
+                gaps = [scores.gap(model, kind, setting, weighting) for kind in GAP_KINDS]
+                if any(gaps):
+                    sub = f"{'plain' if setting == 'plain' else 'adversarial'}, {weighting} strata"
+                    cells = (Cell(points(g["estimate"]), _interval(g, True)) if g else Cell("–") for g in gaps)
+                    rows.append((Cell(model, sub), *cells))
+    head = ("Model", "Pooled", "Within benchmarks", "Mean of benchmarks")
+    note = (
+        "Positive: knowledge questions are answered better. Pooled as in the paper; within benchmarks: each "
+        "benchmark's own gap, weighted by its questions; soft strata weigh each question by its probability."
+    )
+    return Table("Knowledge minus reasoning, in points", head, tuple(rows), note, frozenset(starts))
+
+
+def drop_table(scores: Scores) -> Table | None:
+    """Plain minus adversarial accuracy per model and stratum, paired over the same questions."""
+    rows = []
+    for model in scores.models:
+        drops = [scores.drop(model, stratum) for stratum in scores.strata]
+        if any(drops):
+            cells = (Cell(points(-d["estimate"]), _drop_interval(d)) if d else Cell("–") for d in drops)
+            rows.append((Cell(model), *cells))
+    if not rows:
+        return None
+    note = "Adversarial minus plain accuracy on the same questions: negative is a fall."
+    return Table("Change under a wrong opening, in points", ("Model", *scores.strata), tuple(rows), note)
+
+
+def pairs_table(
+    caption: str, pairs: Mapping[str, Any], head: tuple[str, str] = ("What", "Value"), note: str = ""
+) -> Table:
+    """A two-column table of names and values; nested records are flattened to dotted names."""
+    rows = tuple((Cell(name), Cell(value, kind="words")) for name, value in flatten(pairs).items())
+    return Table(caption, head, rows, note)
+
+
+def flatten(record: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    out: dict[str, str] = {}
+    for name, value in record.items():
+        if isinstance(value, Mapping):
+            out.update(flatten(value, f"{prefix}{name}."))
+        else:
+            out[prefix + str(name)] = words(value)
+    return out
+
+
+def words(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(words(v) for v in value[:8]) + (f" and {len(value) - 8} more" if len(value) > 8 else "")
+    return "none" if value is None else str(value)
+
+
+def accuracy_cell(cell: Record | None, n: int | None = None) -> Cell:
+    if cell is None or not is_number(cell.get("accuracy")):
+        return Cell("–", kind="muted")
+    sub = _interval(cell)
+    return Cell(percent(cell["accuracy"]), sub if n in (None, cell["n"]) else f"{sub}, n {_count(cell['n'])}")
+
+
+def _interval(record: Record, signed: bool = False) -> str:
+    return spread(record["ci_low"], record["ci_high"], signed) if has_interval(record) else ""
+
+
+def _drop_interval(drop: Record) -> str:
+    return spread(-drop["ci_high"], -drop["ci_low"], True)
+
+
+def _signed(reason: Record, name: str) -> str:
+    if not is_number(reason.get(name)):
+        return "–"
+    if is_difference(reason):
+        return points(reason[name])
+    return percent(reason[name]) if has_interval(reason) else f"{reason[name]:.3g}"
+
+
+def _count(value: Any) -> str:
+    return f"{value:,}" if is_number(value) else "–"
+
+
+def _share(cell: Record, name: str) -> str:
+    """`no_answer` and `truncated` are counts of questions (a mean of counts in the adversarial cells)."""
+    value = cell.get(name)
+    if not is_number(value) or not cell["n"]:
+        return "–"
+    assert value is not None
+    return percent(value / cell["n"])

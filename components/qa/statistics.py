@@ -1,0 +1,200 @@
+"""Intervals and tests whose unit is the question group: copies of one question are one observation.
+
+`values` and `groups` are arrays with one entry per item; `groups` holds non-negative group numbers. Fractions throughout.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Codes = NDArray[np.int64]
+
+CONFIDENCE = 0.95
+POWER = 0.8
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A confidence interval and the name of the method that gave it."""
+
+    low: float
+    high: float
+    method: str
+
+
+def normal_quantile(p: float) -> float:
+    from scipy.special import ndtri
+
+    return float(ndtri(p))
+
+
+def t_quantile(p: float, df: int) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(df, p))
+
+
+def wilson(successes: float, n: float, z: float) -> tuple[float, float]:
+    """Wilson's score interval for a proportion of `n` > 0 trials (Wilson 1927, JASA 22:209)."""
+    p = successes / n
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(max(p * (1 - p) / n + z * z / (4 * n * n), 0.0))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def group_sums(values: Array, groups: Codes) -> tuple[Array, Array]:
+    """Per group that occurs: the sum of its values and how many it has."""
+    sizes = np.bincount(groups)
+    present = sizes > 0
+    return np.bincount(groups, weights=values)[present], sizes[present].astype(float)
+
+
+def robust_se(sums: Array, sizes: Array) -> float:
+    """Standard error of the mean of all items, group-robust (the ratio estimator's; Cochran 1977, ch. 6 and 9A).
+
+    The residual of a group is sum - mean * size; with one item per group this is the usual s / sqrt(n). NaN for fewer
+    than two groups.
+    """
+    g, n = len(sums), float(sizes.sum())
+    if g < 2:
+        return math.nan
+    residuals = sums - sums.sum() / n * sizes
+    return math.sqrt(g / (g - 1) * float(residuals @ residuals)) / n
+
+
+def accuracy_interval(values: Array, groups: Codes, confidence: float = CONFIDENCE) -> Interval | None:
+    """Interval of the mean of `values` (0..1); None without values.
+
+    One 0/1 item per group: Wilson. Otherwise the group-robust standard error in Wilson's form, with the effective sample
+    size p(1-p)/se^2 and Student's t (Dean and Pagano 2015, J. Survey Stat. Methodol. 3:484), which unlike p +- t*se stays
+    inside 0..1 and covers near the ends. Where that error says nothing (all or none right): Wilson on the number of groups.
+    """
+    if len(values) == 0:
+        return None
+    sums, sizes = group_sums(values, groups)
+    g, p, tail = len(sums), float(values.mean()), 0.5 + confidence / 2
+    if g == len(values) and bool(np.isin(values, (0.0, 1.0)).all()):
+        return Interval(*wilson(float(sums.sum()), g, normal_quantile(tail)), "wilson")
+    se = robust_se(sums, sizes)
+    if not se > 1e-12 or not 0 < p < 1:
+        return Interval(*wilson(p * g, g, normal_quantile(tail)), "wilson_groups")
+    n = p * (1 - p) / se**2
+    return Interval(*wilson(p * n, n, t_quantile(tail, g - 1)), "group_robust")
+
+
+def macro_interval(values: Array, groups: Codes, parts: Codes, confidence: float = CONFIDENCE) -> Interval | None:
+    """Interval of the unweighted mean of the parts' means (parts = benchmarks), group-robust by linearisation.
+
+    A group that has items in several parts (the same stem in two benchmarks) is still one observation.
+    """
+    if len(values) == 0:
+        return None
+    sizes = np.bincount(parts).astype(float)
+    means = np.bincount(parts, weights=values) / np.maximum(sizes, 1)
+    count = int((sizes > 0).sum())
+    influence = (values - means[parts]) / sizes[parts] / count
+    estimate = float(means[sizes > 0].mean())
+    sums, present = group_sums(influence, groups)
+    g = len(present)
+    se = math.sqrt(g / (g - 1) * float(sums @ sums)) if g > 1 else math.nan
+    tail = 0.5 + confidence / 2
+    if not se > 1e-12 or not 0 < estimate < 1:
+        return Interval(*wilson(estimate * g, g, normal_quantile(tail)), "wilson_groups")
+    n = estimate * (1 - estimate) / se**2
+    return Interval(*wilson(estimate * n, n, t_quantile(tail, g - 1)), "group_robust")
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Mean per-item difference of two models on the same items, with its group-robust standard error."""
+
+    estimate: float
+    se: float
+    n: int
+    groups: int
+
+    def p_above(self, bound: float) -> float:
+        """One-sided p of "the difference is at most `bound`", by t with G-1 degrees of freedom."""
+        from scipy.special import stdtr
+
+        if self.groups < 2:
+            return 1.0
+        if self.se <= 1e-12:
+            return self._p_without_spread(bound)
+        return float(stdtr(self.groups - 1, -(self.estimate - bound) / self.se))
+
+    def _p_without_spread(self, bound: float) -> float:
+        """p where every group differs by the same amount, so that t would be infinite.
+
+        A share of (estimate - bound) of the groups that would have shown otherwise stays unseen in G draws with probability
+        (1 - (estimate - bound))^G; G equal signs have probability 2^-G under sign symmetry. The larger of the two.
+        """
+        if self.estimate <= bound:
+            return 1.0
+        return float(max(2.0**-self.groups, max(0.0, 1.0 - (self.estimate - bound)) ** self.groups))
+
+    def lower(self, level: float) -> float:
+        """One-sided lower confidence bound of the difference at `level` (0.05 means 95 % confidence)."""
+        if self.groups < 2:
+            return -1.0
+        if self.se <= 1e-12:
+            # Nothing differed (or everything by the same amount): the bound that p_above inverts to.
+            if 2.0**-self.groups > level:
+                return -1.0
+            return max(-1.0, self.estimate - (1.0 - level ** (1.0 / self.groups)))
+        return self.estimate + t_quantile(level, self.groups - 1) * self.se
+
+    def upper(self, level: float) -> float:
+        return -Paired(-self.estimate, self.se, self.n, self.groups).lower(level)
+
+    def detectable(self, level: float, power: float = POWER) -> float:
+        """The smallest true difference that a one-sided test at `level` finds with this `power` on these groups."""
+        if self.groups < 2:
+            return math.nan
+        return (t_quantile(1 - level, self.groups - 1) + t_quantile(power, self.groups - 1)) * self.se
+
+
+def paired(candidate: Array, baseline: Array, groups: Codes) -> Paired | None:
+    """Paired comparison over items where both values are given (not NaN); None where there is no such item."""
+    difference = candidate - baseline
+    both = ~np.isnan(difference)
+    if not both.any():
+        return None
+    sums, sizes = group_sums(difference[both], groups[both])
+    n = int(sizes.sum())
+    return Paired(float(sums.sum()) / n, robust_se(sums, sizes), n, len(sums))
+
+
+def sign_flip_p(candidate: Array, baseline: Array, groups: Codes, draws: int = 10_000, seed: int = 0) -> float:
+    """One-sided group sign-flip permutation p of "the candidate is not better" (Fisher's; sides swapped per group).
+
+    Under equality each group's summed difference is as likely to have either sign. The observed arrangement counts as one
+    of the draws, so p is never 0.
+    """
+    difference = candidate - baseline
+    both = ~np.isnan(difference)
+    if not both.any():
+        return 1.0
+    sums = group_sums(difference[both], groups[both])[0]
+    sums = sums[np.abs(sums) > 1e-12].astype(np.float32)
+    rng = np.random.default_rng(seed)
+    reached, block = 0, 1000
+    for start in range(0, draws, block):
+        rows = min(block, draws - start)
+        signs = rng.integers(0, 2, size=(rows, len(sums)), dtype=np.int8).astype(np.float32) * 2 - 1
+        reached += int((signs @ sums >= sums.sum() - 1e-4).sum())
+    return (reached + 1) / (draws + 1)
+
+
+def mcnemar_exact(gained: int, lost: int) -> float:
+    """Two-sided exact McNemar p from the discordant counts; only for cells where every group has one item."""
+    from scipy.special import bdtr
+
+    if gained + lost == 0:
+        return 1.0
+    return float(min(1.0, 2 * bdtr(min(gained, lost), gained + lost, 0.5)))

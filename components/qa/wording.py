@@ -1,0 +1,68 @@
+"""Figures as words: percent, points, intervals, lists and verbs, the same on every part of the report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+MINUS = "\N{MINUS SIGN}"
+SPACE = "\N{NO-BREAK SPACE}"
+
+_RULES = {"_not_inferior": "not worse", "_superior": "better"}
+
+
+def percent(value: Any, digits: int = 1) -> str:
+    return f"{100 * value:.{digits}f}{SPACE}%" if is_number(value) else "n/a"
+
+
+def points(value: Any) -> str:
+    """A signed difference in percentage points."""
+    return f"{100 * value:+.1f}".replace("-", MINUS) + f"{SPACE}points" if is_number(value) else "n/a"
+
+
+def spread(low: Any, high: Any, signed: bool = False) -> str:
+    """An interval in percent, without the sign of percent."""
+    if not (is_number(low) and is_number(high)):
+        return "no interval"
+    form = "{:+.1f} to {:+.1f}" if signed else "{:.1f} to {:.1f}"
+    return form.format(100 * low, 100 * high).replace("-", MINUS)
+
+
+def join(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + f" and {names[-1]}"
+
+
+def has_interval(record: Mapping[str, Any]) -> bool:
+    return is_number(record.get("ci_low")) and is_number(record.get("ci_high"))
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def verb(count: int, one: str = "do", many: str | None = None) -> str:
+    """The verb in number: `do` and `answer` take an s for one subject unless a plural is given."""
+    if many is not None:
+        return one if count == 1 else many
+    return (one + "es" if one == "do" else one + "s") if count == 1 else one
+
+
+def is_difference(reason: Mapping[str, Any]) -> bool:
+    """Whether a reason of the gate measures candidate minus baseline (others measure a rate or count decisions)."""
+    return str(reason.get("rule")).endswith(tuple(_RULES))
+
+
+def subject(reason: Mapping[str, Any]) -> str:
+    """What a reason of the gate is about, e.g. `adversarial reasoning`."""
+    rule = str(reason.get("rule", "rule"))
+    for suffix in _RULES:
+        rule = rule.removesuffix(suffix)
+    return rule.replace("_", " ")
+
+
+def rule_words(reason: Mapping[str, Any]) -> str:
+    """A rule of the gate as a heading, e.g. `Knowledge not worse`."""
+    rule = str(reason.get("rule", "rule"))
+    claim = next((f" {words}" for suffix, words in _RULES.items() if rule.endswith(suffix)), "")
+    return (subject(reason) + claim).capitalize()

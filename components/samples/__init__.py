@@ -1,0 +1,1 @@
+"""The question set that ships with the package."""

@@ -1,0 +1,1 @@
+"""One module per stage of the pipeline: its config and one entry function of local paths."""

@@ -1,0 +1,179 @@
+"""Scores with error bars, and the decision whether a candidate replaces the baseline.
+
+Both verbs read local files. Every output is extracted and marked anew, so that old answers are scored by the present rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import BaseModel, ConfigDict, Field
+
+from components.errors import GateRefusedError, InputError
+from components.platform.tables import iterate_rows, read_items, read_metadata
+from components.platform.verbs import config_options, write_json
+from components.qa.gate import Rules, conditions, decide
+from components.qa.items import Item
+from components.qa.outcomes import Answers, grade, item_table
+from components.qa.scoring import score
+
+Versions = dict[str, dict[str, str]]  # model -> what its answer files say of themselves
+
+
+class CompareConfig(BaseModel):
+    """How models are compared. None of these values is published: they are our choices."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    alpha: float = Field(0.05, gt=0, lt=1, description="chance of any false promotion, over all looks together")
+    margin: float = Field(0.03, gt=0, lt=1, description="how much worse (a fraction) still counts as not worse")
+    no_answer_bound: float = Field(0.1, gt=0, le=1, description="share of unanswered items that must be excluded")
+    draws: int = Field(10_000, ge=100, description="bootstrap draws")
+    seed: int = Field(0, ge=0)
+
+
+def compare(
+    items: Path,
+    answers: Sequence[Path],
+    baseline: str,
+    candidate: str,
+    config: CompareConfig,
+    out_dir: Path,
+    look: int = 1,
+) -> dict[str, Any]:
+    """Writes out_dir/scores.json and out_dir/decision.json; returns the evidence.
+
+    `look` is the how-manieth decision this is against this baseline on these items, from 1; the caller counts. Raises
+    InputError when a model has no answers or the two were asked under different conditions.
+    """
+    asked = read_items(items)
+    graded, versions = read_answers(asked, answers)
+    for name in (baseline, candidate):
+        if name not in graded:
+            raise InputError(f"compare: no answers of {name!r}; the files have answers of {', '.join(sorted(graded))}")
+    same = conditions(versions, baseline, candidate)
+    table = item_table(asked)
+    rules = Rules(config.alpha, config.margin, config.no_answer_bound, look)
+    decision = decide(table, graded, baseline, candidate, rules, [same])
+    scores = score(table, graded, seed=config.seed, draws=config.draws, answer_versions=versions)
+    write_json(Path(out_dir) / "scores.json", scores)
+    write_json(Path(out_dir) / "decision.json", decision)
+    return _evidence(scores, decision)
+
+
+def score_files(items: Path, answers: Sequence[Path], config: CompareConfig, out: Path) -> dict[str, Any]:
+    """Writes the scores of every model in `answers` to `out` and returns them; no decision."""
+    asked = read_items(items)
+    graded, versions = read_answers(asked, answers)
+    scores = score(item_table(asked), graded, seed=config.seed, draws=config.draws, answer_versions=versions)
+    write_json(out, scores)
+    return scores
+
+
+def read_answers(items: Sequence[Item], paths: Sequence[Path]) -> tuple[Answers, Versions]:
+    """Graded answers of all files, and per model the metadata of the files that hold its answers.
+
+    Raises InputError when two files of one model were made under different conditions.
+    """
+    versions: Versions = {}
+
+    def rows() -> Iterator[tuple[str, Mapping[str, Any]]]:
+        for path in paths:
+            metadata = read_metadata(path)
+            models = set()
+            for number, row in enumerate(iterate_rows(path), start=1):
+                models.add(row.get("model"))
+                yield f"{path}: row {number}", row
+            for model in sorted(models):
+                known = versions.setdefault(model, dict(metadata))
+                for key in known.keys() | metadata.keys():
+                    if known.get(key) != metadata.get(key):
+                        raise InputError(
+                            f"{path}: {key}: {metadata.get(key)!r}, but other answers of {model!r} have "
+                            f"{known.get(key)!r}; evaluate the model again under one set of conditions"
+                        )
+
+    return grade(items, rows()), versions
+
+
+def _evidence(scores: Mapping[str, Any], decision: Mapping[str, Any]) -> dict[str, Any]:
+    """The decision in short, and as metrics the accuracies over all benchmarks with the gaps and drops."""
+    metrics: dict[str, float] = {"promoted": float(decision["decision"] == "promote"), "look": decision["look"]}
+    roles = {decision["baseline"]: "baseline", decision["candidate"]: "candidate"}
+    for cell in scores["cells"]:
+        if cell["model"] in roles and cell["benchmark"] == "all" and cell["setting"] in ("plain", "adversarial"):
+            name = f"{roles[cell['model']]}_{cell['setting']}_{cell['stratum']}"
+            metrics[f"{name}_accuracy"] = cell["accuracy"]
+            metrics[f"{name}_no_answer"] = cell["no_answer"] / cell["n"] if cell["n"] else None
+    for gap in scores["gaps"]:
+        if gap["model"] in roles and gap["benchmark"] == "all" and gap["setting"] == "plain":
+            metrics[f"{roles[gap['model']]}_gap_{gap['kind']}_{gap['weighting']}"] = gap["estimate"]
+    for drop in scores["adversarial_drops"]:
+        if drop["model"] in roles and drop["benchmark"] == "all":
+            metrics[f"{roles[drop['model']]}_drop_{drop['stratum']}"] = drop["estimate"]
+    return {
+        "decision": decision["decision"],
+        "baseline": decision["baseline"],
+        "candidate": decision["candidate"],
+        "look": decision["look"],
+        "refused_by": [reason["rule"] for reason in decision["reasons"] if not reason["passed"]],
+        "metrics": {name: value for name, value in metrics.items() if value is not None},
+    }
+
+
+_items = click.option("--items", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The questions.")
+_answers = click.option(
+    "--answers", required=True, multiple=True, type=click.Path(dir_okay=False, path_type=Path), help="Answers (repeatable)."
+)
+
+
+@click.command("score")
+@_items
+@_answers
+@click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="scores.json to write.")
+@config_options(CompareConfig)
+def score_command(items: Path, answers: Sequence[Path], out: Path, config: CompareConfig) -> None:
+    """Accuracy by stratum and benchmark, gaps and drops, each with its interval."""
+    from components.platform.score_tables import print_scores
+
+    print_scores(score_files(items, answers, config, out))
+    click.echo(f"scores: {out}")
+
+
+@click.command("compare")
+@_items
+@_answers
+@click.option("--baseline", required=True, help="Name of the model in use, as in the answers.")
+@click.option("--candidate", required=True, help="Name of the model that may replace it.")
+@click.option("--look", default=1, show_default=True, type=click.IntRange(min=1), help="How many such decisions, with this.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="decision.json to write; scores.json beside it.")
+@click.option("--fail-on-refusal", is_flag=True, help="Exit with code 3 when the gate refuses.")
+@config_options(CompareConfig)
+def compare_command(
+    items: Path,
+    answers: Sequence[Path],
+    baseline: str,
+    candidate: str,
+    look: int,
+    out: Path,
+    fail_on_refusal: bool,
+    config: CompareConfig,
+) -> None:
+    """Decide by the gate's rules whether the candidate replaces the baseline."""
+    import json
+
+    from components.platform.score_tables import print_decision, print_scores
+
+    folder = out.parent if out.suffix == ".json" else out
+    evidence = compare(items, answers, baseline, candidate, config, folder, look)
+    written = folder / "decision.json"
+    if out.suffix == ".json" and out != written:
+        written = written.replace(out)
+    print_scores(json.loads((folder / "scores.json").read_text(encoding="utf-8")), models=(baseline, candidate))
+    print_decision(json.loads(written.read_text(encoding="utf-8")))
+    click.echo(f"decision: {written}")
+    if evidence["decision"] == "refuse" and fail_on_refusal:
+        raise GateRefusedError(f"gate refused {candidate}: {', '.join(evidence['refused_by'])}")

@@ -1,0 +1,283 @@
+"""Reinforcement learning (GRPO) on questions, some of which the assistant has begun to answer wrongly."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+from pydantic import Field, model_validator
+
+from components.errors import InputError
+from components.platform import faults, store
+from components.platform.checkpoints import Checkpoints, resume_key
+from components.platform.models import local_model, weights_digest
+from components.platform.pretrained import load_pretrained, without_own_bos
+from components.platform.tables import read_rows
+from components.platform.training import (
+    TrainerConfig,
+    data_order,
+    finish,
+    history,
+    parse_messages,
+    quiet_libraries,
+    series,
+    train,
+    work_folder,
+)
+from components.qa.rewards import REWARDS
+from components.platform.verbs import config_options, write_json
+
+_METRICS = {
+    "loss": "loss",
+    "grad_norm": "grad_norm",
+    "learning_rate": "learning_rate",
+    "reward": "reward",
+    "reward_std": "reward_std",
+    "frac_reward_zero_std": "groups_without_signal",
+    "entropy": "entropy",
+    "kl": "kl",
+    "completions/mean_length": "completion_tokens",
+    "completions/clipped_ratio": "truncated_share",
+    **{f"rewards/{name}/mean": f"reward_{name}" for name in REWARDS},
+}
+
+
+class GrpoConfig(TrainerConfig):
+    """Recipe part of the grpo stage. Beside a field: TRL's default where ours differs."""
+
+    batch_size: int = Field(8, ge=1)  # completions per device and step
+    num_generations: int = Field(8, ge=2)  # completions per question: the group whose mean is the baseline
+    steps_per_generation: int | None = Field(None, ge=1)  # None: gradient_accumulation_steps
+    num_iterations: int = Field(1, ge=1)
+    learning_rate: float = Field(1e-6, gt=0)
+    max_prompt_length: int = Field(2048, ge=8)  # tokens; TRL has no such limit any more
+    too_long: Literal["drop", "fail"] = "drop"  # of prompts: a question is never cut
+    max_completion_length: int = Field(1024, ge=1)  # TRL: 512
+    temperature: float = Field(1.0, gt=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+    top_k: int = Field(0, ge=0)
+    min_p: float | None = Field(None, ge=0, le=1)
+    repetition_penalty: float = Field(1.0, gt=0)
+    loss_type: Literal["grpo", "dr_grpo", "bnpo", "dapo", "cispo"] = "dapo"
+    beta: float = Field(0.0, ge=0)  # 0: no reference model is loaded at all
+    epsilon: float = Field(0.2, gt=0)
+    epsilon_high: float | None = Field(None, gt=0)  # None: epsilon; DAPO takes 0.28
+    scale_rewards: Literal["group", "batch", "none"] = "group"
+    importance_sampling_level: Literal["token", "sequence"] = "token"
+    mask_truncated_completions: bool = False
+    use_vllm: bool = False  # on a GPU; on CPU transformers generates
+    vllm_mode: Literal["colocate"] = "colocate"  # server mode hangs on a lost weight sync without an error
+    vllm_gpu_memory_utilization: float = Field(0.3, gt=0, lt=1)
+    reward_correctness: float = Field(1.0, ge=0)
+    reward_format: float = Field(0.2, ge=0)
+    reward_self_correction: float = Field(0.5, ge=0)
+
+    @model_validator(mode="after")
+    def _fits(self) -> GrpoConfig:
+        if self.generation_batch % self.num_generations:
+            raise ValueError(
+                f"num_generations: {self.num_generations} must divide the {self.generation_batch} completions of a "
+                "generation (batch_size x steps_per_generation)"
+            )
+        if (self.save_steps * self.gradient_accumulation_steps) % self.micro_steps:
+            raise ValueError(f"save_steps: must be a multiple of {self.cycle}, or resuming would change the data")
+        if self.max_steps and (self.max_steps * self.gradient_accumulation_steps) % self.micro_steps:
+            raise ValueError(f"max_steps: must be a multiple of {self.cycle}, or the last completions go unused")
+        return self
+
+    @property
+    def micro_steps(self) -> int:
+        """Forward-backward passes made on one batch of completions."""
+        return (self.steps_per_generation or self.gradient_accumulation_steps) * self.num_iterations
+
+    @property
+    def cycle(self) -> int:
+        """Optimizer steps after which new completions and a new step begin together."""
+        from math import gcd
+
+        return self.micro_steps // gcd(self.micro_steps, self.gradient_accumulation_steps)
+
+    @property
+    def generation_batch(self) -> int:
+        return self.batch_size * (self.steps_per_generation or self.gradient_accumulation_steps)
+
+
+def grpo(mix: Path, model: str, config: GrpoConfig, checkpoints: str, out: Path, code: str = "") -> dict[str, Any]:
+    """Train `model` by GRPO on the rows of `mix`; writes a plain transformers folder to `out`, returns the evidence.
+
+    Rows: `prompt` (chat messages as JSON), `options` (JSON), `answer_idx`, `opening` ("" or a wrong start of the
+    assistant's turn, which the model continues). Checkpoints go to `checkpoints` (store URI) and training resumes
+    from the newest complete one of the same config, data and weights. `code` is recorded in their manifests.
+    """
+    rows = read_mix(mix)
+    quiet_libraries()
+    base = local_model(model)
+    start_digest = weights_digest(base)
+    inputs = (("mix", store.file_sha256(Path(mix))), ("weights", start_digest))
+    saved = Checkpoints(checkpoints, "grpo", resume_key("grpo", config.model_dump(), inputs), inputs, code)
+    opened = load_pretrained(base, config.seed)
+    questions = render_rows(rows, opened.tokenizer, config, mix)
+    faults.point("grpo")
+    with work_folder(Path(out)) as work:
+        trainer = _trainer(opened, questions, config, work / "trainer")
+        resumed = train(trainer, saved, work)
+        records = history(trainer, _METRICS)
+        finish(trainer, opened, Path(out), config.dtype)
+    steps = int(trainer.state.global_step)
+    rewards = series(records, "reward")
+    return {
+        "rows": len(rows),
+        "rows_trained": len(questions),
+        "rows_too_long": len(rows) - len(questions),
+        "rows_with_opening": sum(bool(q["opening"]) for q in questions),
+        "steps": steps,
+        "completions": steps * config.gradient_accumulation_steps // config.micro_steps * config.generation_batch,
+        "resumed_from_step": resumed,
+        "rewards": rewards,
+        "pad_rule": opened.pad_rule,
+        "end_rule": opened.end_rule,
+        "weights_sha256_start": start_digest,
+        "weights_sha256": weights_digest(Path(out)),
+        "metrics": {
+            "reward_first": rewards[0],
+            "reward_last": rewards[-1],
+            "loss_first": records[0]["loss"],
+            "loss_last": records[-1]["loss"],
+            "steps": steps,
+            "resumed_from_step": resumed,
+        },
+        "history": records,
+    }
+
+
+def read_mix(mix: Path) -> list[dict[str, Any]]:
+    """Rows with `prompt` and `options` parsed; raises InputError naming file, row and field."""
+    rows = []
+    for number, row in enumerate(read_rows(mix), start=1):
+        where = f"{mix}: row {number}"
+        options = json.loads(row["options"]) if isinstance(row.get("options"), str) else row.get("options")
+        if not isinstance(options, Mapping) or row.get("answer_idx") not in options:
+            raise InputError(f"{where}: answer_idx: {row.get('answer_idx')!r} is not one of the options")
+        rows.append(
+            {
+                "prompt": parse_messages(row.get("prompt"), where),
+                "options": dict(options),
+                "answer_idx": row["answer_idx"],
+                "opening": row.get("opening") or "",
+            }
+        )
+    if not rows:
+        raise InputError(f"{mix}: no rows; there is nothing to train on")
+    return rows
+
+
+def render_rows(
+    rows: Sequence[Mapping[str, Any]], tokenizer: Any, config: GrpoConfig, mix: Path
+) -> list[dict[str, str]]:
+    """Rows as TRL takes them, the prompt as text that ends inside the assistant's turn.
+
+    TRL opens a new turn for chat messages, which would end a planted opening; and it tokenises text with special
+    tokens, so a BOS that the template wrote is taken out where the tokenizer adds its own.
+    """
+    from components.engines.rendering import render
+
+    questions = []
+    for number, row in enumerate(rows, start=1):
+        text = without_own_bos(tokenizer, render(tokenizer, row["prompt"], row["opening"] or None))
+        tokens = len(tokenizer(text)["input_ids"])
+        if tokens <= config.max_prompt_length:
+            questions.append({**row, "prompt": text, "options": json.dumps(row["options"])})
+        elif config.too_long == "fail":
+            raise InputError(
+                f"{mix}: row {number}: prompt: {tokens} tokens, more than max_prompt_length "
+                f"{config.max_prompt_length}; raise it or set too_long: drop"
+            )
+    if not questions:
+        raise InputError(f"{mix}: every prompt is longer than max_prompt_length {config.max_prompt_length}; raise it")
+    return questions
+
+
+def reward_functions() -> list[Callable[..., list[float | None]]]:
+    """The rewards with TRL's calling convention: lists in, a list out, None where a reward does not apply."""
+
+    def batched(name: str, reward: Callable[..., float | None]) -> Callable[..., list[float | None]]:
+        def rewards(
+            completions: list[str], options: list[str], answer_idx: list[str], opening: list[str], **_: Any
+        ) -> list[float | None]:
+            rows = zip(completions, options, answer_idx, opening, strict=True)
+            return [reward(text, json.loads(letters), answer, start) for text, letters, answer, start in rows]
+
+        rewards.__name__ = name
+        return rewards
+
+    return [batched(name, reward) for name, reward in REWARDS.items()]
+
+
+def _trainer(opened: Any, questions: list[dict[str, str]], config: GrpoConfig, output_dir: Path) -> Any:
+    from datasets import Dataset
+    from trl import GRPOConfig as TrlConfig
+    from trl import GRPOTrainer
+
+    per_generation = config.generation_batch // config.num_generations
+    wanted = len(questions) * config.epochs / per_generation  # generations, then optimizer steps in whole cycles
+    accumulation = config.gradient_accumulation_steps
+    cycles = max(1, round(wanted * config.micro_steps / accumulation / config.cycle))
+    steps = config.max_steps or cycles * config.cycle
+    generations = steps * accumulation // config.micro_steps
+    order = data_order(len(questions), generations * per_generation, config.seed)
+    arguments = TrlConfig(
+        **config.arguments(output_dir, steps),
+        per_device_train_batch_size=config.batch_size,
+        num_generations=config.num_generations,
+        steps_per_generation=config.steps_per_generation,
+        num_iterations=config.num_iterations,
+        learning_rate=config.learning_rate,
+        max_completion_length=config.max_completion_length,
+        temperature=config.temperature,
+        top_p=config.top_p,
+        top_k=config.top_k,
+        min_p=config.min_p,
+        repetition_penalty=config.repetition_penalty,
+        loss_type=config.loss_type,
+        beta=config.beta,
+        epsilon=config.epsilon,
+        epsilon_high=config.epsilon_high,
+        scale_rewards=config.scale_rewards,
+        importance_sampling_level=config.importance_sampling_level,
+        mask_truncated_completions=config.mask_truncated_completions,
+        use_vllm=config.use_vllm,
+        vllm_mode=config.vllm_mode,
+        vllm_gpu_memory_utilization=config.vllm_gpu_memory_utilization,
+        reward_weights=[getattr(config, f"reward_{name}") for name in REWARDS],
+        shuffle_dataset=False,  # the order is ours
+    )
+    return GRPOTrainer(
+        model=opened.model,
+        reward_funcs=reward_functions(),
+        args=arguments,
+        train_dataset=Dataset.from_list(questions).select(order),
+        processing_class=opened.tokenizer,
+    )
+
+
+@click.command("grpo")
+@click.option("--mix", type=click.Path(dir_okay=False), required=True, help="rl.parquet of curate.")
+@click.option("--model", required=True, help="Model reference to start from.")
+@click.option("--checkpoints", required=True, help="Store URI or folder for checkpoints; resumed from when it has one.")
+@click.option("--out", type=click.Path(file_okay=False), required=True, help="Folder of the trained model.")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False), help="Write the evidence here.")
+@config_options(GrpoConfig)
+def command(
+    mix: str, model: str, checkpoints: str, out: str, json_file: str | None, config: GrpoConfig
+) -> None:
+    """Train a model by reinforcement on questions (GRPO)."""
+    evidence = grpo(Path(mix), model, config, checkpoints, Path(out))
+    write_json(json_file, evidence)
+    metrics = evidence["metrics"]
+    click.echo(
+        f"grpo: {evidence['steps']} steps (from {evidence['resumed_from_step']}), {evidence['completions']} completions, "
+        f"reward {metrics['reward_first']:.3f} to {metrics['reward_last']:.3f}; model in {out}"
+    )

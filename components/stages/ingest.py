@@ -1,0 +1,203 @@
+"""Ingest: question sets of any accepted shape become Items, with groups, licences and adversarial openings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+from pydantic import BaseModel, ConfigDict, Field
+
+from components.errors import InputError
+from components.platform import sources
+from components.platform.store import file_sha256
+from components.platform.tables import iterate_rows, write_items
+from components.qa.items import OPENINGS, STRATA, Item, group_id, parse_item, twin_options
+from components.qa.openings import OPENINGS_VERSION, make_openings
+from components.platform.verbs import config_options, write_json
+
+MAX_DEFECTS_LISTED = 100
+
+
+class IngestConfig(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    items_per_benchmark: int | None = Field(None, ge=1, description="a seeded sample of each benchmark; null: all")
+    train_limit: int | None = Field(None, ge=1, description="a seeded sample of the training rows; null: all")
+    labels_limit: int | None = Field(None, ge=2, description="a seeded sample of the expert labels; null: all")
+    defects: Literal["strict", "drop"] = Field("strict", description="a bad row stops the run, or is left out and reported")
+    seed: int = 0
+
+
+class Source(BaseModel):
+    """One file read: what it is, what it gave and what was left out of it."""
+
+    file: str
+    digest: str
+    licence: str
+    dataset_names: list[str]
+    rows: int
+    defects: list[str]
+    items: list[Any]
+
+
+def ingest(benchmarks: str, train: str, config: IngestConfig, out_dir: Path) -> dict[str, Any]:
+    """Read both sources and write benchmarks, train and labels .parquet and sources.json to `out_dir`.
+
+    Labels are the benchmark items (before sampling) that carry an expert's `question_type`. Raises InputError naming
+    file, row and field.
+    """
+    evaluation = read_source(benchmarks, "benchmarks", config.defects)
+    training = read_source(train, "train", config.defects)
+    every = _with_unique_ids([item for source in evaluation for item in source.items])
+    by_name: dict[str, list[Item]] = {}
+    for item in every:
+        by_name.setdefault(item.dataset_name, []).append(item)
+    picked = [i for name in by_name for i in sample(by_name[name], config.items_per_benchmark, config.seed)]
+    labels = sample([i for i in every if i.question_type], config.labels_limit, config.seed)
+    rows = sample(_with_unique_ids([i for s in training for i in s.items]), config.train_limit, config.seed)
+    sets = {
+        "benchmarks": [with_openings(item, config.seed) for item in picked],
+        "train": rows,
+        "labels": labels,
+    }
+    out_dir.mkdir(parents=True, exist_ok=True)
+    datasets = []
+    for name, items in sets.items():
+        path = out_dir / f"{name}.parquet"
+        if items or name == "labels":
+            write_items(items, path)
+            source = benchmarks if name != "train" else train
+            datasets.append(
+                {"name": name, "digest": file_sha256(path), "source": source, "rows": len(items), "context": name}
+            )
+    described = [s.model_dump(exclude={"items"}) for s in (*evaluation, *training)]
+    (out_dir / "sources.json").write_text(json.dumps(described, indent=1, ensure_ascii=False), encoding="utf-8")
+    return _evidence(sets, described, datasets)
+
+
+def read_source(source: str, kind: sources.Kind, defects: str) -> list[Source]:
+    """Every file of a source, parsed and checked; raises InputError at a defect unless defects are dropped."""
+    return [_read_file(path, source, defects) for path in sources.source_files(source, kind)]
+
+
+def sample(items: Sequence[Item], size: int | None, seed: int) -> list[Item]:
+    """A seeded sample in file order: the items whose hashed (seed, id) come first, so a larger size only adds."""
+    if size is None or size >= len(items):
+        return list(items)
+
+    def rank(item: Item) -> bytes:
+        return hashlib.sha256(f"{seed}|{item.id}".encode()).digest()
+
+    chosen = {item.id for item in sorted(items, key=rank)[:size]}
+    return [item for item in items if item.id in chosen]
+
+
+def with_openings(item: Item, seed: int) -> Item:
+    """The item with three adversarial openings: its own, and templates of the evaluation half for those it lacks."""
+    own = [item.opening(k) for k in range(3)]
+    if all(own):
+        return item.with_(meta={"trace_source": "published", **item.meta})
+    made = make_openings(item, seed, "evaluation")
+    texts = {name: mine or new for name, mine, new in zip(OPENINGS, own, made, strict=True)}
+    return item.with_(**texts, meta={**item.meta, "trace_source": "template", "openings_version": OPENINGS_VERSION})
+
+
+def _read_file(path: Path, source: str, defects: str) -> Source:
+    items: list[Item] = []
+    found: list[str] = []
+    number = 0
+    for number, row in enumerate(iterate_rows(path), start=1):
+        where = f"{path.name if source == sources.SAMPLES else path}: row {number}"
+        try:
+            items.append(_checked(parse_item(row, where), where))
+        except InputError as error:
+            if defects == "strict":
+                raise
+            found.append(str(error))
+    if not items:
+        reason = f"; the first of {len(found)} defects: {found[0]}" if found else ""
+        raise InputError(f"{path}: no usable rows{reason}")
+    names = sorted({item.dataset_name for item in items})
+    return Source(
+        file=path.name,
+        digest=file_sha256(path),
+        licence=sources.licence(source, names[0]),
+        dataset_names=names,
+        rows=number,
+        defects=found,
+        items=items,
+    )
+
+
+def _checked(item: Item, where: str) -> Item:
+    twins = twin_options(item)
+    if twins:
+        raise InputError(f"{where}: options: {twins[0]} and {twins[1]} have the same text; the key is ambiguous")
+    published = {name: getattr(item, name) for name in STRATA if getattr(item, name) is not None}
+    meta = {**item.meta, "published": published} if published else item.meta
+    cleared = dict.fromkeys(STRATA)
+    checked = item.with_(group_id=item.group_id or group_id(item.question, item.context), meta=meta, **cleared)
+    try:
+        with_openings(checked, 0)
+    except InputError as error:
+        raise InputError(f"{where}: options: {error}") from None
+    return checked
+
+
+def _with_unique_ids(items: Sequence[Item]) -> list[Item]:
+    """A repeated id gets #2, #3 in order of appearance (GPQA's copies share theirs in some releases)."""
+    count: dict[str, int] = {}
+    unique = []
+    for item in items:
+        count[item.id] = count.get(item.id, 0) + 1
+        unique.append(item if count[item.id] == 1 else item.with_(id=f"{item.id}#{count[item.id]}"))
+    return unique
+
+
+def _evidence(
+    sets: dict[str, list[Item]], described: list[dict[str, Any]], datasets: list[dict[str, Any]]
+) -> dict[str, Any]:
+    per_benchmark: dict[str, int] = {}
+    for item in sets["benchmarks"]:
+        per_benchmark[item.dataset_name] = per_benchmark.get(item.dataset_name, 0) + 1
+    dropped = [text for source in described for text in source["defects"]]
+    rows_in = sum(source["rows"] for source in described)
+    counts = {f"{name}_rows": len(items) for name, items in sets.items()}
+    groups = len({i.group_id for i in sets["benchmarks"]})
+    return {
+        "rows_in": rows_in,
+        "rows_out": counts["benchmarks_rows"] + counts["train_rows"],
+        "per_benchmark": per_benchmark,
+        "benchmark_groups": groups,
+        "dropped": len(dropped),
+        "defects": [text.rsplit("/", 1)[-1] for text in dropped[:MAX_DEFECTS_LISTED]],
+        "licences": {s["file"]: s["licence"] for s in described},
+        "datasets": datasets,
+        "metrics": {**counts, "dropped": len(dropped), "benchmark_groups": groups},
+    }
+
+
+@click.command("ingest")
+@click.option("--from", "source", required=True, help=f"Where the questions are: {sources.KINDS}.")
+@click.option("--kind", type=click.Choice(["benchmarks", "train"]), default="benchmarks", show_default=True)
+@click.option("--out", required=True, type=click.Path(dir_okay=False), help="Items to write (.parquet or .jsonl).")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False), help="Write what was read and dropped.")
+@config_options(IngestConfig)
+def command(source: str, kind: sources.Kind, out: str, json_file: str | None, config: IngestConfig) -> None:
+    """Read a question set of any accepted shape and write it as Items."""
+    read = read_source(source, kind, config.defects)
+    items = _with_unique_ids([item for part in read for item in part.items])
+    by_name: dict[str, list[Item]] = {}
+    for item in items:
+        by_name.setdefault(item.dataset_name, []).append(item)
+    limit = config.items_per_benchmark if kind == "benchmarks" else config.train_limit
+    picked = [i for group in by_name.values() for i in sample(group, limit, config.seed)]
+    finish: Callable[[Item], Item] = (lambda i: with_openings(i, config.seed)) if kind == "benchmarks" else (lambda i: i)
+    write_items([finish(item) for item in picked], out)
+    write_json(json_file, [s.model_dump(exclude={"items"}) for s in read])
+    dropped = sum(len(s.defects) for s in read)
+    click.echo(f"{len(picked)} items from {len(read)} files to {out}" + (f", {dropped} rows dropped" if dropped else ""))

@@ -1,0 +1,113 @@
+"""Register: a model version in MLflow whose source is the checkpoint's S3 URI, tagged with how it came about."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import BaseModel, ConfigDict
+
+from components.errors import InputError
+from components.platform import registry, store
+from components.platform.lineage import git_revision
+from components.platform.verbs import config_options, write_json
+
+DISCLAIMER = "Research use only. Not a medical device; never for clinical decisions."
+
+
+class RegisterConfig(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = registry.MODEL
+    licence: str = "unknown (ask the base model's)"
+    base_model: str = ""
+
+
+def register(
+    model: str,
+    decision: Path,
+    scores: Path,
+    recipe: str,
+    context: Mapping[str, str],
+    config: RegisterConfig,
+    out_dir: Path,
+) -> dict[str, Any]:
+    """Register the checkpoint at `model` (s3://...) with the gate's decision; returns its version as evidence.
+
+    `recipe` is the resolved recipe's digest, `context` names what the decision was made on (baseline and items
+    digests). Writes model_card.md to `out_dir`. Raises InputError for a checkpoint without a manifest.
+    """
+    manifest = store.read_manifest(model)
+    if manifest is None:
+        raise InputError(f"model {model}: no {store.MANIFEST}: only complete checkpoints are registered")
+    verdict = json.loads(decision.read_text(encoding="utf-8"))
+    digest = store.manifest_digest(manifest)
+    tags = {
+        "recipe_digest": recipe,
+        "model_digest": digest,
+        "git_revision": git_revision(),
+        "gate.decision": verdict["decision"],
+        "gate.baseline": verdict["baseline"],
+        "gate.look": str(verdict["look"]),
+        "licence": config.licence,
+        "disclaimer": DISCLAIMER,
+        **{f"dataset.{name}": value for name, value in manifest["inputs"] if name == "mix"},
+        **{f"{registry.CONTEXT_TAG}.{key}": value for key, value in context.items()},
+    }
+    card = model_card(model, verdict, json.loads(scores.read_text(encoding="utf-8")), config)
+    (out_dir / "model_card.md").write_text(card, encoding="utf-8")
+    key = f"{digest[:20]}-{recipe[:20]}-{store.file_sha256(decision)[:20]}"
+    version = registry.register(config.name, model, key, tags, card)
+    return {"version": version, "name": config.name, "source": model, "decision": verdict["decision"], "tags": tags}
+
+
+def model_card(uri: str, decision: Mapping[str, Any], scores: Mapping[str, Any], config: RegisterConfig) -> str:
+    """A short model card in Markdown: what it is, how it was judged, what it is not for."""
+    rows = [
+        f"| {c['stratum']} | {c['setting']} | {c['accuracy']:.3f} | {c['ci_low']:.3f} to {c['ci_high']:.3f} | {c['n']} |"
+        for c in scores["cells"]
+        if c["model"] == decision["candidate"] and c["benchmark"] in ("all", "micro") and c["n"]
+    ]
+    reasons = [f"- {'passed' if r['passed'] else 'failed'}: {r['text']}" for r in decision["reasons"]]
+    return "\n".join(
+        [
+            f"# {config.name}",
+            "",
+            f"**{DISCLAIMER}**",
+            "",
+            f"Base model: {config.base_model or 'see the recipe'}. Licence: {config.licence}. Weights: `{uri}`.",
+            "Trained by supervised fine-tuning and GRPO on reasoning-heavy questions with adversarial openings, after",
+            "Thapa et al., arXiv:2505.11462. Loads with plain transformers or vLLM.",
+            "",
+            f"## Gate: {decision['decision']} (against {decision['baseline']}, look {decision['look']})",
+            "",
+            *reasons,
+            "",
+            "## Accuracy, all benchmarks pooled",
+            "",
+            "| stratum | setting | accuracy | 95 % interval | n |",
+            "|---|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+@click.command("register")
+@click.option("--model", required=True, help="The checkpoint's s3:// URI.")
+@click.option("--decision", required=True, type=click.Path(dir_okay=False, exists=True))
+@click.option("--scores", required=True, type=click.Path(dir_okay=False, exists=True))
+@click.option("--out", required=True, type=click.Path(file_okay=False), help="Where the model card goes.")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False))
+@config_options(RegisterConfig)
+def command(
+    model: str, decision: str, scores: str, out: str, json_file: str | None, config: RegisterConfig
+) -> None:
+    """Register a checkpoint as a model version in MLflow, with the gate's decision."""
+    Path(out).mkdir(parents=True, exist_ok=True)
+    evidence = register(model, Path(decision), Path(scores), "", {}, config, Path(out))
+    write_json(json_file, evidence)
+    click.echo(f"{evidence['name']} version {evidence['version']}: {evidence['source']}")

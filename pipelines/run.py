@@ -1,0 +1,176 @@
+"""`biomed-r1 run`: one pipeline run on this machine, on real servers, believing receipts and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import psutil
+
+from components.errors import GateRefusedError, StageError
+from components.platform import execution, logs, tracking
+from components.platform.home import home
+from components.platform.verbs import write_json
+from pipelines import doctor, servers
+from pipelines.progress import Progress
+from pipelines.settings import Recipe, load_recipe
+from pipelines.summary import print_summary, summarise
+from pipelines.training import TASKS
+
+GRACE_SECONDS = 10
+
+
+@click.command("run")
+@click.option("--recipe", "name", default="demo", show_default=True, help="A shipped recipe or a YAML file.")
+@click.option("--data", type=click.Path(), help="Folder with benchmarks/*.jsonl and train/*.jsonl (default: samples).")
+@click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change one value of the recipe.")
+@click.option("--fresh", is_flag=True, help="Ignore stored results: run every stage again.")
+@click.option("--runner", type=click.Choice(["subprocess"]), default="subprocess", show_default=True)
+@click.option("--fail-on-refusal", is_flag=True, help="Exit with code 3 when the gate refuses.")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False), help="Write the run summary here.")
+def command(
+    name: str,
+    data: str | None,
+    changes: tuple[str, ...],
+    fresh: bool,
+    runner: str,
+    fail_on_refusal: bool,
+    json_file: str | None,
+) -> None:
+    """Run the whole pipeline: ingest to registered model, on this machine."""
+    recipe = load_recipe(name, changes, data)
+    summary = run(recipe, runner, fresh)
+    print_summary(summary)
+    write_json(json_file, summary)
+    if fail_on_refusal and summary["gate"]["decision"] != "promote":
+        raise GateRefusedError("the gate refused the candidate; the reasons are in the report")
+
+
+def run(recipe: Recipe, runner: str = "subprocess", fresh: bool = False) -> dict[str, Any]:
+    """Run a recipe and return the run summary (design: contracts).
+
+    Raises InputError before any work for what cannot work, StageError naming stage and log when a task left no
+    receipt, whatever the runner said.
+    """
+    doctor.check_disk()
+    doctor.check_configured_servers()
+    local_only = not any(ref.startswith(("s3://", "registry:")) for ref in _references(recipe))
+    if local_only:
+        doctor.check_recipe_inputs(recipe)
+    run_id = f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    with _servers_of_this_run():
+        if not local_only:
+            doctor.check_recipe_inputs(recipe)
+        execution.clear_scratch()
+        tracking.end_dead_runs()
+        folder = home() / "runs" / run_id
+        folder.mkdir(parents=True)
+        (folder / "recipe.json").write_text(recipe.model_dump_json(by_alias=True, indent=1), encoding="utf-8")
+        click.echo(f"run {run_id}: logs in {folder / 'logs'}", err=True)
+        tags = {"recipe": recipe.name, "recipe_digest": recipe.digest()}
+        with tracking.pipeline_run(run_id, recipe.model_dump(mode="json", by_alias=True), tags) as parent:
+            _run_pipeline(folder, run_id, runner, fresh, parent.run_id or "")
+            receipts = _believe_receipts(folder, run_id)
+            summary = summarise(run_id, folder, receipts, parent)
+    (folder / "summary.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
+    return summary
+
+
+def _references(recipe: Recipe) -> Sequence[str]:
+    return (recipe.data.benchmarks, recipe.data.train, recipe.base_model, recipe.classify.model)
+
+
+@contextmanager
+def _servers_of_this_run() -> Iterator[None]:
+    """Embedded servers up; an interrupted run takes those it started down again, a finished one leaves them."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, interrupt)
+    started: tuple[str, ...] = ("mlflow", "s3")
+    try:
+        started = servers.up().started
+        if started:
+            click.echo(f"started {' and '.join(started)}; stop with `biomed-r1 down`", err=True)
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        servers.down(started)
+        raise
+
+
+def _run_pipeline(folder: Path, run_id: str, runner: str, fresh: bool, parent: str) -> None:
+    environment = {
+        **os.environ,
+        execution.RUN_VARIABLE: run_id,
+        logs.RUN_FOLDER_VARIABLE: str(folder),
+        tracking.PARENT_VARIABLE: parent,
+        "BIOMED_R1_HOME": str(home()),
+        "PYTHONUNBUFFERED": "1",
+    }
+    environment.pop("MLFLOW_RUN_ID", None)
+    if fresh:
+        environment[execution.FRESH_VARIABLE] = run_id
+    log = folder / "pipeline.log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pipelines.local_runner", str(folder), runner],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=environment,
+        )
+        progress = Progress(folder, TASKS)
+        try:
+            while process.poll() is None:
+                progress.update()
+                time.sleep(0.3)
+        finally:
+            _end_tree(process)
+            progress.update()
+            progress.close()
+
+
+def _end_tree(process: subprocess.Popen[bytes]) -> None:
+    """Leave no child behind: the runner, its task, and an engine the task may have started."""
+    if process.poll() is not None:
+        return
+    family = psutil.Process(process.pid).children(recursive=True)
+    for member in (psutil.Process(process.pid), *family):
+        try:
+            member.terminate()
+        except psutil.NoSuchProcess:
+            continue
+    _, living = psutil.wait_procs([psutil.Process(process.pid), *family] if psutil.pid_exists(process.pid) else family, 10)
+    for member in living:
+        member.kill()
+    process.wait()
+
+
+def _believe_receipts(folder: Path, run_id: str) -> dict[str, dict[str, Any]]:
+    """The receipts of every task; raises StageError naming the first task without one, and its log."""
+    receipts = execution.read_receipts(os.environ[execution.STORE_VARIABLE].rstrip("/"), run_id)
+    missing = [task for task in TASKS if task not in receipts]
+    if missing:
+        task = missing[0]
+        log = logs.log_path(folder, task)
+        log = log if log.is_file() else folder / "pipeline.log"
+        raise StageError(f"stage {task} failed: {_last_words(log)}\nits log: {log}")
+    return {task: receipts[task] for task in TASKS}
+
+
+def _last_words(log: Path) -> str:
+    """The line of a log that says what went wrong: the last one of a traceback, else the last."""
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines if "Error" in line.split(":")[0] and ":" in line]
+    return (errors or lines or ["it left no receipt and no output"])[-1][:400]

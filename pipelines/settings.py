@@ -1,0 +1,126 @@
+"""Recipes (what to run) and profiles (where), composed from the stages' own configs; unknown keys are errors."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from components.errors import InputError
+from components.platform.verbs import parse_config, read_yaml, set_path
+from components.stages.classify import ClassifyConfig
+from components.stages.compare import CompareConfig
+from components.stages.curate import CurateConfig
+from components.stages.evaluate import EvaluateConfig
+from components.stages.grpo import GrpoConfig
+from components.stages.ingest import IngestConfig
+from components.stages.register import RegisterConfig
+from components.stages.report import ReportConfig
+from components.stages.sft import SftConfig
+from components.stages.stratify import StratifyConfig
+
+Setting = Literal["plain", "adversarial_0", "adversarial_1", "adversarial_2"]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Data(Section):
+    """Where the questions come from: samples, a folder, s3://... or hf:datasets/ORG/NAME@REVISION."""
+
+    benchmarks: str = "samples"
+    train: str = "samples"
+
+
+class Asked(Section):
+    """Which settings each model is evaluated in; the champion is skipped where the registry has none."""
+
+    base: tuple[Setting, ...] = ("plain", "adversarial_0", "adversarial_1", "adversarial_2")
+    sft: tuple[Setting, ...] = ("plain",)
+    grpo: tuple[Setting, ...] = ("plain", "adversarial_0", "adversarial_1", "adversarial_2")
+    champion: tuple[Setting, ...] = ("plain", "adversarial_0", "adversarial_1", "adversarial_2")
+
+
+class Recipe(Section):
+    """Everything that decides what a run computes."""
+
+    name: str
+    description: str = ""
+    base_model: str = Field(description="model reference of the policy that is trained")
+    data: Data = Data()
+    ingest: IngestConfig = IngestConfig()
+    classify: ClassifyConfig
+    stratify: StratifyConfig = StratifyConfig()
+    curate: CurateConfig
+    sft: SftConfig
+    grpo: GrpoConfig
+    evaluate: EvaluateConfig
+    asked: Asked = Asked()
+    compare: CompareConfig = CompareConfig()
+    report: ReportConfig = ReportConfig()
+    register_: RegisterConfig = Field(default=RegisterConfig(), alias="register")
+
+    def evaluation(self, model: str) -> EvaluateConfig:
+        """The evaluate config of one of base, sft, grpo, champion: the shared one with that model's settings."""
+        return self.evaluate.model_copy(update={"settings": getattr(self.asked, model)})
+
+    def digest(self) -> str:
+        text = json.dumps(self.model_dump(mode="json", by_alias=True), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Resources(Section):
+    """What one role's tasks ask the cluster for."""
+
+    cpu: str
+    memory: str
+    gpus: int = 0
+    gpu_type: str | None = None
+
+
+class Profile(Section):
+    """Where a pipeline runs: the resources of each role, and the images."""
+
+    name: str
+    description: str = ""
+    cpu_image: str | None = None
+    gpu_image: str | None = None
+    roles: dict[Literal["cpu", "classifier", "trainer", "generator"], Resources]
+
+
+def load_recipe(name: str, changes: Sequence[str] = (), data: str | None = None) -> Recipe:
+    """A shipped recipe by name or one from a file, with `path=value` changes; raises InputError naming the key."""
+    path = _shipped_or_file(name, "recipes")
+    values = read_yaml(path)
+    if data is not None:
+        values["data"] = {"benchmarks": data, "train": data}
+    for change in changes:
+        set_path(values, change)
+    return parse_config(Recipe, values, f"recipe {path.name}")
+
+
+def load_profile(name: str) -> Profile:
+    path = _shipped_or_file(name, "profiles")
+    return parse_config(Profile, read_yaml(path), f"profile {path.name}")
+
+
+def _shipped_or_file(name: str, kind: Literal["recipes", "profiles"]) -> Path:
+    folder = Path(str(files("pipelines"))) / kind
+    if (folder / f"{name}.yaml").is_file():
+        return folder / f"{name}.yaml"
+    if name.endswith((".yaml", ".yml")) and Path(name).is_file():
+        return Path(name)
+    shipped = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
+    raise InputError(f"{kind[:-1]} {name!r}: neither a YAML file nor one of the shipped ones ({shipped})")
+
+
+def as_json(config: BaseModel) -> str:
+    """A stage's config as canonical JSON text, the form in which it travels through KFP."""
+    values: Any = config.model_dump(mode="json")
+    return json.dumps(values, sort_keys=True, separators=(",", ":"))

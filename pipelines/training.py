@@ -1,0 +1,106 @@
+"""The training pipeline, top to bottom: ten stages, from question sets to a registered model version."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kfp import dsl
+
+from components import ops
+from components.platform.registry import CHAMPION
+from pipelines.placement import place
+from pipelines.settings import Profile, Recipe, as_json
+
+NAME = "biomed-r1-training"
+# Every task must leave a receipt under its name here (design D13).
+TASKS = (
+    "ingest",
+    "classify",
+    "stratify",
+    "curate",
+    "sft",
+    "grpo",
+    "evaluate-base",
+    "evaluate-sft",
+    "evaluate-grpo",
+    "evaluate-champion",
+    "compare",
+    "report",
+    "register",
+)
+
+
+def training_pipeline(recipe: Recipe, profile: Profile) -> Any:
+    """The KFP pipeline of a recipe on a profile; configs are baked in, so a compiled file says all that will run."""
+    champion_reference = f"registry:{recipe.register_.name}@{CHAMPION}"
+
+    @dsl.pipeline(name=NAME, description=recipe.description)
+    def training() -> None:
+        run = dsl.PIPELINE_JOB_ID_PLACEHOLDER
+
+        data = ops.ingest(
+            sources=recipe.data.benchmarks, train_source=recipe.data.train, config=as_json(recipe.ingest), run=run
+        )
+        place(data, "cpu", profile, "Ingest question sets")
+
+        classifier = ops.classify(labels=data.outputs["labels"], config=as_json(recipe.classify), run=run)
+        place(classifier, "classifier", profile, "Train the reasoning classifier")
+        line = classifier.outputs["Output"]
+
+        strata = ops.stratify(
+            items=data.outputs["benchmarks"], classifier=line, config=as_json(recipe.stratify), run=run
+        )
+        place(strata, "classifier", profile, "Split reasoning from knowledge")
+        items = strata.outputs["stratified"]
+
+        mix = ops.curate(
+            train=data.outputs["train"], items=items, classifier=line, config=as_json(recipe.curate), run=run
+        )
+        place(mix, "classifier", profile, "Curate and decontaminate the training mix")
+
+        tuned = ops.sft(mix=mix.outputs["sft_mix"], model=recipe.base_model, config=as_json(recipe.sft), run=run)
+        place(tuned, "trainer", profile, "Supervised fine-tuning")
+
+        rewarded = ops.grpo(mix=mix.outputs["rl_mix"], model=tuned.output, config=as_json(recipe.grpo), run=run)
+        place(rewarded, "trainer", profile, "GRPO")
+
+        answers = {}
+        models = {"base": recipe.base_model, "sft": tuned.output, "grpo": rewarded.output}
+        for name, model in {**models, "champion": champion_reference}.items():
+            task = ops.evaluate(
+                items=items, model=model, name=name, config=as_json(recipe.evaluation(name)), run=run
+            )
+            place(task, "generator", profile, f"Evaluate {name}")
+            answers[name] = task.outputs["answers"]
+
+        verdict = ops.compare(
+            items=items, candidate_uri=rewarded.output, config=as_json(recipe.compare), run=run, **answers
+        )
+        place(verdict, "cpu", profile, "Decide: promote or refuse")
+        decision, scores = verdict.outputs["decision"], verdict.outputs["scores"]
+
+        page = ops.report(
+            items=items,
+            scores=scores,
+            decision=decision,
+            curation=mix.outputs["curation"],
+            classifier=line,
+            sft_uri=tuned.output,
+            grpo_uri=rewarded.output,
+            config=as_json(recipe.report),
+            run=run,
+            **answers,
+        )
+        place(page, "cpu", profile, "Write the report")
+
+        version = ops.register(
+            model=rewarded.output,
+            decision=decision,
+            scores=scores,
+            recipe=recipe.digest(),
+            config=as_json(recipe.register_),
+            run=run,
+        )
+        place(version, "cpu", profile, "Register the model version")
+
+    return training

@@ -144,6 +144,7 @@ def evaluate(
 
     from components.platform.execution import Call, execute
     from components.platform.registry import absent
+    from components.platform.tables import write_rows
     from components.stages import evaluate as stage
 
     settings = stage.EvaluateConfig.model_validate_json(config)
@@ -151,8 +152,14 @@ def evaluate(
     # A registry alias can move; what it points to now is the input.
     inputs = {"items": items.path, "model": "digest:absent" if nobody else model, "name": f"digest:{name}"}
     call = Call("evaluate", run, settings, inputs, name=f"evaluate-{name}", datasets={"items": "evaluation"})
-    ask = stage.evaluate_nobody if nobody else stage.evaluate
-    product = execute(call, lambda out: ask(Path(items.path), model, name, settings, out / "answers.parquet"))
+
+    def work(out: Path) -> dict:
+        if not nobody:
+            return stage.evaluate(Path(items.path), model, name, settings, out / "answers.parquet")
+        write_rows([], out / "answers.parquet")
+        return {"model": model, "absent": True, "rows_in": 0, "rows_out": 0}
+
+    product = execute(call, work)
     product.save("answers.parquet", answers.path)
     answers.metadata.update(product.metadata)
 

@@ -87,17 +87,23 @@ class TransformersEngine:
         )
 
     def _answer(self, batch: list[list[_Row]], sampling: Sampling) -> None:
-        """Write every row's output: read the shared parts, then each row's own part, then token by token."""
+        """Write every row's output: read what all prompts share (the template's head), what each group shares (the
+        question), each row's own part (the opening), and then go on token by token."""
         from transformers import DynamicCache
 
-        cache = DynamicCache(config=self.model.config)
-        mask = torch.zeros(len(batch), 0, dtype=torch.long)
-        _, mask = self._read([group[0].prompt[: group[0].shared] for group in batch], mask, cache)
-
         rows = [row for group in batch for row in group]
-        parents = torch.tensor([g for g, group in enumerate(batch) for _ in group])
-        cache.batch_select_indices(parents.to(self.device))
-        logits, mask = self._read([row.prompt[row.shared :] for row in rows], mask[parents], cache)
+        head = min(_common([row.prompt for row in rows]), *(row.shared for row in rows))
+        levels = [
+            ([0], [rows[0].prompt[:head]]),
+            ([0] * len(batch), [group[0].prompt[head : group[0].shared] for group in batch]),
+            ([g for g, group in enumerate(batch) for _ in group], [row.prompt[row.shared :] for row in rows]),
+        ]
+        cache = DynamicCache(config=self.model.config)
+        mask = torch.zeros(1, 0, dtype=torch.long)
+        for parents, pieces in levels:
+            mask = _select(mask, cache, parents)
+            if any(pieces):
+                logits, mask = self._read(pieces, mask, cache)
 
         for step in range(sampling.max_new_tokens):
             for row, token in zip(rows, choose(logits, [row.generator for row in rows], sampling), strict=True):
@@ -107,9 +113,7 @@ class TransformersEngine:
             if not alive or step + 1 == sampling.max_new_tokens:
                 return
             if len(rows) - len(alive) >= SHRINK_SHARE * len(rows):
-                rows, keep = [rows[i] for i in alive], torch.tensor(alive)
-                mask = mask[keep]
-                cache.batch_select_indices(keep.to(self.device))
+                rows, mask = [rows[i] for i in alive], _select(mask, cache, alive)
             logits, mask = self._read([row.output[-1:] for row in rows], mask, cache)
 
     def _ended(self, row: _Row) -> bool:
@@ -138,6 +142,13 @@ class TransformersEngine:
         return out.logits[:, -1].float().cpu(), mask
 
 
+def _select(mask: torch.Tensor, cache: Any, rows: list[int]) -> torch.Tensor:
+    """Keep (or repeat) these rows of the cache, in place, and of the mask, returned."""
+    chosen = torch.tensor(rows)
+    cache.batch_select_indices(chosen)
+    return mask[chosen]
+
+
 def choose(logits: torch.Tensor, generators: Sequence[torch.Generator], sampling: Sampling) -> list[int]:
     """The next token of each row; logits (rows, vocabulary). Each row draws from its own generator."""
     if sampling.temperature == 0:
@@ -155,14 +166,18 @@ def _groups(rows: list[_Row], requests: Sequence[Request]) -> list[list[_Row]]:
     """Neighbours that ask the same thing, longest first: a batch that does not fit memory fails at once."""
     groups = [list(rows_) for _, rows_ in groupby(rows, key=lambda row: requests[row.index].messages)]
     for group in groups:
-        first, last = min(row.prompt for row in group), max(row.prompt for row in group)
-        # What the first and the last in order share, all share. The last prompt token is always read by the row
-        # itself: its logits start the answer.
-        pairs = zip(first[:-1], last[:-1], strict=False)
-        shared = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(first), len(last)) - 1)
+        # The last prompt token is always read by the row itself: its logits start the answer.
+        shared = min(_common([row.prompt for row in group]), *(len(row.prompt) - 1 for row in group))
         for row in group:
             row.shared = shared
     return sorted(groups, key=lambda group: max(len(row.prompt) for row in group), reverse=True)
+
+
+def _common(prompts: list[list[int]]) -> int:
+    """How many leading tokens all have in common: what the first and the last in order share, all share."""
+    first, last = min(prompts), max(prompts)
+    differ = (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b)
+    return next(differ, min(len(first), len(last)))
 
 
 def _batches(groups: list[list[_Row]], batch_size: int) -> Iterator[list[list[_Row]]]:

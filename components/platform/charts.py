@@ -10,10 +10,18 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup, escape
 
+# How a legend shows each marker; all others are circles.
+_SIGNS = {
+    "reasoning": "\N{BLACK DIAMOND}",
+    "within_benchmark": "\N{BLACK SQUARE}",
+    "macro": "\N{BLACK UP-POINTING TRIANGLE}",
+    "mark": "\N{BOX DRAWINGS LIGHT QUADRUPLE DASH VERTICAL}",
+    "line": "\N{EM DASH}",
+}
 Points = Sequence[tuple[float, float]]
 
 LEFT, RIGHT = 1.0, 99.0  # percent: room for half a marker at either end
@@ -47,10 +55,11 @@ class Axis:
     high: float
     ticks: tuple[float, ...]
     text: Callable[[float], str]
+    left: float = LEFT
 
     def x(self, value: float) -> str:
         inside = min(max(value, self.low), self.high)
-        return f"{LEFT + (RIGHT - LEFT) * (inside - self.low) / (self.high - self.low):.2f}%"
+        return f"{self.left + (RIGHT - self.left) * (inside - self.low) / (self.high - self.low):.2f}%"
 
 
 def axis(values: Iterable[float], text: Callable[[float], str], floor: float | None = None, count: int = 5) -> Axis:
@@ -106,7 +115,8 @@ def bars(label: str, rows: Sequence[tuple[str, str, float]], ax: Axis, mark: tup
 
 def curve(label: str, series: Sequence[tuple[str, Points]], x: Axis, y: Axis, marks: bool = True) -> Markup:
     """Lines over a shared x axis, for training curves and the ROC; `marks` shows the first series' points."""
-    plot, top = 170, LEGEND
+    plot, top = 170, LEGEND + 8
+    x = replace(x, left=11.0)  # room for the labels of y
     height = top + plot + AXIS
 
     def at(value: float) -> float:
@@ -114,8 +124,8 @@ def curve(label: str, series: Sequence[tuple[str, Points]], x: Axis, y: Axis, ma
 
     parts = [_legend([(f"line s{i}", name) for i, (name, _) in enumerate(series) if name])]
     for tick in y.ticks:
-        parts.append(_line("0%", "100%", at(tick), at(tick), "grid"))
-        parts.append(Markup('<text class="tick" x="0" y="{:.1f}">{}</text>').format(at(tick) - 3, y.text(tick)))
+        parts.append(_line(x.x(x.low), "100%", at(tick), at(tick), "grid"))
+        parts.append(Markup('<text class="tick" x="0" y="{:.1f}">{}</text>').format(at(tick) + 4, y.text(tick)))
     parts.append(_ticks(x, height - 6))
     for index, (_, points) in enumerate(series):
         shown = _thin(points, 120)
@@ -134,20 +144,16 @@ def _svg(label: str, height: float, parts: Iterable[Markup]) -> Markup:
 
 
 def _legend(entries: Sequence[tuple[str, str]]) -> Markup:
-    out, x = [], 7.0
-    for kind, name in entries:
-        out.append(Markup('<svg x="{:.0f}" y="9" overflow="visible">{}</svg>').format(x, _swatch(kind)))
-        out.append(Markup('<text class="key" x="{:.0f}" y="13">{}</text>').format(x + 11, name))
-        x += 26 + 6.4 * len(name)
-    return Markup("").join(out)
-
-
-def _swatch(kind: str) -> Markup:
-    if kind == "mark":
-        return Markup('<line class="mark" x1="0" x2="0" y1="-6" y2="6"/>')
-    if kind.startswith("line"):
-        return Markup('<line class="curve {}" x1="-6" x2="6" y1="0" y2="0"/>').format(kind.removeprefix("line "))
-    return _marker(kind)
+    """Keys as one line of text, signs included, so that it flows by the widths of whatever font there is."""
+    out = []
+    for index, (kind, name) in enumerate(entries):
+        shape = kind.split()[0]
+        out.append(
+            Markup('<tspan class="{}" dx="{}">{}</tspan><tspan dx="5">{}</tspan>').format(
+                kind.split()[-1], 14 if index else 0, _SIGNS.get(shape, "\N{BLACK CIRCLE}"), name
+            )
+        )
+    return Markup('<text class="key" x="0" y="13">{}</text>').format(Markup("").join(out))
 
 
 def _marker(kind: str, hollow: bool = False) -> Markup:
@@ -193,7 +199,7 @@ def _ticks(ax: Axis, y: float) -> Markup:
     out = []
     for index, tick in enumerate(ax.ticks):
         anchor = "start" if index == 0 else "end" if index == len(ax.ticks) - 1 else "middle"
-        x = {"start": "0%", "end": "100%"}.get(anchor, ax.x(tick))
+        x = "100%" if anchor == "end" else "0%" if anchor == "start" and ax.left == LEFT else ax.x(tick)
         out.append(Markup('<text class="tick {}" x="{}" y="{}">{}</text>').format(anchor, x, y, escape(ax.text(tick))))
     return Markup("").join(out)
 

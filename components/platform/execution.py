@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -30,6 +31,7 @@ EVIDENCE = "evidence.json"
 STORE_VARIABLE = "BIOMED_R1_STORE"
 RUN_VARIABLE = "BIOMED_R1_RUN_ID"
 FRESH_VARIABLE = "BIOMED_R1_FRESH"
+HEAVY = ("torch", "transformers", "trl", "vllm")
 Evidence = dict[str, Any]
 
 
@@ -165,6 +167,8 @@ def _receipt(root: str, run: str, call: Call, product: Product, key: str, second
         "uri": product.uri,
         "digest": product.digest,
         "mlflow_run_id": product.run_id,
+        # What a reused stage must not have paid for.
+        "imported": [name for name in HEAVY if name in sys.modules],
         "evidence": product.evidence,
     }
     store.put_json(f"{receipts_uri(root, run)}/{call.task}.json", receipt)

@@ -51,7 +51,8 @@ def code_digest(module: str) -> str:
 
 def reachable_modules(module: str) -> list[str]:
     """Names of the modules whose source is part of a stage's key."""
-    return sorted(".".join(("components", *p.relative_to(PACKAGE).with_suffix("").parts)) for p in _reachable(module))
+    paths = [p for p in _reachable(module) if p.suffix == ".py"]
+    return sorted(".".join(("components", *p.relative_to(PACKAGE).with_suffix("").parts)) for p in paths)
 
 
 def _reachable(module: str) -> set[Path]:
@@ -62,6 +63,8 @@ def _reachable(module: str) -> set[Path]:
         if path is None or path in found:
             continue
         found.add(path)
+        if "templates" in path.read_text(encoding="utf-8"):
+            found |= {p for p in (path.parent / "templates").glob("*") if p.is_file()}
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
                 todo += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]

@@ -15,7 +15,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from components.qa.findings import Headline
+from components.qa.findings_gate import Headline
 from components.qa.findings_tables import Cell, Table
 
 _TEMPLATES = Path(__file__).with_name("templates")
@@ -27,7 +27,6 @@ class Figure:
 
     drawing: Markup
     caption: str
-    wide: bool = False
 
 
 @dataclass(frozen=True)

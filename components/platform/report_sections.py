@@ -8,7 +8,7 @@ from typing import Any
 
 from components.platform import report_figures as figures
 from components.platform.page import Example, Figure, Page, Section
-from components.qa import findings, findings_published, published
+from components.qa import findings, findings_gate, findings_published, published
 from components.qa import findings_runs as runs
 from components.qa import findings_tables as tables
 from components.qa.findings import Record, Scores
@@ -32,7 +32,7 @@ class Inputs:
     decision: Record | None
     items: Sequence[Item]
     answers: Iterable[Record]
-    metadata: Sequence[Mapping[str, str]]  # of the answer files, in their order
+    metadata: Mapping[str, Mapping[str, str]]  # model -> what its answer file says of how they were made
     classifier: Record | None
     curation: Record | None
     histories: Mapping[str, Any]
@@ -54,7 +54,7 @@ def build_page(title: str, found: Inputs, limits: Limits) -> Page:
     sections = [
         _strata(scores),
         _openings(scores),
-        _gaps(scores),
+        _gaps(scores, decision["candidate"] if decision else scores.models[-1]),
         _gate(decision),
         _benchmarks(scores),
         _answered(scores),
@@ -66,7 +66,7 @@ def build_page(title: str, found: Inputs, limits: Limits) -> Page:
         _choices(scores, found.metadata, found.lineage),
         _paper(found),
     ]
-    return Page(title, findings.headline(scores, decision), sections, published.CITATION, _facts(scores, decision))
+    return Page(title, findings_gate.headline(scores, decision), sections, published.CITATION, _facts(scores, decision))
 
 
 def _facts(scores: Scores, decision: Record | None) -> list[tuple[str, str]]:
@@ -97,7 +97,7 @@ def _openings(scores: Scores) -> Section:
     return Section("openings", "Under a wrong opening", findings.drop_sentences(scores), drawn, [table])
 
 
-def _gaps(scores: Scores) -> Section:
+def _gaps(scores: Scores, model: str) -> Section:
     figure = figures.gap_figure(scores)
     if figure is None:
         return Section("gaps", "The gap, three ways", absent="Without strata there is no gap to show.")
@@ -106,14 +106,16 @@ def _gaps(scores: Scores) -> Section:
         "how the model reasons. The gap within benchmarks compares like with like."
     )
     sentences = [intro, *findings.gap_sentences(scores)]
-    return Section("gaps", "The gap, three ways", sentences, [figure], [tables.gap_table(scores)])
+    found = [tables.gap_table(scores), tables.sensitivity_table(scores, model)]
+    return Section("gaps", "The gap, three ways", sentences, [figure], [t for t in found if t])
 
 
 def _gate(decision: Record | None) -> Section:
     if decision is None:
         return Section("gate", "The gate's reasons", absent="No decision was given: no candidate was put to the gate.")
     figure = figures.gate_figure(decision)
-    return Section("gate", "The gate's reasons", [], [figure] if figure else [], [tables.gate_table(decision)])
+    sentences = findings_gate.gate_sentences(decision)
+    return Section("gate", "The gate's reasons", sentences, [figure] if figure else [], [tables.gate_table(decision)])
 
 
 def _benchmarks(scores: Scores) -> Section:
@@ -194,12 +196,14 @@ def _example(found: Regression, title: str, pair: tuple[str, str], most: int) ->
     return Example(title, shorten(text, most), options, outputs)
 
 
-def _choices(scores: Scores, metadata: Sequence[Mapping[str, str]], lineage: Mapping[str, str]) -> Section:
+def _choices(scores: Scores, metadata: Mapping[str, Mapping[str, str]], lineage: Mapping[str, str]) -> Section:
     found = []
-    if metadata and any(metadata):
+    metadata = {m: r for m, r in metadata.items() if r} or scores.versions.get("answers") or {}
+    if metadata:
         found.append(runs.metadata_table(metadata))
-    if scores.versions:
-        found.append(tables.pairs_table("Versions recorded with the scores", scores.versions))
+    versions = {k: v for k, v in scores.versions.items() if k != "answers"}
+    if versions:
+        found.append(tables.pairs_table("How they were scored", versions))
     if lineage:
         found.append(tables.pairs_table("Where this run came from", lineage))
     sentence = "Each of these can move the figures above; compare two reports only where they agree."

@@ -12,12 +12,16 @@ _SETTINGS = ("plain", "adversarial")
 _STRATA = ("all", "knowledge", "reasoning")
 
 
-def print_scores(scores: Mapping[str, Any], models: Sequence[str] | None = None, console: Console | None = None) -> None:
+def print_scores(
+    scores: Mapping[str, Any], models: Sequence[str] | None = None, console: Console | None = None
+) -> None:
     """Accuracy by model, setting and stratum over all benchmarks, then gaps and drops."""
     console = console or _console()
     cells = [c for c in scores["cells"] if models is None or c["model"] in models]
     settings = [s for s in _SETTINGS if any(c["setting"] == s for c in cells)] or sorted({c["setting"] for c in cells})
-    table = _table("Accuracy, percent (95 % interval)", "model", "setting", "stratum", "accuracy", "chance", "items", "groups")
+    table = _table(
+        "Accuracy, percent (95 % interval)", "model", "setting", "stratum", "accuracy", "chance", "items", "groups"
+    )
     for column in ("no answer", "not asked"):
         table.add_column(column, justify="right")
     for cell in cells:
@@ -69,7 +73,10 @@ def _print_gaps(console: Console, gaps: Sequence[Mapping[str, Any]]) -> None:
     for model, setting, weighting in dict.fromkeys(key[:3] for key in found):
         shown = (found.get((model, setting, weighting, kind)) for kind in kinds)
         table.add_row(
-            model, setting, weighting, *(_interval(g["estimate"], g["ci_low"], g["ci_high"], True) if g else "-" for g in shown)
+            model,
+            setting,
+            weighting,
+            *(_interval(g["estimate"], g["ci_low"], g["ci_high"], True) if g else "-" for g in shown),
         )
     console.print(table)
 
@@ -94,7 +101,9 @@ def _console() -> Console:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left")
     for place, column in enumerate(columns):
-        table.add_column(column, justify="left" if place == 0 or column in ("setting", "stratum", "strata") else "right")
+        table.add_column(
+            column, justify="left" if place == 0 or column in ("setting", "stratum", "strata") else "right"
+        )
     return table
 
 

@@ -194,6 +194,15 @@ def list_children(uri: str) -> list[str]:
     return sorted(names - {""})
 
 
+def list_files(uri: str) -> list[str]:
+    """Paths of every file below a URI, relative to it, sorted."""
+    if not uri.startswith("s3://"):
+        return sorted(p.relative_to(uri).as_posix() for p in Path(uri).rglob("*") if p.is_file())
+    bucket, prefix = _split(uri.rstrip("/") + "/")
+    pages = _client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    return sorted(item["Key"][len(prefix) :] for page in pages for item in page.get("Contents", []))
+
+
 def delete_prefix(uri: str) -> None:
     """Delete a directory, its manifest first, so that a half-deleted one does not exist."""
     if not uri.startswith("s3://"):
@@ -201,10 +210,8 @@ def delete_prefix(uri: str) -> None:
         shutil.rmtree(uri, ignore_errors=True)
         return
     bucket, prefix = _split(uri.rstrip("/") + "/")
-    _client().delete_object(Bucket=bucket, Key=prefix + MANIFEST)
-    for page in _client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-        for item in page.get("Contents", []):
-            _client().delete_object(Bucket=bucket, Key=item["Key"])
+    for name in (MANIFEST, *list_files(uri)):
+        _client().delete_object(Bucket=bucket, Key=prefix + name)
 
 
 def check(uri: str) -> None:
@@ -220,14 +227,6 @@ def check(uri: str) -> None:
             f"BIOMED_R1_STORE={uri}: S3 at {endpoint} does not answer for bucket {bucket!r} ({error}); "
             "check AWS_ENDPOINT_URL_S3, the credentials and that the bucket exists"
         ) from None
-
-
-def create_bucket(uri: str) -> None:
-    """Create the bucket of a URI where it is missing (embedded server only)."""
-    bucket, _ = _split(uri)
-    client = _client()
-    if bucket not in {b["Name"] for b in client.list_buckets()["Buckets"]}:
-        client.create_bucket(Bucket=bucket)
 
 
 def _put_file(path: Path, uri: str) -> None:

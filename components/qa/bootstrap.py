@@ -29,8 +29,8 @@ def draw_sums(blocks: Sequence[Block], groups: int, draws: int, seed: int) -> li
     """For each block, the K column sums in every draw (draws x K); all blocks see the same draws.
 
     A group's multiplicity is Poisson(1) instead of multinomial: independent per group, hence one matrix product
-    (Hanley and MacGibbon 2006, Comput. Methods Programs Biomed. 83:57). The number of groups then varies from draw to draw,
-    which ratios do not notice.
+    (Hanley and MacGibbon 2006, Comput. Methods Programs Biomed. 83:57). The number of groups then varies from draw to
+    draw, which ratios do not notice.
     """
     table = _poisson_table()
     rng = np.random.Generator(np.random.SFC64(seed))
@@ -80,5 +80,3 @@ def percentile_interval(
 
 def normal_cdf(z: float) -> float:
     return 0.5 * math.erfc(-z / math.sqrt(2))
-
-

@@ -6,9 +6,9 @@
 4. Only without any: the last sentence, if it contains exactly one option's whole text.
 5. Else no answer. Two letters at once are no answer.
 
-The scorers of the published medical models take the better of the first and the last match, guess by string similarity, or
-drop empty outputs; this one does none of the three. Change EXTRACTION_VERSION with any change of what is extracted:
-it is part of what two models must share to be compared.
+The scorers of the published medical models take the better of the first and the last match, guess by string
+similarity, or drop empty outputs; this one does none of the three. Change EXTRACTION_VERSION with any change of what
+is extracted: it is part of what two models must share to be compared.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from components.qa.extraction_text import Options, clean, lower, prepare, withou
 
 EXTRACTION_VERSION = "1"
 
-_LABELLED = re.compile(r"(?:(?:option|choice|answer)\s)?[\"'(\[{_ ]*([a-z])[\"')\]}_.:]*(?:\s?[-–—:]?\s(.+))?", re.DOTALL)  # noqa: RUF001
+_LABELLED = re.compile(
+    r"(?:(?:option|choice|answer)\s)?[\"'(\[{_ ]*([a-z])[\"')\]}_.:]*(?:\s?[-–—:]?\s(.+))?", re.DOTALL
+)
 _SENTENCE_END = re.compile(r"[.!?][\"')\]]*\s+(?=[\"'(\[A-Z0-9])|\n")
 _DENIED = re.compile(
     r"\b(?:not|never|no|nor|neither|without|except|exclud\w+|rul\w+ out|unlikely|incorrect|wrong|rather than|instead of"

@@ -17,27 +17,31 @@ AMBIGUOUS = "?"  # two options at once: a declaration, but of no answer
 
 _BE = r"(?:is|was|would be|should be|must be|will be|has to be|remains|becomes)"
 _TO = r"(?: (?:to|for|of|in|here|choice|option|letter|then|therefore)\b[^.:\n?!]{0,80}?)?"
+_CORRECTION = r"\b[,:;.!\-–— ]{0,4}(?:no, |actually,? )?(?:it|that|this)(?:'s| is| should be| must be| has to be)\b"
+# Each cue with the word it starts with: a plain search for that word decides whether the expression is tried at all.
 _FORWARD = tuple(
-    re.compile(pattern)
-    for pattern in (
-        rf"answer\b(?:[\"'])?(?:{_TO},? ?\b{_BE}\b|{_TO} ?[:=]| ?(?:-{{1,2}}>?|–|—|→|⇒)| ?(?=\([a-z]\))| ?\n)",  # noqa: RUF001
-        r"boxed ?\{",
-        r"<answer>",
-        rf"option(?: here)? ?(?:{_BE}\b|:)",
-        rf"choice(?: here)? ?(?:{_BE}\b|:)",
-        rf"letter ?(?:{_BE}\b|:)",
-        rf"correct (?:one|response|statement|diagnosis|treatment) ?(?:{_BE}\b|:)",
-        r"choose\b",
-        r"chose\b",
-        r"pick\b",
-        r"select\b",
-        r"opt for\b",
-        r"go(?:ing)? with\b",
-        r"settl(?:e|ing) on\b",
-        r"(?:actually|instead|rather|correction|wait|sorry|i mean|no)\b[,:;.!\-–— ]{0,4}(?:no, |actually,? )?"  # noqa: RUF001
-        r"(?:it|that|this)(?:'s| is| should be| must be| has to be)\b",
-        r"(?:i mean|correction:|scratch that[,;:.]|make that)",
-        r"chang(?:e|ed|ing) (?:my|the) (?:answer|choice|mind) (?:\w+ ){0,2}?to\b",
+    (word, re.compile(re.escape(word) + rest))
+    for word, rest in (
+        (
+            "answer",
+            rf"\b(?:[\"'])?(?:{_TO},? ?\b{_BE}\b|{_TO} ?[:=]| ?(?:-{{1,2}}>?|–|—|→|⇒)| ?(?=\([a-z]\))| ?\n)",
+        ),
+        ("boxed", r" ?\{"),
+        ("<answer>", ""),
+        *((word, rf"(?: here)? ?(?:{_BE}\b|:)") for word in ("option", "choice", "letter")),
+        ("correct ", rf"(?:one|response|statement|diagnosis|treatment) ?(?:{_BE}\b|:)"),
+        *((word, r"\b") for word in ("choose", "chose", "pick", "select", "opt for")),
+        ("go", r"(?:ing)? with\b"),
+        ("settl", r"(?:e|ing) on\b"),
+        *(
+            (word, _CORRECTION)
+            for word in ("actually", "instead", "rather", "correction", "wait", "sorry", "i mean", "no")
+        ),
+        ("i mean", ""),
+        ("correction:", ""),
+        ("scratch that", r"[,;:.]"),
+        ("make that", ""),
+        ("chang", r"(?:e|ed|ing) (?:my|the) (?:answer|choice|mind) (?:\w+ ){0,2}?to\b"),
     )
 )
 # These cues are verbs: somebody who answers must be their subject.
@@ -56,19 +60,21 @@ _BACKWARD = re.compile(
     r"|(?:best|likely|appropriate|suitable|accurate) (?:answer|option|choice)\b)"
 )
 
-_OPENERS = re.compile(r"[\s\"'(\[{<_:=>#,–—-]*")  # noqa: RUF001
+_OPENERS = re.compile(r"[\s\"'(\[{<_:=>#,–—-]*")
 _FILLER = re.compile(
     r"(?:the|an?|option|choice|letter|answer|most|likely|probably|clearly|definitely|therefore|thus|then|still|also"
     r"|actually|indeed|simply|obviously|in fact|i think|i believe|i would say|number|correct|final|best|right|only"
-    r"|indicated by|given by|either|both|as follows|that|is|rather|in my opinion)\b[\s\"'(\[{<_:,–—-]*"  # noqa: RUF001
+    r"|indicated by|given by|either|both|as follows|that|is|rather|in my opinion)\b[\s\"'(\[{<_:,–—-]*"
 )
-_JOIN = re.compile(r"[\"')\]}]*\s?(?:,? ?(?:and|or|and/or|as well as|&|\+|/|,)\s?)(?:also |option |either |both )?[\"'(\[{]*")
+_JOIN = re.compile(
+    r"[\"')\]}]*\s?(?:,? ?(?:and|or|and/or|as well as|&|\+|/|,)\s?)(?:also |option |either |both )?[\"'(\[{]*"
+)
 _CONNECTIVE = re.compile(
-    r"\s(?:because|since|as|due|for|based|given|which|rather|but|not|instead|here|therefore|according|so|and|in this case"
-    r"|with a confidence)\b"
+    r"\s(?:because|since|as|due|for|based|given|which|rather|but|not|instead|here|therefore|according|so|and"
+    r"|in this case|with a confidence)\b"
 )
 _TEXT_CONNECTIVE = re.compile(r"\s(?:because|since|as|due to|based on|given|which|rather than|but|not|so)\b")
-_STOP = re.compile(r"\s?(?:$|[\n)\]}\"'>;!<(,–—]|:(?!\d)|\.(?!\w)|,(?!\d)|\s-\s|- )")  # noqa: RUF001
+_STOP = re.compile(r"\s?(?:$|[\n)\]}\"'>;!<(,–—]|:(?!\d)|\.(?!\w)|,(?!\d)|\s-\s|- )")
 _NOT_BUT = re.compile(r"not\b[^.\n?!]{1,80}?(?:,? but(?: rather)?|,? rather|, it is|, it's|; it is|; it's)(?= )")
 _NEGATED_VALUE = re.compile(r"(?:not|neither|never|none of these|anything but|unlikely|un(?:clear|known)|no option)\b")
 _CLAUSE_START = re.compile(r"[.,;:!?\n()]|\bbut\b|\bhowever\b|\bso\b|\btherefore\b")
@@ -76,9 +82,11 @@ _NEGATION = re.compile(
     r"(?:\b(?:not|never|no|nor|neither|if|whether|unless|suppose|supposing|assuming|assume|incorrect|wrong|cannot|doubt"
     r"|unlikely|false|had|were|previous|except|than)\b|n't\b)"
 )
-_WHO = re.compile(r"(?:^|[\n.,;:!?(\"']|\b(?:that|so|therefore|thus|hence|think|believe|only|say|conclude|option|choice|answer"
-                  r"|letter|and|but|since|because|the|an?|clearly|then|statement|response))[\s\"'(\[{]*$")
-_LABEL = re.compile(r"(?:^|[^\w])([A-Za-z])\s?[.):\-–—(]+\s?[\"'(]*$")  # noqa: RUF001
+_WHO = re.compile(
+    r"(?:^|[\n.,;:!?(\"']|\b(?:that|so|therefore|thus|hence|think|believe|only|say|conclude|option|choice|answer"
+    r"|letter|and|but|since|because|the|an?|clearly|then|statement|response))[\s\"'(\[{]*$"
+)
+_LABEL = re.compile(r"(?:^|[^\w])([A-Za-z])\s?[.):\-–—(]+\s?[\"'(]*$")
 
 
 @dataclass(frozen=True)
@@ -99,8 +107,8 @@ def declared(view: View) -> str | None:
 def _declarations(view: View) -> Iterator[tuple[int, str]]:
     """(position, letter or AMBIGUOUS) of every declaration."""
     low = view.low
-    for pattern in _FORWARD:
-        for cue in pattern.finditer(low):
+    for word, pattern in _FORWARD:
+        for cue in pattern.finditer(low) if word in low else ():
             if _counts(low, cue.start(), cue.group()) and (letter := _value(view, cue.end())):
                 yield cue.end(), letter
     for cue in _BACKWARD.finditer(low):
@@ -110,7 +118,7 @@ def _declarations(view: View) -> Iterator[tuple[int, str]]:
 
 def _counts(low: str, start: int, cue: str) -> bool:
     """Whether a cue at `start` is said of an answer and is not denied, supposed or asked about in its clause."""
-    if start and (low[start - 1].isalpha() or low[start - 1] == "\\" and not cue.startswith("boxed")):
+    if start and (low[start - 1].isalpha() or (low[start - 1] == "\\" and not cue.startswith("boxed"))):
         return False
     before = low[max(0, start - 80) : start]
     if _VERBS.match(cue) and not _SUBJECT.search(before):

@@ -16,7 +16,7 @@ _FOLD = str.maketrans(
         **dict.fromkeys("‘’‚′", "'"),
         **dict.fromkeys("\u00a0\u2007\u202f\t\x0b\x0c", " "),
         **dict.fromkeys("\r\u0085\u2028\u2029", "\n"),
-        **{"（": "(", "）": ")", "：": ":", "［": "[", "］": "]", "．": ".", "。": ".", "，": ","},  # noqa: RUF001
+        **{"（": "(", "）": ")", "：": ":", "［": "[", "］": "]", "．": ".", "。": ".", "，": ","},
     }
 )
 _LATEX = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathsf|mathit|mbox|rm|bf)\s*\{([^{}]*)\}")
@@ -25,7 +25,9 @@ _SPACES = re.compile(r" {2,}")
 _CLOSED_THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL | re.IGNORECASE)
 _THOUGHT_MARK = re.compile(r"<(/?)think>", re.IGNORECASE)
 # Texts too common in ordinary sentences to be found inside one: they count only where they stand alone.
-_COMMON = frozenset("yes no maybe none all both neither true false other unknown normal".split())
+_COMMON = frozenset(
+    ["yes", "no", "maybe", "none", "all", "both", "neither", "true", "false", "other", "unknown", "normal"]
+)
 
 
 @dataclass(frozen=True)

@@ -6,20 +6,17 @@ Fractions come in, percent and percentage points go out. A claim is made only wh
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from components.errors import InputError
 from components.qa.wording import (
     MINUS,
     has_interval,
-    is_difference,
     is_number,
     join,
     percent,
     points,
     spread,
-    subject,
     verb,
 )
 
@@ -46,6 +43,7 @@ class Scores:
         check_schema(record, where)
         self.versions: Record = record.get("versions") or {}
         self.gaps: Sequence[Record] = record.get("gaps") or []
+        self.sensitivity: Sequence[Record] = record.get("threshold_sensitivity") or []
         self.drops: Sequence[Record] = record.get("adversarial_drops") or []
         cells: Sequence[Record] = record.get("cells") or []
         if not cells:
@@ -55,6 +53,10 @@ class Scores:
         self.settings = _ordered(c["setting"] for c in cells)
         self.benchmarks = [b for b in _ordered(c["benchmark"] for c in cells) if b not in ("all", "macro")]
         self.strata = [s for s in ("all", *STRATA) if any(c["stratum"] == s for c in cells)]
+
+    @property
+    def first(self) -> Record:
+        return next(iter(self._cells.values()))
 
     @property
     def stratified(self) -> bool:
@@ -77,48 +79,6 @@ class Scores:
             if (drop["model"], drop["stratum"], drop["benchmark"]) == (model, stratum, benchmark):
                 return drop if _complete(drop) else None
         return None
-
-
-@dataclass(frozen=True)
-class Headline:
-    verdict: str | None  # "promote", "refuse", or None where no gate ran
-    title: str
-    sentences: tuple[str, ...]
-
-
-def headline(scores: Scores, decision: Record | None) -> Headline:
-    """The first thing a reader sees: what was compared, what was decided and why, and how sure that is."""
-    if decision is None:
-        return Headline(None, _names(scores.models, "scored"), (_scope(scores, scores.models[0]), _no_gate()))
-    baseline, candidate = decision["baseline"], decision["candidate"]
-    promoted = decision["decision"] == "promote"
-    reasons: Sequence[Record] = decision.get("reasons") or []
-    failed = [r for r in reasons if not r.get("passed")]
-    title = f"{candidate} is promoted over {baseline}" if promoted else f"{candidate} does not replace {baseline}"
-    why = (
-        f"The gate says promote: all {len(reasons)} of its rules hold."
-        if promoted
-        else f"The gate refuses: {len(failed)} of its {len(reasons)} rules {verb(len(failed))} not hold."
-    )
-    scope = f"{candidate} (candidate) was compared with {baseline} (baseline). " + _scope(scores, candidate)
-    return Headline(decision["decision"], title, (scope, why, error_sentence(reasons)))
-
-
-def error_sentence(reasons: Sequence[Record]) -> str:
-    """Whether any measured difference between the two models is larger than its error."""
-    measured = [r for r in reasons if has_interval(r) and is_difference(r)]
-    if not measured:
-        return "The decision came without intervals, so how far it is due to chance cannot be said."
-    clear = [r for r in measured if r["ci_low"] > 0 or r["ci_high"] < 0]
-    if not clear:
-        return (
-            "Every measured difference between the two is within its error: on this many questions the two "
-            "cannot be told apart."
-        )
-    parts = ", ".join(f"{subject(r)} accuracy ({points(r['estimate'])})" for r in clear)
-    rest = len(measured) - len(clear)
-    tail = f" The other {rest} {'is' if rest == 1 else 'are'} within error." if rest else ""
-    return f"Larger than {'its' if len(clear) == 1 else 'their'} error: {parts}.{tail}"
 
 
 def strata_sentences(scores: Scores) -> list[str]:
@@ -161,7 +121,7 @@ def drop_sentences(scores: Scores) -> list[str]:
             out.append(f"{model} changes by {points(-drop['estimate'])}, within error, under a wrong opening.")
     missing = [m for m in scores.models if m not in drops]
     if drops and missing:
-        out.append(f"{join(missing)} {verb(len(missing), 'was', 'were')} asked without wrong openings only.")
+        out.append(f"{join(missing)} {verb(len(missing), 'was', 'were')} not asked with wrong openings.")
     return out
 
 
@@ -199,21 +159,6 @@ def gap_sentence(model: str, gaps: Mapping[str, Record]) -> str:
 
 def _complete(record: Record) -> bool:
     return is_number(record.get("estimate")) and has_interval(record)
-
-
-def _scope(scores: Scores, model: str) -> str:
-    cell = scores.cell(model) or next(iter(scores._cells.values()))
-    groups = "" if cell["groups"] == cell["n"] else f" ({cell['groups']:,} distinct)"
-    count = len(scores.benchmarks)
-    return f"Each was asked {cell['n']:,} questions{groups} from {count} benchmark{'s' if count != 1 else ''}."
-
-
-def _no_gate() -> str:
-    return "No gate decision came with these scores, so nothing is said here about which model should be served."
-
-
-def _names(models: Sequence[str], verb: str) -> str:
-    return f"{join(models)} {verb}"
 
 
 def _verdict(gap: Record) -> int:

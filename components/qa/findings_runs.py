@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from components.qa.findings import Record
-from components.qa.findings_tables import Cell, Table, flatten, words
+from components.qa.findings_tables import Cell, Table, flatten, questions_cell, words
 from components.qa.items import Item, group_of
 from components.qa.published import REASONING_SHARE
 from components.qa.statistics import accuracy_interval
@@ -64,12 +65,14 @@ def share_table(found: Sequence[Share]) -> Table:
         (
             Cell("All questions" if s.benchmark == "all" else s.benchmark),
             Cell(percent(s.value), spread(s.low, s.high)),
-            Cell(f"{s.n:,}", f"{s.groups:,} distinct"),
+            questions_cell({"n": s.n, "groups": s.groups}),
         )
         for s in found
     )
     note = f"The paper reports {percent(REASONING_SHARE)} over all eleven benchmarks together."
-    return Table("Share of questions called reasoning", ("Benchmark", "Reasoning", "Questions"), rows, note)
+    return Table(
+        "Share of questions called reasoning", ("Benchmark", "Reasoning", "Questions"), rows, note, compact=True
+    )
 
 
 def heldout(classifier: Record) -> tuple[list[int], list[float]]:
@@ -116,16 +119,23 @@ def classifier_sentences(classifier: Record, labels: Sequence[int]) -> list[str]
     return out
 
 
-def metadata_table(metadata: Sequence[Mapping[str, str]]) -> Table:
-    """What the answer files say about themselves, one column where all agree, else one a file."""
-    names = list(dict.fromkeys(name for record in metadata for name in record))
+def metadata_table(metadata: Mapping[str, Mapping[str, str]]) -> Table:
+    """What the answers of each model say about how they were made; a choice that differs is given per model."""
+    names = list(dict.fromkeys(name for record in metadata.values() for name in record))
     rows = []
     for name in names:
-        values = [record.get(name, "–") for record in metadata]
-        same = len(set(values)) == 1
-        kind = "" if same else "differs between the answer files"
-        rows.append((Cell(_title(name), kind), Cell("; ".join(dict.fromkeys(values)), kind="words")))
+        values = {model: _short(record.get(name, "not recorded")) for model, record in metadata.items()}
+        if len(set(values.values())) == 1:
+            text, sub = next(iter(values.values())), ""
+        else:
+            text, sub = "; ".join(f"{model}: {value}" for model, value in values.items()), "differs between models"
+        rows.append((Cell(_title(name), sub), Cell(text, kind="words")))
     return Table("How the answers were made", ("Choice", "Value"), tuple(rows))
+
+
+def _short(text: str) -> str:
+    """Digests cut to what tells them apart."""
+    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{20,}\b", "\\1…", text)
 
 
 def confusion_table(labels: Sequence[int], probs: Sequence[float], threshold: float) -> Table:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.qa.findings import GAP_KINDS, Record, Scores
-from components.qa.wording import has_interval, is_difference, is_number, percent, points, rule_words, spread
+from components.qa.findings_gate import rules
+from components.qa.wording import has_interval, is_difference, is_number, percent, rule_words, signed, spread
 
 SETTINGS = {"plain": "plain", "adversarial": "with a wrong opening (mean of three)"}
 
@@ -23,19 +24,23 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells; the first cell of a row names it. `new_group` rows start a group (a heavier line)."""
+    """Rows of cells; the first cell of a row names it. Rows in `group_starts` get a heavier line.
+
+    `compact` puts a cell's second line beside the first where the page is wide.
+    """
 
     caption: str
     head: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
     group_starts: frozenset[int] = frozenset()
+    compact: bool = False
 
 
 def gate_table(decision: Record) -> Table:
     """Every rule of the gate with its figures and its own words."""
     rows = []
-    for reason in decision.get("reasons") or []:
+    for reason in rules(decision):
         passed = bool(reason.get("passed"))
         rows.append(
             (
@@ -44,13 +49,12 @@ def gate_table(decision: Record) -> Table:
                 Cell(_signed(reason, "estimate"), _interval(reason, signed=is_difference(reason))),
                 Cell(_signed(reason, "bound")),
                 Cell(f"{reason['p']:.3g}" if is_number(reason.get("p")) else "–"),
-                Cell(_count(reason.get("n")), f"{_count(reason.get('groups'))} distinct"),
+                questions_cell(reason),
                 Cell(str(reason.get("text") or ""), kind="words"),
             )
         )
     caption = f"Rules of the gate: {decision['candidate']} against {decision['baseline']}"
-    look, alpha = decision.get("look"), decision.get("alpha")
-    note = f"Decision number {look} against this baseline on these questions; overall level {alpha}." if look else ""
+    note = "Candidate minus baseline in points, paired by question; intervals at the level of this decision."
     head = ("Rule", "Verdict", "Estimate", "Bound", "p", "Questions", "In words")
     return Table(caption, head, tuple(rows), note)
 
@@ -68,13 +72,11 @@ def strata_table(scores: Scores) -> Table:
                     continue
                 rows.append(
                     (
-                        Cell(model),
-                        Cell("plain" if setting == "plain" else "adversarial", kind="words"),
-                        Cell(stratum, kind="words"),
+                        Cell(model, f"{'plain' if setting == 'plain' else 'adversarial'}, {stratum}"),
                         accuracy_cell(cell),
                         Cell(percent(cell.get("accuracy_answered"))),
                         Cell(percent(cell.get("chance"))),
-                        Cell(_count(cell["n"]), f"{_count(cell['groups'])} distinct"),
+                        questions_cell(cell),
                         Cell(_share(cell, "no_answer")),
                         Cell(_share(cell, "truncated")),
                         Cell(_count(cell.get("not_asked"))),
@@ -82,8 +84,6 @@ def strata_table(scores: Scores) -> Table:
                 )
     head = (
         "Model",
-        "Setting",
-        "Stratum",
         "Accuracy",
         "Of answered",
         "Chance",
@@ -96,7 +96,7 @@ def strata_table(scores: Scores) -> Table:
         "Accuracy counts an output without a recognisable answer as wrong. Second lines are 95"
         " % intervals by question group. Adversarial: mean over the three openings of each question."
     )
-    return Table("Accuracy over all benchmarks", head, tuple(rows), note, frozenset(starts))
+    return Table("Accuracy over all benchmarks", head, tuple(rows), note, frozenset(starts), compact=True)
 
 
 def benchmark_table(scores: Scores, setting: str) -> Table | None:
@@ -117,13 +117,14 @@ def benchmark_table(scores: Scores, setting: str) -> Table | None:
             rows.append(
                 (
                     Cell(title, stratum),
-                    Cell(_count(known["n"]), f"{_count(known['groups'])} distinct"),
+                    questions_cell(known),
                     Cell(percent(known.get("chance"))),
                     *(accuracy_cell(c, known["n"]) for c in cells),
                 )
             )
     caption = f"Accuracy per benchmark and stratum, {SETTINGS.get(setting, setting)}"
-    return Table(caption, ("Benchmark", "Questions", "Chance", *models), tuple(rows), "", frozenset(starts))
+    head = ("Benchmark", "Questions", "Chance", *models)
+    return Table(caption, head, tuple(rows), "", frozenset(starts), compact=True)
 
 
 def gap_table(scores: Scores) -> Table:
@@ -137,14 +138,31 @@ def gap_table(scores: Scores) -> Table:
                 gaps = [scores.gap(model, kind, setting, weighting) for kind in GAP_KINDS]
                 if any(gaps):
                     sub = f"{'plain' if setting == 'plain' else 'adversarial'}, {weighting} strata"
-                    cells = (Cell(points(g["estimate"]), _interval(g, True)) if g else Cell("–") for g in gaps)
+                    cells = (Cell(signed(g["estimate"]), _interval(g, True)) if g else Cell("–") for g in gaps)
                     rows.append((Cell(model, sub), *cells))
     head = ("Model", "Pooled", "Within benchmarks", "Mean of benchmarks")
     note = (
         "Positive: knowledge questions are answered better. Pooled as in the paper; within benchmarks: each "
         "benchmark's own gap, weighted by its questions; soft strata weigh each question by its probability."
     )
-    return Table("Knowledge minus reasoning, in points", head, tuple(rows), note, frozenset(starts))
+    return Table("Knowledge minus reasoning, in points", head, tuple(rows), note, frozenset(starts), compact=True)
+
+
+def sensitivity_table(scores: Scores, model: str) -> Table | None:
+    """The plain gap of one model for other thresholds on the reasoning probability."""
+    found: dict[float, dict[str, Record]] = {}
+    for record in scores.sensitivity:
+        if record["model"] == model and record.get("benchmark") == "all" and is_number(record["estimate"]):
+            found.setdefault(record["threshold"], {})[record["kind"]] = record
+    rows = []
+    for threshold, kinds in sorted(found.items()):
+        gaps = (kinds.get(kind) for kind in ("pooled", "within_benchmark"))
+        cells = (Cell(signed(g["estimate"]), _interval(g, True)) if g else Cell("–") for g in gaps)
+        share = next(iter(kinds.values())).get("reasoning_share")
+        rows.append((Cell(f"{threshold:.1f}"), Cell(percent(share, 0)), *cells))
+    head = ("Threshold", "Called reasoning", "Pooled", "Within benchmarks")
+    caption = f"The gap of {model} at other thresholds, in points"
+    return Table(caption, head, tuple(rows), compact=True) if rows else None
 
 
 def drop_table(scores: Scores) -> Table | None:
@@ -153,7 +171,7 @@ def drop_table(scores: Scores) -> Table | None:
     for model in scores.models:
         drops = [scores.drop(model, stratum) for stratum in scores.strata]
         if any(drops):
-            cells = (Cell(points(-d["estimate"]), _drop_interval(d)) if d else Cell("–") for d in drops)
+            cells = (Cell(signed(-d["estimate"]), _drop_interval(d)) if d else Cell("–") for d in drops)
             rows.append((Cell(model), *cells))
     if not rows:
         return None
@@ -206,8 +224,14 @@ def _signed(reason: Record, name: str) -> str:
     if not is_number(reason.get(name)):
         return "–"
     if is_difference(reason):
-        return points(reason[name])
+        return signed(reason[name])
     return percent(reason[name]) if has_interval(reason) else f"{reason[name]:.3g}"
+
+
+def questions_cell(record: Record) -> Cell:
+    """How many questions, and how many of them are distinct where copies are among them."""
+    copies = record.get("groups") != record.get("n")
+    return Cell(_count(record.get("n")), f"{_count(record.get('groups'))} distinct" if copies else "")
 
 
 def _count(value: Any) -> str:

@@ -1,8 +1,8 @@
 """Knowledge-reasoning gaps and adversarial drops, each with a group-bootstrap interval.
 
-The gap is knowledge accuracy minus reasoning accuracy; the drop is plain minus adversarial accuracy of the same items.
-Pooled over benchmarks the gap also measures which benchmarks hold the reasoning questions, so it is given within benchmarks
-too (the mean of each benchmark's own gap, weighted by its items) and macro (unweighted).
+The gap is knowledge accuracy minus reasoning accuracy; the drop is plain minus adversarial accuracy of the same
+items. Pooled over benchmarks the gap also measures which benchmarks hold the reasoning questions, so it is given
+within benchmarks too (the mean of each benchmark's own gap, weighted by its items) and macro (unweighted).
 """
 
 from __future__ import annotations
@@ -106,7 +106,9 @@ def _drop_contrasts(table: ItemTable, model: str, plain: Outcomes, opened: Outco
     return contrasts
 
 
-def _contrast(key: Record, first: Array | NDArray[np.bool_], second: Array | NDArray[np.bool_], values: Array) -> Contrast:
+def _contrast(
+    key: Record, first: Array | NDArray[np.bool_], second: Array | NDArray[np.bool_], values: Array
+) -> Contrast:
     return Contrast(key, (first.astype(float), values), (second.astype(float), values))
 
 
@@ -117,15 +119,16 @@ class _BenchmarkSums:
     """
 
     def __init__(self, table: ItemTable, contrasts: Sequence[Contrast], seed: int, draws: int) -> None:
-        columns = np.stack(
-            [c for k in contrasts for weights, values in (k.first, k.second) for c in (weights * values, weights)], axis=1
-        )
+        every = [c for k in contrasts for weights, values in (k.first, k.second) for c in (weights * values, weights)]
+        columns, which = _distinct(every)
         self.groups = _first_benchmark_order(table)
-        self.weights = columns[:, 1::2].reshape(len(table), len(contrasts), 2)
-        blocks = [self._block(columns[table.benchmark == b], table.benchmark == b) for b in range(len(table.benchmarks))]
+        self.sides = [[k.first[0] > 0, k.second[0] > 0] for k in contrasts]
+        blocks = [
+            self._block(columns[table.benchmark == b], table.benchmark == b) for b in range(len(table.benchmarks))
+        ]
         drawn = draw_sums(blocks, int(self.groups.max()) + 1, draws, seed)
         self.sums = [
-            np.concatenate([block.columns.sum(axis=0, keepdims=True), d]).reshape(-1, len(contrasts), 4)
+            np.concatenate([block.columns.sum(axis=0, keepdims=True), d])[:, which].reshape(-1, len(contrasts), 4)
             for block, d in zip(blocks, drawn, strict=True)
         ]
 
@@ -137,8 +140,14 @@ class _BenchmarkSums:
 
     def units(self, contrast: int, inside: NDArray[np.bool_]) -> int:
         """How many groups carry the scarcer side of a contrast, for the small-sample width of its interval."""
-        sides = self.weights[:, contrast, :] > 0
-        return min(len(np.unique(self.groups[inside & sides[:, side]])) for side in (0, 1))
+        return min(int((np.bincount(self.groups[inside & side]) > 0).sum()) for side in self.sides[contrast])
+
+
+def _distinct(columns: Sequence[Array]) -> tuple[Array, list[int]]:
+    """The different ones among `columns` (settings share their weights), and which of them each one is."""
+    places: dict[bytes, int] = {}
+    which = [places.setdefault(column.tobytes(), len(places)) for column in columns]
+    return np.stack([columns[which.index(place)] for place in range(len(places))], axis=1), which
 
 
 def _first_benchmark_order(table: ItemTable) -> NDArray[np.int64]:
@@ -195,7 +204,9 @@ def _drop_records(table: ItemTable, contrast: Contrast, parts: _BenchmarkSums, p
         _record({**contrast.key, "benchmark": "all"}, _difference(np.sum(sums, axis=0)), units),
         _record({**contrast.key, "benchmark": "macro"}, _mean(gaps, np.ones_like(gaps)), units),
         *(
-            _record({**contrast.key, "benchmark": table.benchmarks[b]}, own[b], parts.units(place, table.benchmark == b))
+            _record(
+                {**contrast.key, "benchmark": table.benchmarks[b]}, own[b], parts.units(place, table.benchmark == b)
+            )
             for b in have
         ),
     ]

@@ -1,8 +1,9 @@
 """The gate: whether a candidate model replaces the baseline, decided from their answers to the same items.
 
-All rules must hold, each at level alpha_k: requiring all keeps a false promotion at most as likely as the level of one rule
-(an intersection-union test; Berger 1982, Technometrics 24:295). The k-th decision against one baseline on one set of items
-uses alpha_k = alpha / (k (k + 1)), which sums to alpha over every k: a weekly schedule cannot promote by luck.
+All rules must hold, each at level alpha_k: requiring all keeps a false promotion at most as likely as the level of
+one rule (an intersection-union test; Berger 1982, Technometrics 24:295). The k-th decision against one baseline on
+one set of items uses alpha_k = alpha / (k (k + 1)), which sums to alpha over every k: a weekly schedule cannot
+promote by luck.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ import numpy as np
 
 from components.errors import InputError
 from components.qa.outcomes import ADVERSARIAL, ItemTable, Outcomes
-from components.qa.statistics import Array, Paired, accuracy_interval, paired
+from components.qa.statistics import Paired, accuracy_interval, paired
 
 SCHEMA_VERSION = 1
 # What both sides' answer files must say alike for a difference to be the model's.
-CONDITIONS = ("items", "prompt", "decoding", "engine", "extraction")
+CONDITIONS = ("items_digest", "prompt", "decoding", "engine", "extraction")
 
 Reason = dict[str, Any]
 Side = Mapping[str, Outcomes]  # setting -> outcomes of one model
@@ -27,8 +28,9 @@ Side = Mapping[str, Outcomes]  # setting -> outcomes of one model
 
 @dataclass(frozen=True)
 class Rules:
-    """alpha: chance of any false promotion over all looks; margin: how much worse (a fraction) still counts as not worse;
-    no_answer_bound: the share of unanswered items that must be excluded; look: the how-manieth decision this is, from 1."""
+    """alpha: chance of any false promotion over all looks; margin: how much worse (a fraction) still counts as not
+    worse; no_answer_bound: the share of unanswered items that must be excluded; look: the how-manieth decision this
+    is, from 1."""
 
     alpha: float = 0.05
     margin: float = 0.03
@@ -54,8 +56,8 @@ def decide(
 ) -> dict[str, Any]:
     """The decision record (decision.json). Promotes only if every rule holds; a rule without data does not hold.
 
-    `sides` is {model: {setting: outcomes}}; `premises` are further rules that must hold, already judged. Raises InputError
-    when the two names are one.
+    `sides` is {model: {setting: outcomes}}; `premises` are further rules that must hold, already judged. Raises
+    InputError when the two names are one.
     """
     if baseline == candidate:
         raise InputError(f"gate: baseline and candidate are both {candidate!r}; a model cannot be compared with itself")
@@ -91,14 +93,28 @@ def conditions(versions: Mapping[str, Mapping[str, str]], baseline: str, candida
     for name in CONDITIONS:
         if old.get(name) != new.get(name):
             raise InputError(
-                f"compare: {name}: {baseline!r} was asked with {old.get(name)!r}, {candidate!r} with {new.get(name)!r}; "
-                "evaluate both again under the same conditions"
+                f"compare: {name}: {baseline!r} was asked with {old.get(name)!r}, {candidate!r} with "
+                f"{new.get(name)!r}; evaluate both again under the same conditions"
             )
     missing = [name for name in CONDITIONS if not old.get(name)]
     if missing:
-        text = f"The answers do not record their {', '.join(missing)}: whether both sides were asked alike cannot be known"
+        text = (
+            f"The answers do not record their {', '.join(missing)}: whether both sides were asked alike cannot be known"
+        )
         return refusal("same_conditions", text)
-    return {**refusal("same_conditions", f"Both sides share {', '.join(CONDITIONS)}"), "passed": True}
+    text = f"Both sides were asked alike: the same {', '.join(CONDITIONS)}"
+    return {**refusal("same_conditions", text), "passed": True}
+
+
+def distinct(versions: Mapping[str, Mapping[str, str]], baseline: str, candidate: str) -> Reason:
+    """Whether the two names are two models: a candidate with the baseline's weights is the baseline again."""
+    old, new = (versions.get(name, {}).get("weights_sha256") for name in (baseline, candidate))
+    if old and old == new:
+        return refusal(
+            "different_models", f"Baseline and candidate have the same weights ({old[:12]}): nothing was trained"
+        )
+    text = "The two models' weights differ" if old and new else "The answers do not record both models' weights"
+    return {**refusal("different_models", text), "passed": True}
 
 
 def _superior(table: ItemTable, old: Side, new: Side, rules: Rules) -> Reason:
@@ -142,9 +158,10 @@ def _answers(table: ItemTable, new: Side, setting: str, rules: Rules) -> Reason:
     interval = accuracy_interval(values, groups, confidence=1 - 2 * rules.level)
     assert interval is not None, rule
     rate, passed = float(values.mean()), interval.high < rules.no_answer_bound
+    verdict = "rare enough" if passed else "too many, or too few items to exclude it"
     text = (
-        f"{setting.capitalize()} answers without a choice: {rate:.1%} of {len(values)}, upper bound {interval.high:.1%} "
-        f"against {rules.no_answer_bound:.1%}: {'rare enough' if passed else 'too many, or too few items to exclude it'}"
+        f"{setting.capitalize()} answers without a choice: {rate:.1%} of {len(values)}, upper bound "
+        f"{interval.high:.1%} against {rules.no_answer_bound:.1%}: {verdict}"
     )
     record = {"estimate": rate, "bound": rules.no_answer_bound, "ci_low": interval.low, "ci_high": interval.high}
     return {**refusal(rule, text), **record, "passed": passed, "n": len(values), "groups": len(np.unique(groups))}
@@ -152,8 +169,9 @@ def _answers(table: ItemTable, new: Side, setting: str, rules: Rules) -> Reason:
 
 def _look(rules: Rules) -> Reason:
     text = (
-        f"Decision number {rules.look} against this baseline on these items: each rule is held to level {rules.level:.2g}, "
-        f"so that all decisions together promote a model that is no better with probability at most {rules.alpha:g}"
+        f"Decision number {rules.look} against this baseline on these items: each rule is held to level "
+        f"{rules.level:.2g}, so that all decisions together promote a model that is no better with probability at "
+        f"most {rules.alpha:g}"
     )
     return {**refusal("look", text), "passed": True, "estimate": rules.look, "bound": rules.level}
 
@@ -169,15 +187,13 @@ def _compare(table: ItemTable, old: Side, new: Side, setting: str, stratum: str)
     one_sided = old[setting].asked[mask] != new[setting].asked[mask]
     if one_sided.any():
         return (
-            f"{int(one_sided.sum())} {stratum} items were put to only one of the two models ({setting}); evaluate both on "
-            "the same items"
+            f"{int(one_sided.sum())} {stratum} items were put to only one of the two models ({setting}); "
+            "evaluate both on the same items"
         )
     found = paired(new[setting].correct[mask], old[setting].correct[mask], table.groups[mask])
     if found is None or found.groups < 2:
         return f"Fewer than two {stratum} questions were put to both models ({setting}): too few to decide anything"
     return found
-
-
 
 
 def _reason(rule: str, passed: bool, found: Paired, bound: float, p: float, rules: Rules, text: str) -> Reason:

@@ -94,15 +94,17 @@ Answers = dict[str, dict[str, Outcomes]]  # model -> setting -> outcomes
 def grade(items: Sequence[Item], rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Answers:
     """Extracts and marks every answer row; `rows` are (where, row), `where` naming file and row in messages.
 
-    Adds the setting `adversarial` where a model has all three openings. Raises InputError for a row of no item, an unknown
-    setting, an output that is no text, or a second row for the same item, model and setting.
+    Adds the setting `adversarial` where a model has all three openings. Raises InputError for a row of no item, an
+    unknown setting, an output that is no text, or a second row for the same item, model and setting.
     """
     places = {item.id: place for place, item in enumerate(items)}
     answers: Answers = {}
     for where, row in rows:
         item_id, model, setting, output = _fields(row, where)
         if item_id not in places:
-            raise InputError(f"{where}: item_id: {item_id!r} is not an item of this set; give the items that were asked")
+            raise InputError(
+                f"{where}: item_id: {item_id!r} is not an item of this set; give the items that were asked"
+            )
         place = places[item_id]
         outcomes = answers.setdefault(model, {}).setdefault(setting, _unasked(len(items)))
         if not np.isnan(outcomes.correct[place]):

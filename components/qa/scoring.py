@@ -99,7 +99,7 @@ def _record(
     answered = len(silent) - float(silent.sum())
     return {
         "n": int(asked.sum()),
-        "groups": int(len(np.unique(table.groups[asked]))),
+        "groups": int((np.bincount(table.groups[asked]) > 0).sum()),
         "not_asked": int(mask.sum() - asked.sum()),
         "correct": _count(correct.sum()),
         "accuracy": accuracy,

@@ -1,6 +1,7 @@
 """Intervals and tests whose unit is the question group: copies of one question are one observation.
 
-`values` and `groups` are arrays with one entry per item; `groups` holds non-negative group numbers. Fractions throughout.
+`values` and `groups` are arrays with one entry per item; `groups` holds non-negative group numbers. Fractions
+throughout.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ def group_sums(values: Array, groups: Codes) -> tuple[Array, Array]:
     """Per group that occurs: the sum of its values and how many it has."""
     sizes = np.bincount(groups)
     present = sizes > 0
-    return np.bincount(groups, weights=values)[present], sizes[present].astype(float)
+    sums = np.bincount(groups, weights=values)[present].astype(np.float64)
+    return sums, sizes[present].astype(np.float64)
 
 
 def robust_se(sums: Array, sizes: Array) -> float:
@@ -70,9 +72,10 @@ def robust_se(sums: Array, sizes: Array) -> float:
 def accuracy_interval(values: Array, groups: Codes, confidence: float = CONFIDENCE) -> Interval | None:
     """Interval of the mean of `values` (0..1); None without values.
 
-    One 0/1 item per group: Wilson. Otherwise the group-robust standard error in Wilson's form, with the effective sample
-    size p(1-p)/se^2 and Student's t (Dean and Pagano 2015, J. Survey Stat. Methodol. 3:484), which unlike p +- t*se stays
-    inside 0..1 and covers near the ends. Where that error says nothing (all or none right): Wilson on the number of groups.
+    One 0/1 item per group: Wilson. Otherwise the group-robust standard error in Wilson's form, with the effective
+    sample size p(1-p)/se^2 and Student's t (Dean and Pagano 2015, J. Survey Stat. Methodol. 3:484), which unlike p +-
+    t*se stays inside 0..1 and covers near the ends. Where that error says nothing (all or none right): Wilson on the
+    number of groups.
     """
     if len(values) == 0:
         return None
@@ -131,8 +134,9 @@ class Paired:
     def _p_without_spread(self, bound: float) -> float:
         """p where every group differs by the same amount, so that t would be infinite.
 
-        A share of (estimate - bound) of the groups that would have shown otherwise stays unseen in G draws with probability
-        (1 - (estimate - bound))^G; G equal signs have probability 2^-G under sign symmetry. The larger of the two.
+        A share of (estimate - bound) of the groups that would have shown otherwise stays unseen in G draws with
+        probability (1 - (estimate - bound))^G; G equal signs have probability 2^-G under sign symmetry. The larger of
+        the two.
         """
         if self.estimate <= bound:
             return 1.0
@@ -173,8 +177,8 @@ def paired(candidate: Array, baseline: Array, groups: Codes) -> Paired | None:
 def sign_flip_p(candidate: Array, baseline: Array, groups: Codes, draws: int = 10_000, seed: int = 0) -> float:
     """One-sided group sign-flip permutation p of "the candidate is not better" (Fisher's; sides swapped per group).
 
-    Under equality each group's summed difference is as likely to have either sign. The observed arrangement counts as one
-    of the draws, so p is never 0.
+    Under equality each group's summed difference is as likely to have either sign. The observed arrangement counts as
+    one of the draws, so p is never 0.
     """
     difference = candidate - baseline
     both = ~np.isnan(difference)

@@ -18,7 +18,13 @@ def percent(value: Any, digits: int = 1) -> str:
 
 def points(value: Any) -> str:
     """A signed difference in percentage points."""
-    return f"{100 * value:+.1f}".replace("-", MINUS) + f"{SPACE}points" if is_number(value) else "n/a"
+    return signed(value) + f"{SPACE}points" if is_number(value) else "n/a"
+
+
+def signed(value: float) -> str:
+    """A difference in points without the unit; what rounds to nothing has no sign."""
+    text = f"{100 * value:+.1f}"
+    return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", MINUS)
 
 
 def spread(low: Any, high: Any, signed: bool = False) -> str:
@@ -29,8 +35,9 @@ def spread(low: Any, high: Any, signed: bool = False) -> str:
     return form.format(100 * low, 100 * high).replace("-", MINUS)
 
 
-def join(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + f" and {names[-1]}"
+def join(names: Sequence[str], comma: str = ", ") -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return names[0] if len(names) == 1 else comma.join(names[:-1]) + f" and {names[-1]}"
 
 
 def has_interval(record: Mapping[str, Any]) -> bool:

@@ -1,6 +1,7 @@
 """Scores with error bars, and the decision whether a candidate replaces the baseline.
 
-Both verbs read local files. Every output is extracted and marked anew, so that old answers are scored by the present rule.
+Both verbs read local files. Every output is extracted and marked anew, so that old answers are scored by the present
+rule.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from components.errors import GateRefusedError, InputError
 from components.platform.tables import iterate_rows, read_items, read_metadata
 from components.platform.verbs import config_options, write_json
-from components.qa.gate import Rules, conditions, decide
+from components.qa.gate import Rules, conditions, decide, distinct
 from components.qa.items import Item
 from components.qa.outcomes import Answers, grade, item_table
 from components.qa.scoring import score
@@ -54,10 +55,10 @@ def compare(
     for name in (baseline, candidate):
         if name not in graded:
             raise InputError(f"compare: no answers of {name!r}; the files have answers of {', '.join(sorted(graded))}")
-    same = conditions(versions, baseline, candidate)
+    premises = [conditions(versions, baseline, candidate), distinct(versions, baseline, candidate)]
     table = item_table(asked)
     rules = Rules(config.alpha, config.margin, config.no_answer_bound, look)
-    decision = decide(table, graded, baseline, candidate, rules, [same])
+    decision = decide(table, graded, baseline, candidate, rules, premises)
     scores = score(table, graded, seed=config.seed, draws=config.draws, answer_versions=versions)
     write_json(Path(out_dir) / "scores.json", scores)
     write_json(Path(out_dir) / "decision.json", decision)
@@ -83,9 +84,9 @@ def read_answers(items: Sequence[Item], paths: Sequence[Path]) -> tuple[Answers,
     def rows() -> Iterator[tuple[str, Mapping[str, Any]]]:
         for path in paths:
             metadata = read_metadata(path)
-            models = set()
+            models: set[str] = set()
             for number, row in enumerate(iterate_rows(path), start=1):
-                models.add(row.get("model"))
+                models.add(str(row.get("model")))
                 yield f"{path}: row {number}", row
             for model in sorted(models):
                 known = versions.setdefault(model, dict(metadata))
@@ -101,7 +102,7 @@ def read_answers(items: Sequence[Item], paths: Sequence[Path]) -> tuple[Answers,
 
 def _evidence(scores: Mapping[str, Any], decision: Mapping[str, Any]) -> dict[str, Any]:
     """The decision in short, and as metrics the accuracies over all benchmarks with the gaps and drops."""
-    metrics: dict[str, float] = {"promoted": float(decision["decision"] == "promote"), "look": decision["look"]}
+    metrics: dict[str, float | None] = {"promoted": float(decision["decision"] == "promote"), "look": decision["look"]}
     roles = {decision["baseline"]: "baseline", decision["candidate"]: "candidate"}
     for cell in scores["cells"]:
         if cell["model"] in roles and cell["benchmark"] == "all" and cell["setting"] in ("plain", "adversarial"):
@@ -124,16 +125,15 @@ def _evidence(scores: Mapping[str, Any], decision: Mapping[str, Any]) -> dict[st
     }
 
 
-_items = click.option("--items", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The questions.")
-_answers = click.option(
-    "--answers", required=True, multiple=True, type=click.Path(dir_okay=False, path_type=Path), help="Answers (repeatable)."
-)
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_items = click.option("--items", required=True, type=_FILE, help="The questions (Parquet or JSONL).")
+_answers = click.option("--answers", required=True, multiple=True, type=_FILE, help="A file of answers (repeatable).")
 
 
 @click.command("score")
 @_items
 @_answers
-@click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="scores.json to write.")
+@click.option("--out", required=True, type=_FILE, help="scores.json to write.")
 @config_options(CompareConfig)
 def score_command(items: Path, answers: Sequence[Path], out: Path, config: CompareConfig) -> None:
     """Accuracy by stratum and benchmark, gaps and drops, each with its interval."""
@@ -148,8 +148,10 @@ def score_command(items: Path, answers: Sequence[Path], out: Path, config: Compa
 @_answers
 @click.option("--baseline", required=True, help="Name of the model in use, as in the answers.")
 @click.option("--candidate", required=True, help="Name of the model that may replace it.")
-@click.option("--look", default=1, show_default=True, type=click.IntRange(min=1), help="How many such decisions, with this.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="decision.json to write; scores.json beside it.")
+@click.option("--look", default=1, show_default=True, type=click.IntRange(min=1), help="Decisions so far, plus one.")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="decision.json; scores.json goes beside it."
+)
 @click.option("--fail-on-refusal", is_flag=True, help="Exit with code 3 when the gate refuses.")
 @config_options(CompareConfig)
 def compare_command(

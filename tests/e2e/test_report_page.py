@@ -1,0 +1,45 @@
+"""The report in a real browser: no sideways scroll, no request, no complaint, no label cut off, on phone and desktop."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.stages.report import ReportConfig, report
+
+HERE = Path(__file__).parent
+SCREENSHOT = runpy.run_path(str(HERE / "screenshot.py"))
+CHROMIUM = SCREENSHOT["find_chromium"]()
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (see tests/e2e/screenshot.py)")
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    fixtures = runpy.run_path(str(HERE.parent / "stages" / "report_fixtures.py"))
+    report(**fixtures["write_run"](folder / "run"), config=ReportConfig(), out_dir=folder)
+    return folder / "report.html"
+
+
+@pytest.mark.parametrize("width, dark", [(390, False), (390, True), (1280, False)])
+def test_the_page_fits_and_is_quiet(page: Path, width: int, dark: bool, tmp_path: Path) -> None:
+    picture = tmp_path / "page.png"
+    seen: Any = SCREENSHOT["look"](CHROMIUM, page, width, picture, dark)
+    assert seen.width <= seen.view == width and seen.wide == [], f"scrolls sideways: {seen.wide}"
+    assert seen.clipped == [] and seen.overlapping == [], "a figure's words are cut off or run into each other"
+    assert seen.requests == [] and seen.complaints == []
+    assert picture.read_bytes().startswith(b"\x89PNG") and seen.height > 3000
+
+
+def test_the_check_sees_a_bad_page(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.html"
+    bad.write_text(
+        '<body><div class="x" style="width:900px">wide</div><img src="http://127.0.0.1:9/a.png">'
+        "<script>console.error('oh')</script>"
+    )
+    seen: Any = SCREENSHOT["look"](CHROMIUM, bad, 390)
+    assert seen.wide and seen.requests and len(seen.complaints) >= 1

@@ -1,0 +1,106 @@
+"""A stage runs once: keys, reuse, receipts, and what a failure leaves (nothing)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from components.errors import InputError
+from components.platform import execution, store
+from components.platform.execution import Call, execute, read_receipts
+
+
+class Config(BaseModel):
+    size: int = 1
+    seed: int = 2**60 + 1
+
+
+@pytest.fixture
+def call(tmp_path: Path, store_uri: str, monkeypatch: pytest.MonkeyPatch) -> Call:
+    monkeypatch.setenv("BIOMED_R1_PARENT_RUN_ID", "")
+    monkeypatch.delenv("BIOMED_R1_PARENT_RUN_ID")
+    (tmp_path / "in.txt").write_text("in")
+    return Call("ingest", store_uri.rsplit("/", 1)[-1], Config(), {"items": str(tmp_path / "in.txt")})
+
+
+def worker(ran: list[int]) -> Callable[[Path], dict[str, Any]]:
+    def work(out: Path) -> dict[str, Any]:
+        ran.append(1)
+        (out / "out.txt").write_text("out")
+        return {"rows_in": 3, "metrics": {"accuracy": 0.5}, "history": [{"step": 1, "loss": 2.0}]}
+
+    return work
+
+
+def test_runs_once_and_leaves_a_receipt(call: Call, store_uri: str, tmp_path: Path) -> None:
+    ran: list[int] = []
+    first = execute(call, worker(ran))
+    second = execute(call, worker(ran))
+    assert (first.reused, second.reused, len(ran)) == (False, True, 1)
+    assert first.uri == second.uri and first.digest == second.digest and second.evidence["rows_in"] == 3
+    second.save("out.txt", tmp_path / "copy")
+    assert (tmp_path / "copy").read_text() == "out"
+    receipt = read_receipts(store_uri, call.run)["ingest"]
+    assert receipt["reused"] and receipt["uri"] == first.uri and receipt["evidence"]["metrics"] == {"accuracy": 0.5}
+
+
+@pytest.mark.parametrize("change", ["config", "input", "code", "stage"])
+def test_what_changes_the_key(call: Call, change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = execute(call, worker([])).uri
+    if change == "config":
+        call = Call(call.stage, call.run, Config(size=2), call.inputs)
+    elif change == "input":
+        (tmp_path / "in.txt").write_text("IN")
+    elif change == "code":
+        monkeypatch.setattr(execution, "code_digest", lambda module: "other")
+    else:
+        call = Call("register", call.run, call.config, call.inputs)
+    assert execute(call, worker([])).uri != before
+
+
+def test_a_failure_leaves_no_artifact_and_no_receipt(call: Call, store_uri: str) -> None:
+    def fail(out: Path) -> dict[str, Any]:
+        (out / "half.txt").write_text("half")
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        execute(call, fail)
+    assert store.list_files(store_uri) == []
+    assert list((execution.home() / "scratch").iterdir()) == []
+
+
+def test_a_half_upload_is_made_again(call: Call, store_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[int] = []
+    monkeypatch.setenv("BIOMED_R1_FAULT", "manifest:raise")
+    with pytest.raises(RuntimeError, match="planted"):
+        execute(call, worker(ran))
+    assert store.list_files(store_uri)  # the files are there, and do not count
+    monkeypatch.delenv("BIOMED_R1_FAULT")
+    assert not execute(call, worker(ran)).reused
+    assert len(ran) == 2
+
+
+def test_fresh_ignores_what_is_stored(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[int] = []
+    execute(call, worker(ran))
+    before = execution.resume_uri(call)
+    monkeypatch.setenv("BIOMED_R1_FRESH", "this-run")
+    assert not execute(call, worker(ran)).reused
+    assert execution.resume_uri(call) != before
+
+
+def test_checkpoints_survive_a_change_of_code(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = execution.resume_uri(call)
+    monkeypatch.setattr(execution, "code_digest", lambda module: "other")
+    assert execution.resume_uri(call) == before
+    assert execution.resume_uri(Call(call.stage, call.run, Config(size=2), call.inputs)) != before
+
+
+def test_no_store_is_said_plainly(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BIOMED_R1_STORE")
+    with pytest.raises(InputError, match="BIOMED_R1_STORE is not set"):
+        execute(call, worker([]))

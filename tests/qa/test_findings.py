@@ -1,0 +1,180 @@
+"""The report's sentences: claims only where an interval carries them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.errors import InputError
+from components.qa import findings, findings_gate, findings_runs, findings_tables, wording
+from components.qa.findings import Scores
+from components.qa.items import Item
+from components.qa.regressions import shorten, worst_regressions
+
+
+def gap(estimate: float, low: float, high: float) -> dict[str, Any]:
+    return {"estimate": estimate, "ci_low": low, "ci_high": high}
+
+
+def cell(**changes: Any) -> dict[str, Any]:
+    base = {"model": "m", "setting": "plain", "stratum": "all", "benchmark": "all", "n": 10, "groups": 10}
+    figures = {"accuracy": 0.5, "ci_low": 0.3, "ci_high": 0.7, "chance": 0.25, "no_answer": 1, "truncated": 0}
+    return {**base, **figures, **changes}
+
+
+def reason(rule: str, passed: bool, *figures: float, **more: Any) -> dict[str, Any]:
+    names = ("estimate", "ci_low", "ci_high")
+    values = dict(zip(names, figures or (None,) * 3, strict=True))
+    return {"rule": rule, "passed": passed, **values, "bound": 0.0, "p": 0.5, "n": 10, "groups": 10, "text": "", **more}
+
+
+def decision(*reasons: dict[str, Any], verdict: str = "refuse") -> dict[str, Any]:
+    return {"decision": verdict, "baseline": "base", "candidate": "new", "reasons": list(reasons)}
+
+
+@pytest.mark.parametrize(
+    "pooled, within, expected",
+    [
+        (gap(0.15, 0.08, 0.22), gap(0.01, -0.05, 0.07), "more about which benchmarks hold the reasoning questions"),
+        (gap(0.15, 0.08, 0.22), gap(0.12, 0.02, 0.2), "agree, knowledge is answered better"),
+        (gap(-0.15, -0.22, -0.08), gap(-0.1, -0.2, -0.02), "agree, reasoning is answered better"),
+        (gap(0.02, -0.1, 0.12), gap(-0.03, -0.1, 0.08), "differ in sign, but none"),
+        (gap(0.15, 0.08, 0.22), gap(-0.1, -0.2, -0.02), "disagree in direction"),
+        (gap(0.03, -0.02, 0.08), gap(0.1, 0.02, 0.2), "only some of the intervals exclude zero"),
+        (gap(0.02, -0.1, 0.12), gap(0.03, -0.1, 0.18), "agree, no difference is shown"),
+    ],
+)
+def test_gap_sentence_names_agreement_and_disagreement(pooled: Any, within: Any, expected: str) -> None:
+    assert expected in findings.gap_sentence("m", {"pooled": pooled, "within_benchmark": within})
+
+
+def test_headline_says_what_was_compared_and_why_it_was_refused() -> None:
+    scores = Scores({"cells": [cell(model="base"), cell(model="new", groups=8), cell(model="new", benchmark="medqa")]})
+    record = decision(
+        reason("reasoning_superior", False, 0.01, -0.05, 0.07),
+        reason("knowledge_not_inferior", True, 0.0, -0.02, 0.02),
+        reason("plain_no_answer", True, 0.01, 0.0, 0.05),
+        reason("look", True, n=0, estimate=1),
+    )
+    head = findings_gate.headline(scores, record)
+    assert head.verdict == "refuse" and head.title == "new does not replace base"
+    assert "10 questions (8 distinct) from 1 benchmark." in head.sentences[0]
+    assert "reasoning accuracy is not shown to be better." in head.sentences[1]
+    assert "within its error" in head.sentences[2]
+
+
+def test_headline_of_a_promotion_counts_rules_without_the_look() -> None:
+    record = decision(reason("reasoning_superior", True, 0.1, 0.05, 0.15), reason("look", True, n=0), verdict="promote")
+    head = findings_gate.headline(Scores({"cells": [cell(model="new")]}), record)
+    assert "all 1 of its rules hold" in head.sentences[1] or "its only rule holds" in head.sentences[1]
+    assert "Beyond error: reasoning accuracy +10.0" in head.sentences[2]
+
+
+def test_headline_without_a_gate_claims_nothing() -> None:
+    head = findings_gate.headline(Scores({"cells": [cell(model="a"), cell(model="b")]}), None)
+    assert head.verdict is None and head.title == "a and b scored"
+    assert "No gate decision" in head.sentences[-1]
+
+
+def test_a_rule_without_data_is_explained_in_its_own_words() -> None:
+    text = "The candidate has no adversarial answers; evaluate it in that setting"
+    assert findings_gate.failure(reason("adversarial_no_answer", False, n=0, text=text)).startswith("the candidate has")
+
+
+def test_no_difference_is_claimed_where_the_interval_includes_zero() -> None:
+    scores = Scores(
+        {
+            "cells": [cell(ci_low=0.2, ci_high=0.3, accuracy=0.26)],
+            "gaps": [{"model": "m", "setting": "plain", "benchmark": "all", "kind": "pooled", **gap(0.1, -0.1, 0.3)}],
+            "adversarial_drops": [{"model": "m", "stratum": "all", "benchmark": "all", **gap(0.05, -0.02, 0.1)}],
+        }
+    )
+    pooled, guessing = findings.strata_sentences(scores)
+    assert "no difference between the two that exceeds its error" in pooled
+    assert "cannot be told apart from guessing" in guessing
+    assert "within error" in findings.drop_sentences(scores)[0]
+
+
+def test_a_newer_schema_is_refused_with_the_way_out() -> None:
+    with pytest.raises(InputError, match=r"schema_version: 2 is newer .* upgrade biomed-r1"):
+        Scores({"schema_version": 2, "cells": [cell()]}, "scores.json")
+    with pytest.raises(InputError, match="cells: empty or missing"):
+        Scores({"schema_version": 1, "cells": []})
+
+
+def test_tables_mark_what_was_not_measured() -> None:
+    scores = Scores({"cells": [cell(model="a", benchmark="medqa"), cell(model="b", benchmark="medqa", n=7, groups=7)]})
+    table = findings_tables.benchmark_table(scores, "plain")
+    assert table is not None and table.head == ("Benchmark", "Questions", "Chance", "a", "b")
+    assert table.rows[0][-1].sub.endswith("n 7"), "a model that was asked fewer questions says so"
+    assert findings_tables.benchmark_table(scores, "adversarial") is None
+    empty = Scores({"cells": [cell(accuracy=None, ci_low=None, ci_high=None, n=0, groups=0)]})
+    assert findings_tables.strata_table(empty).rows[0][1].text == "–"
+
+
+def items() -> list[Item]:
+    def item(name: str, flag: bool | None, prob: float, group: str) -> Item:
+        options = {"A": "one", "B": "two"}
+        return Item(
+            name, f"question {name}", options, "A", "medqa", is_reasoning=flag, reasoning_prob=prob, group_id=group
+        )
+
+    return [
+        item("q1", True, 0.9, "g1"),
+        item("q2", False, 0.1, "g2"),
+        item("q3", True, 0.8, "g1"),
+        item("q4", None, 0, "g4"),
+    ]
+
+
+def test_shares_leave_out_items_without_a_stratum_and_count_groups() -> None:
+    pooled, medqa = findings_runs.shares(items())
+    assert (pooled.benchmark, pooled.n, pooled.groups) == ("all", 3, 2)
+    assert pooled.value == pytest.approx(2 / 3) and pooled.low < pooled.value < pooled.high
+    assert medqa.benchmark == "medqa"
+    assert findings_runs.shares([]) == []
+
+
+def test_worst_regressions_show_a_group_once_and_most_lost_first() -> None:
+    def row(item: str, model: str, setting: str, correct: bool) -> dict[str, Any]:
+        return {"item_id": item, "model": model, "setting": setting, "correct": correct, "output": f"{model} {setting}"}
+
+    rows = []
+    for name, lost in (("q1", ("plain", "adversarial_0")), ("q2", ("plain",)), ("q3", ("plain",)), ("q4", ())):
+        for setting in ("plain", "adversarial_0"):
+            rows += [row(name, "base", setting, True), row(name, "new", setting, setting not in lost)]
+    found = worst_regressions(items(), rows, "base", "new", 5)
+    assert [r.item.id for r in found] == ["q1", "q2"], "q3 is a copy of q1, q4 lost nothing"
+    assert (found[0].lost, found[0].asked, found[0].before) == (2, 2, "base plain")
+    assert worst_regressions(items(), rows, "new", "base", 5) == []
+
+
+def test_roc_agrees_with_counting_pairs() -> None:
+    labels, probs = [1, 1, 0, 0, 1], [0.9, 0.5, 0.5, 0.2, 0.3]
+    pairs = [(p, q) for p, a in zip(probs, labels, strict=True) for q, b in zip(probs, labels, strict=True) if a > b]
+    expected = sum(1.0 if p > q else 0.5 if p == q else 0.0 for p, q in pairs) / len(pairs)
+    assert findings_runs.area(findings_runs.roc(labels, probs)) == pytest.approx(expected)
+    assert findings_runs.roc([1, 1], [0.2, 0.3]) == []
+
+
+def test_series_takes_only_what_a_history_has() -> None:
+    history = [{"step": 2, "loss": 1.0}, {"step": 1, "loss": 2.0, "reward": 0.5}, {"step": 3, "loss": float("nan")}]
+    assert findings_runs.series(history, ("loss", "kl")) == {"loss": [(1.0, 2.0), (2.0, 1.0)]}
+    assert findings_runs.series({"history": history}, ("reward",)) == {"reward": [(1.0, 0.5)]}
+    assert findings_runs.series(None, ("loss",)) == {}
+
+
+@given(st.floats(-1, 1))
+def test_points_never_show_a_signed_nothing(value: float) -> None:
+    text = wording.signed(value)
+    assert "-" not in text and text not in ("+0.0", "\N{MINUS SIGN}0.0")
+    assert abs(float(text.replace("\N{MINUS SIGN}", "-")) - 100 * value) <= 0.0501
+
+
+@given(st.text(max_size=200), st.integers(1, 100))
+def test_shortened_text_is_a_beginning_of_the_text(text: str, most: int) -> None:
+    short = shorten(text, most)
+    assert short == text or (short.endswith("[…]") and text.startswith(short.removesuffix("[…]").rstrip()))

@@ -1,10 +1,9 @@
 """The KFP face of the stages: one thin component each. The only module inside `components` that imports kfp.
 
 Every component calls its stage through `execute`, which makes it content-addressed, tracked and receipted. Imports
-are inside the functions because KFP ships a component as its own source text.
+are inside the functions because KFP ships a component as its own source text, and annotations are evaluated because
+KFP reads them: no `from __future__ import annotations` here.
 """
-
-from __future__ import annotations
 
 import os
 

@@ -25,7 +25,7 @@ from pipelines import doctor, servers
 from pipelines.progress import Progress
 from pipelines.settings import Recipe, load_recipe
 from pipelines.summary import print_summary, summarise
-from pipelines.training import TASKS
+from pipelines.tasks import TASKS
 
 GRACE_SECONDS = 10
 

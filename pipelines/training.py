@@ -1,7 +1,5 @@
 """The training pipeline, top to bottom: ten stages, from question sets to a registered model version."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from kfp import dsl
@@ -12,22 +10,6 @@ from pipelines.placement import place
 from pipelines.settings import Profile, Recipe, as_json
 
 NAME = "biomed-r1-training"
-# Every task must leave a receipt under its name here (design D13).
-TASKS = (
-    "ingest",
-    "classify",
-    "stratify",
-    "curate",
-    "sft",
-    "grpo",
-    "evaluate-base",
-    "evaluate-sft",
-    "evaluate-grpo",
-    "evaluate-champion",
-    "compare",
-    "report",
-    "register",
-)
 
 
 def training_pipeline(recipe: Recipe, profile: Profile) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from transformers import logging as transformers_logging
 
 from components.errors import InputError
@@ -28,7 +28,7 @@ BATCH_TOKENS = {"cpu": 4096, "cuda": 131072}
 class Encoder:
     """A tokenizer and a two-label model on one device."""
 
-    model: PreTrainedModel
+    model: Any  # a transformers PreTrainedModel
     tokenizer: Any
     device: torch.device
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from components.engines.base import Request
+from components.engines.base import Generation, Request
 from components.errors import InputError, StageError
 
 
@@ -50,9 +50,16 @@ def encode(tokenizer: Any, request: Request, max_context: int, max_new_tokens: i
     return ids
 
 
-def decode(tokenizer: Any, ids: Sequence[int]) -> str:
-    """Text of the written tokens. `clean_up…` off: it deletes spaces before punctuation that the model wrote."""
-    return str(tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+def generation(tokenizer: Any, prompt: Sequence[int], output: Sequence[int], stop: frozenset[int]) -> Generation:
+    """What the written token ids say. `clean_up…` off: it deletes spaces before punctuation that the model wrote."""
+    ended = bool(output) and output[-1] in stop
+    words = output[:-1] if ended else output
+    return Generation(
+        text=str(tokenizer.decode(list(words), skip_special_tokens=True, clean_up_tokenization_spaces=False)),
+        finish_reason="stop" if ended else "length",
+        prompt_tokens=len(prompt),
+        output_tokens=len(output),
+    )
 
 
 def load_tokenizer(folder: Path) -> Any:

@@ -17,7 +17,7 @@ import torch
 
 from components.engines.base import Generation, PrefillMode, Request, Sampling
 from components.engines.cpu_attention import use_grouped_attention
-from components.engines.rendering import context_limit, decode, encode, load_tokenizer, stop_ids
+from components.engines.rendering import context_limit, encode, generation, load_tokenizer, stop_ids
 
 # Ended rows leave the batch once they are this share of it: leaving copies the cache, which costs about one step.
 SHRINK_SHARE = 0.125
@@ -70,21 +70,12 @@ class TransformersEngine:
             with torch.inference_mode():
                 self._answer(batch, sampling)
             for row in (row for group in batch for row in group):
-                yield row.index, self._generation(row)
+                yield row.index, generation(self.tokenizer, row.prompt, row.output, self.stop)
 
     def close(self) -> None:
         del self.model
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-
-    def _generation(self, row: _Row) -> Generation:
-        ended = bool(row.output) and row.output[-1] in self.stop
-        return Generation(
-            text=decode(self.tokenizer, row.output[:-1] if ended else row.output),
-            finish_reason="stop" if ended else "length",
-            prompt_tokens=len(row.prompt),
-            output_tokens=len(row.output),
-        )
 
     def _answer(self, batch: list[list[_Row]], sampling: Sampling) -> None:
         """Write every row's output: read what all prompts share (the template's head), what each group shares (the

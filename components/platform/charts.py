@@ -72,7 +72,7 @@ def axis(values: Iterable[float], text: Callable[[float], str], floor: float | N
     step = next(m * magnitude for m in (1, 2, 2.5, 5, 10) if m * magnitude >= raw * 0.999)
     start = step * math.floor(low / step + 1e-9)
     ticks = [start]
-    while ticks[-1] < high - 1e-9 * span:
+    while ticks[-1] < high - 1e-9 * span or len(ticks) < 2:
         ticks.append(start + step * len(ticks))
     return Axis(ticks[0], ticks[-1], tuple(round(t, 12) for t in ticks), text)
 
@@ -122,7 +122,8 @@ def curve(label: str, series: Sequence[tuple[str, Points]], x: Axis, y: Axis, ma
     def at(value: float) -> float:
         return top + plot * (1 - (value - y.low) / (y.high - y.low))
 
-    parts = [_legend([(f"line s{i}", name) for i, (name, _) in enumerate(series) if name])]
+    kinds = ["guess" if name == "guessing" else f"s{i}" for i, (name, _) in enumerate(series)]
+    parts = [_legend([(f"line {kind}", name) for kind, (name, _) in zip(kinds, series, strict=True)])]
     for tick in y.ticks:
         parts.append(_line(x.x(x.low), "100%", at(tick), at(tick), "grid"))
         parts.append(Markup('<text class="tick" x="0" y="{:.1f}">{}</text>').format(at(tick) + 4, y.text(tick)))
@@ -130,7 +131,7 @@ def curve(label: str, series: Sequence[tuple[str, Points]], x: Axis, y: Axis, ma
     for index, (_, points) in enumerate(series):
         shown = _thin(points, 120)
         for (x1, y1), (x2, y2) in itertools.pairwise(shown):
-            parts.append(_line(x.x(x1), x.x(x2), at(y1), at(y2), f"curve s{index}"))
+            parts.append(_line(x.x(x1), x.x(x2), at(y1), at(y2), f"curve {kinds[index]}"))
         if marks and index == 0 and len(shown) <= 40:
             for x1, y1 in shown:
                 parts.append(Markup('<circle class="s0" cx="{}" cy="{:.1f}" r="2.5"/>').format(x.x(x1), at(y1)))

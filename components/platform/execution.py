@@ -143,9 +143,7 @@ def _make(
         return store.put_dir(out, uri, stage=call.stage, key=key, inputs=inputs, code=code)
 
 
-def _track(
-    tracked: tracking.Tracked, call: Call, digests: Mapping[str, str], evidence: Evidence, reused: bool
-) -> None:
+def _track(tracked: tracking.Tracked, call: Call, digests: Mapping[str, str], evidence: Evidence, reused: bool) -> None:
     tracked.tags({"biomed_r1.reused": str(reused).lower()})
     tracked.metrics(evidence.get("metrics", {}))
     tracked.history(evidence.get("history", []))

@@ -83,21 +83,6 @@ def settle_pad_token(tokenizer: Any) -> str:
     return f"took {tokenizer.eos_token}{shared}"
 
 
-def without_own_bos(tokenizer: Any, text: str) -> str:
-    """`text` ready for `tokenizer(text)`: a template's BOS goes where the tokenizer adds one itself (Llama)."""
-    bos = tokenizer.bos_token
-    adds = bos is not None and tokenizer("x")["input_ids"][:1] == [tokenizer.bos_token_id]
-    return text.removeprefix(bos) if adds else text
-
-
-def end_of_turn(tokenizer: Any) -> str:
-    """What the chat template writes straight after an assistant's words (the end token where it writes nothing)."""
-    mark = "sentinel-of-the-assistant"
-    turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": mark}]
-    after = str(tokenizer.apply_chat_template(turns, tokenize=False)).rpartition(mark)[2].strip()
-    return after or str(tokenizer.eos_token)
-
-
 def save_plain(model: Any, tokenizer: Any, folder: Path, dtype: Dtype) -> None:
     """Write a folder that vanilla AutoModelForCausalLM, vLLM and a hub load; it appears only when complete.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from components.platform import report_figures as figures
 from components.platform.page import Example, Figure, Page, Section
-from components.qa import findings, findings_gate, findings_published, published
+from components.qa import findings, findings_curation, findings_gate, findings_published, published
 from components.qa import findings_runs as runs
 from components.qa import findings_tables as tables
 from components.qa.findings import Record, Scores
@@ -165,9 +165,11 @@ def _training(histories: Mapping[str, Any]) -> Section:
 
 
 def _curation(curation: Record | None, limits: Limits) -> Section:
-    found = runs.curation_tables(curation, limits.removed_rows) if curation else []
-    absent = "" if found else "No record of curation was given."
-    return Section("curation", "What curation removed", [], [], found, absent=absent)
+    title = "What curation removed"
+    if curation is None:
+        return Section("curation", title, absent="No record of curation was given.")
+    found = findings_curation.curation_tables(curation, limits.removed_rows)
+    return Section("curation", title, findings_curation.curation_sentences(curation), [], found)
 
 
 def _regressions(found: Inputs, limits: Limits) -> Section:

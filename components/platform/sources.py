@@ -24,7 +24,8 @@ LICENCES = {
     "zou-lab/BioMed-R1-Train": "MIT",
     "casimedicos": "CC-BY",
     **dict.fromkeys(
-        ("medqa", "medmcqa", "pubmedqa", "medxpertqa", "mmlu_health_biology", "headqa"), "MIT or Apache-2.0 (see source)"
+        ("medqa", "medmcqa", "pubmedqa", "medxpertqa", "mmlu_health_biology", "headqa"),
+        "MIT or Apache-2.0 (see source)",
     ),
 }
 
@@ -61,7 +62,9 @@ def licence(source: str, dataset_name: str) -> str:
     for known, tag in LICENCES.items():
         if known == source or f"/{known}@" in f"/{source.removeprefix('hf:datasets/')}":
             return tag
-    return next((tag for k, tag in LICENCES.items() if dataset_name.casefold().startswith(k)), "unknown (ask its source)")
+    return next(
+        (tag for k, tag in LICENCES.items() if dataset_name.casefold().startswith(k)), "unknown (ask its source)"
+    )
 
 
 def _folder(source: str) -> Path:
@@ -78,6 +81,8 @@ def _folder(source: str) -> Path:
     if source.startswith("hf:"):
         found = re.fullmatch(r"hf:datasets/([\w.-]+/[\w.-]+)@([0-9a-f]{40})", source)
         if not found:
-            raise InputError(f"{source}: write hf:datasets/ORG/NAME@REVISION with a 40-digit commit; hub sets are pinned")
+            raise InputError(
+                f"{source}: write hf:datasets/ORG/NAME@REVISION with a 40-digit commit; hub sets are pinned"
+            )
         return models.hub_dataset(found[1], found[2])
     return Path(source)

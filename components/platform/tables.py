@@ -117,7 +117,9 @@ def _is_parquet(path: Path) -> bool:
         return file.read(4) == b"PAR1"
 
 
-def _write(rows: list[dict[str, Any]], path: Path, schema: pa.Schema | None, metadata: Mapping[str, str] | None) -> None:
+def _write(
+    rows: list[dict[str, Any]], path: Path, schema: pa.Schema | None, metadata: Mapping[str, str] | None
+) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     try:

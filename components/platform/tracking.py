@@ -74,7 +74,9 @@ class Tracked:
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         profile = json.dumps({"num_rows": rows})
-        data = Dataset(name, digest[:_DIGEST_LENGTH], "s3" if source.startswith("s3://") else "local", source, "", profile)
+        data = Dataset(
+            name, digest[:_DIGEST_LENGTH], "s3" if source.startswith("s3://") else "local", source, "", profile
+        )
         _client().log_inputs(self.run_id, [DatasetInput(data, [InputTag("mlflow.data.context", context)])])
 
 
@@ -118,11 +120,7 @@ def end_dead_runs() -> int:
     """Mark as KILLED the runs of pipeline processes on this machine that no longer live; returns how many."""
     ended = 0
     running = _client().search_runs([_experiment()], "attributes.status = 'RUNNING'")
-    dead = {
-        r.data.tags.get(RUN_TAG)
-        for r in running
-        if (process := r.data.tags.get(PID_TAG)) and _is_dead(process)
-    }
+    dead = {r.data.tags.get(RUN_TAG) for r in running if (process := r.data.tags.get(PID_TAG)) and _is_dead(process)}
     for run in running:
         if run.data.tags.get(RUN_TAG) in dead:
             _client().set_terminated(run.info.run_id, "KILLED")

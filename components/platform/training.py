@@ -5,39 +5,45 @@ Heavy libraries are imported inside functions, so that the configs can be read w
 
 from __future__ import annotations
 
-import json
+import math
 import os
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from components.errors import InputError, StageError
-from components.platform import progress
-from components.platform.checkpoints import Checkpoints, upload_callback
-from components.platform.pretrained import Dtype, Pretrained, save_plain
+from components.errors import StageError
+from components.platform import progress, store
+from components.platform.checkpoints import Checkpoints, resume_key, upload_callback
+from components.platform.models import local_model, weights_digest
+from components.platform.pretrained import Dtype, Pretrained, load_pretrained, save_plain
+
+Records = list[dict[str, float]]
 
 
-class TrainerConfig(BaseModel, extra="forbid", frozen=True):
-    """Fields of both trainers. Beside each: the default of TRL 1.16 where ours differs, and why."""
+class TrainerConfig(BaseModel):
+    """Fields of both trainers. Beside each: the default of TRL 1.16 (or transformers) where ours differs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     epochs: float = Field(1.0, gt=0)  # transformers: 3
     max_steps: int | None = Field(None, ge=1)  # overrides `epochs`
     gradient_accumulation_steps: int = Field(1, ge=1)
-    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "cosine"  # TRL: linear
+    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "cosine"  # linear
     warmup_steps: float = Field(0.0, ge=0)  # a share of all steps when below 1
     weight_decay: float = Field(0.0, ge=0)
     max_grad_norm: float = Field(1.0, gt=0)
-    optim: Literal["adamw_torch", "adamw_torch_fused", "adafactor"] = "adamw_torch"  # TRL: adamw_torch_fused
+    optim: Literal["adamw_torch", "adamw_torch_fused", "adafactor"] = "adamw_torch_fused"
     seed: int = 42
-    save_steps: int = Field(100, ge=1)  # transformers: 500; what a lost machine costs at most
-    bf16: bool = False  # TRL: True; the arithmetic only, weights stay fp32
-    gradient_checkpointing: bool = False  # TRL: True, which trades a fifth of the speed for memory
+    save_steps: int = Field(100, ge=1)  # 500; what a lost machine costs at most
+    bf16: bool = False  # True; of the arithmetic only, the weights stay fp32
+    gradient_checkpointing: bool = False  # True, which trades a fifth of the speed for memory
     device: Literal["auto", "cpu"] = "auto"
     dtype: Dtype = "float32"  # of the weights that are handed on
 
@@ -65,30 +71,61 @@ class TrainerConfig(BaseModel, extra="forbid", frozen=True):
             "logging_steps": 1,
             "report_to": "none",
             "disable_tqdm": True,
-            "push_to_hub": False,
             "dataloader_pin_memory": False,
         }
 
 
-def parse_messages(value: Any, where: str) -> list[dict[str, str]]:
-    """The chat messages of a mix row, from their JSON text; raises InputError, `where` naming file and row."""
-    try:
-        messages = json.loads(value) if isinstance(value, str) else None
-    except json.JSONDecodeError:
-        messages = None
-    if not isinstance(messages, list) or not messages or not all(_is_message(m) for m in messages):
-        raise InputError(f'{where}: prompt: must be JSON text of messages [{{"role": ..., "content": ...}}]')
-    return messages
+@dataclass(frozen=True)
+class Training:
+    """One call of a trainer: the opened model, and the checkpoints that this very training may continue from."""
+
+    opened: Pretrained
+    checkpoints: Checkpoints
+    start_digest: str
+
+    def run(self, build: Callable[[Path], Any], names: Mapping[str, str], out: Path, dtype: Dtype) -> dict[str, Any]:
+        """Train with what `build(output_dir)` returns, resuming where possible, and save; returns shared evidence.
+
+        `names` maps the trainer's names of metrics to ours. Raises StageError for a loss that is no number.
+        """
+        with work_folder(out) as work:
+            trainer = build(work / "trainer")
+            resumed = _train(trainer, self.checkpoints, work)
+            records = _history(trainer.state.log_history, names)
+            if trainer.is_world_process_zero():
+                save_plain(trainer.accelerator.unwrap_model(trainer.model), self.opened.tokenizer, out, dtype)
+        steps = int(trainer.state.global_step)
+        return {
+            "steps": steps,
+            "resumed_from_step": resumed,
+            "pad_rule": self.opened.pad_rule,
+            "end_rule": self.opened.end_rule,
+            "weights_sha256_start": self.start_digest,
+            "weights_sha256": weights_digest(out),
+            "metrics": {
+                "loss_first": records[0]["loss"],
+                "loss_last": records[-1]["loss"],
+                "steps": steps,
+                "resumed_from_step": resumed,
+            },
+            "history": records,
+        }
 
 
-def _is_message(message: Any) -> bool:
-    return isinstance(message, Mapping) and all(isinstance(message.get(k), str) for k in ("role", "content"))
+def open_training(stage: str, mix: Path, model: str, config: TrainerConfig, uri: str, code: str) -> Training:
+    """Load `model` (a reference) for training; checkpoints below `uri` count only for the same config, data, weights."""
+    quiet_libraries()
+    base = local_model(model)
+    start = weights_digest(base)
+    inputs = (("mix", store.file_sha256(mix)), ("weights", start))
+    key = resume_key(stage, config.model_dump(mode="json"), inputs)
+    return Training(load_pretrained(base, config.seed), Checkpoints(uri, stage, key, inputs, code), start)
 
 
 def data_order(rows: int, wanted: int, seed: int) -> list[int]:
     """`wanted` row numbers: a new permutation of all rows each epoch, decided here and not by a trainer.
 
-    Written out in full, a resumed training only has to skip what is done, in whatever epoch it was.
+    Written out in full, so a resumed training only has to skip what is done, in whatever epoch it was.
     """
     import numpy as np
 
@@ -100,8 +137,12 @@ def data_order(rows: int, wanted: int, seed: int) -> list[int]:
     return order[:wanted]
 
 
+def series(records: Sequence[Mapping[str, float]], name: str) -> list[float]:
+    return [record[name] for record in records if name in record]
+
+
 @contextmanager
-def work_folder(out: Path) -> Iterable[Path]:  # type: ignore[misc]
+def work_folder(out: Path) -> Iterator[Path]:
     """An empty folder beside `out`, on the same disk, removed at the end; a killed run's is emptied by the next."""
     folder = out.with_name(f".{out.name}.training")
     shutil.rmtree(folder, ignore_errors=True)
@@ -110,49 +151,6 @@ def work_folder(out: Path) -> Iterable[Path]:  # type: ignore[misc]
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def train(trainer: Any, checkpoints: Checkpoints, work: Path) -> int:
-    """Run a TRL trainer from its newest complete checkpoint; returns the step it resumed from (0: the beginning)."""
-    from transformers import PrinterCallback
-
-    trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(_progress_callback(checkpoints.stage))
-    trainer.add_callback(upload_callback(checkpoints, Path(trainer.args.output_dir)))
-    found = checkpoints.newest(work / "resume")
-    if found is None:
-        trainer.train()
-        return 0
-    folder, step = found
-    print(f"{checkpoints.stage}: resuming from step {step} of {trainer.args.max_steps}", file=sys.stderr, flush=True)
-    trainer.train(resume_from_checkpoint=str(folder))
-    shutil.rmtree(folder, ignore_errors=True)
-    return step
-
-
-def history(trainer: Any, names: Mapping[str, str]) -> list[dict[str, float]]:
-    """One record per step, `names` maps the trainer's names to ours; raises StageError for a loss that is no number."""
-    import math
-
-    records = []
-    for entry in trainer.state.log_history:
-        if "loss" not in entry:
-            continue
-        if not math.isfinite(entry["loss"]):
-            raise StageError(f"step {entry['step']}: the loss is {entry['loss']}; lower learning_rate or switch bf16 off")
-        values = {ours: float(entry[theirs]) for theirs, ours in names.items() if entry.get(theirs) is not None}
-        records.append({"step": entry["step"], **{k: v for k, v in values.items() if math.isfinite(v)}})
-    return records
-
-
-def finish(trainer: Any, opened: Pretrained, out: Path, dtype: Dtype) -> None:
-    """Save the trained model as a plain folder (rank 0 only)."""
-    if trainer.is_world_process_zero():
-        save_plain(trainer.accelerator.unwrap_model(trainer.model), opened.tokenizer, out, dtype)
-
-
-def series(records: Sequence[Mapping[str, float]], name: str) -> list[float]:
-    return [record[name] for record in records if name in record]
 
 
 def quiet_libraries() -> None:
@@ -167,6 +165,38 @@ def quiet_libraries() -> None:
     datasets.disable_progress_bars()
 
 
+def _train(trainer: Any, checkpoints: Checkpoints, work: Path) -> int:
+    """Run a TRL trainer from its newest complete checkpoint; returns the step it resumed from (0: the beginning)."""
+    from transformers import PrinterCallback
+
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(_progress_callback(checkpoints.stage))
+    trainer.add_callback(upload_callback(checkpoints, Path(trainer.args.output_dir)))
+    found = checkpoints.newest(work / "resume")
+    if found is None:
+        trainer.train()
+        return 0
+    folder, step = found
+    print(f"{checkpoints.stage}: resuming from step {step} of {trainer.args.max_steps}", file=sys.stderr, flush=True)
+    trainer.train(resume_from_checkpoint=str(folder))
+    return step
+
+
+def _history(log: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> Records:
+    """One record per step, of finite numbers only."""
+    records = []
+    for entry in log:
+        if "loss" not in entry:
+            continue
+        if not math.isfinite(entry["loss"]):
+            raise StageError(
+                f"step {entry['step']}: the loss is {entry['loss']}; lower learning_rate or switch bf16 off"
+            )
+        values = {ours: float(entry[theirs]) for theirs, ours in names.items() if entry.get(theirs) is not None}
+        records.append({"step": entry["step"], **{k: v for k, v in values.items() if math.isfinite(v)}})
+    return records
+
+
 def _progress_callback(stage: str) -> Any:
     from transformers import TrainerCallback
 
@@ -174,7 +204,7 @@ def _progress_callback(stage: str) -> Any:
         def __init__(self) -> None:
             self.started = self.shown = time.monotonic()
 
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        def on_log(self, _args: Any, state: Any, _control: Any, logs: Any = None, **_: Any) -> None:
             now = time.monotonic()
             last = state.global_step >= state.max_steps
             if logs and "loss" in logs and (last or now - self.shown >= progress.PLAIN_LINE_SECONDS):

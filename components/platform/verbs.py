@@ -21,7 +21,9 @@ def config_options(config_class: type[Config]) -> Callable[[Callable[..., Any]],
     """Add `--config FILE` and `--set field=value`; the command gets the parsed `config` instead."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        @click.option("--config", "config_file", type=click.Path(dir_okay=False), help="YAML file of the stage's fields.")
+        @click.option(
+            "--config", "config_file", type=click.Path(dir_okay=False), help="YAML file of the stage's fields."
+        )
         @click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change one field (repeatable).")
         @functools.wraps(command)
         def with_config(*args: Any, config_file: str | None, changes: Sequence[str], **kwargs: Any) -> Any:
@@ -41,7 +43,8 @@ def parse_config(config_class: type[Config], values: Mapping[str, Any], where: s
         return config_class.model_validate(values)
     except ValidationError as error:
         problems = [
-            f"{where}: {'.'.join(str(part) for part in problem['loc'])}: {_plain(problem)}" for problem in error.errors()
+            f"{where}: {'.'.join(str(part) for part in problem['loc'])}: {_plain(problem)}"
+            for problem in error.errors()
         ]
         raise InputError("\n".join(problems)) from None
 

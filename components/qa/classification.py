@@ -35,7 +35,9 @@ def _printed_options(item: Item, text: str) -> re.Match[str] | None:
     return re.search(rf"(?:^|(?<=\s)){listed}\W*$", text)
 
 
-def split_groups(groups: Sequence[str], labels: Sequence[int], fractions: Sequence[float], seed: int) -> list[list[int]]:
+def split_groups(
+    groups: Sequence[str], labels: Sequence[int], fractions: Sequence[float], seed: int
+) -> list[list[int]]:
     """Row indices in len(fractions) + 1 parts: whole groups only, each label's groups in the given fractions.
 
     The last part takes the rest. A group's label is that of its first row. Depends on group names and seed, not on
@@ -65,7 +67,7 @@ def auroc(labels: np.ndarray, scores: np.ndarray) -> float:
     negatives = len(labels) - positives
     if not positives or not negatives:
         return float("nan")
-    values, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
     return float((ranks[labels == 1].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
@@ -85,7 +87,7 @@ def confusion(labels: np.ndarray, predicted: np.ndarray) -> list[list[int]]:
 
 
 def roc_curve(labels: np.ndarray, scores: np.ndarray) -> dict[str, list[float]]:
-    """`fpr`, `tpr` and the `threshold` of every distinct score, from (0, 0) to (1, 1).
+    """`fpr`, `tpr` and the `thresholds` of every distinct score, from (0, 0) to (1, 1).
 
     The first point is "nothing is positive": its threshold is 1.0, not the infinity that plotting and KFP choke on.
     """
@@ -97,7 +99,7 @@ def roc_curve(labels: np.ndarray, scores: np.ndarray) -> dict[str, list[float]]:
     return {
         "fpr": [0.0, *(fp / max(1, fp[-1])).tolist()],
         "tpr": [0.0, *(tp / max(1, tp[-1])).tolist()],
-        "threshold": [1.0, *ordered[last].astype(float).tolist()],
+        "thresholds": [1.0, *ordered[last].astype(float).tolist()],
     }
 
 
@@ -134,8 +136,8 @@ def choose_threshold(
     best = int(np.argmax(gain))
     if best == 0:  # no threshold beats a constant answer: the scores are worthless, and the middle is as good as any
         return float(np.median(scores))
-    below = curve["threshold"][best + 1] if best + 1 < len(gain) else curve["threshold"][best]
-    return (curve["threshold"][best] + below) / 2
+    below = curve["thresholds"][best + 1] if best + 1 < len(gain) else curve["thresholds"][best]
+    return (curve["thresholds"][best] + below) / 2
 
 
 def share_threshold(scores: np.ndarray, share: float) -> float:
@@ -180,6 +182,20 @@ def group_interval(
         picked = np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))])
         values.append(statistic(**{name: column[picked] for name, column in columns.items()}))
     low, high = np.nanpercentile(values, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def share_interval(groups: Sequence[str], flags: np.ndarray, seed: int, n: int = 1000) -> tuple[float, float]:
+    """group_interval of the mean of `flags`, from sums per group: quick for ten thousand items."""
+    names, number = np.unique(np.asarray(groups), return_inverse=True)
+    sizes = np.bincount(number).astype(float)
+    sums = np.bincount(number, weights=flags)
+    rng = np.random.default_rng(seed)
+    shares = []
+    for _ in range(n):
+        times = np.bincount(rng.integers(0, len(names), len(names)), minlength=len(names))
+        shares.append(times @ sums / (times @ sizes))
+    low, high = np.percentile(shares, [2.5, 97.5])
     return float(low), float(high)
 
 

@@ -26,7 +26,7 @@ def headline(scores: Scores, decision: Record | None) -> Headline:
     failed = [r for r in reasons if not r.get("passed")]
     title = f"{candidate} is promoted over {baseline}" if promoted else f"{candidate} does not replace {baseline}"
     why = (
-        f"The gate says promote: all {len(reasons)} of its rules hold."
+        f"The gate says promote: each of its {len(reasons)} rules holds."
         if promoted
         else f"The gate refuses, because {join([failure(r) for r in failed], '; ')}."
     )

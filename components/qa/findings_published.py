@@ -27,8 +27,9 @@ def paper_table(scores: Scores, share: float | None, agreement: float | None, mo
         text = " / ".join(f"{100 * c['accuracy']:.1f}" for c in found) if len(found) == 2 else "n/a"
         pairs.append((Cell(title), *theirs, Cell(text, model)))
     note = (
-        "Not a like-for-like comparison: the paper's models have 7 to 32 billion parameters and answered all 12,609 "
-        "questions; sizes, samples, openings and the classifier differ here. In percent."
+        "Not a like-for-like comparison: BioMed-R1 has 8 or 32 billion parameters, and the paper's models answered all "
+        "12,609 questions. A small model on a sample of them, with other openings and another classifier, cannot be "
+        "measured against that. Pairs are in percent."
     )
     return Table(
         "The paper's figures beside ours", ("Quantity", "v1 (May 2025)", "v2 / EACL 2026", "Here"), tuple(pairs), note

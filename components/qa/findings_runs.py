@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from components.qa.findings import Record
-from components.qa.findings_tables import Cell, Table, flatten, questions_cell, words
+from components.qa.findings_tables import Cell, Table, questions_cell
 from components.qa.items import Item, group_of
 from components.qa.published import REASONING_SHARE
 from components.qa.statistics import accuracy_interval
@@ -175,39 +175,6 @@ def flatten_numbers(record: Mapping[str, Any]) -> dict[str, float]:
         elif is_number(value):
             out[str(name)] = value
     return out
-
-
-def curation_tables(curation: Record, most: int = 12) -> list[Table]:
-    """What entered the training mix and what was removed, by reason, with the first removals as a sample."""
-    counts = {k: v for k, v in curation.items() if k not in ("removed", "schema_version")}
-    tables = [_numbers_table("Training mix", counts)] if counts else []
-    removed = [r for r in curation.get("removed") or [] if isinstance(r, Mapping)]
-    if removed:
-        reasons: dict[str, int] = {}
-        for row in removed:
-            reasons[str(row.get("reason", "unknown"))] = reasons.get(str(row.get("reason", "unknown")), 0) + 1
-        tables.append(_numbers_table("Training questions removed, by reason", reasons))
-        tables.append(_removed_table(removed, most))
-    return tables
-
-
-def _removed_table(removed: Sequence[Record], most: int) -> Table:
-    rows = tuple(
-        (
-            Cell(str(r.get("id", ""))),
-            Cell(_title(str(r.get("reason", ""))), kind="words"),
-            Cell(words(r.get("match", r.get("matched"))), kind="words"),
-            Cell(f"{r['score']:.2f}" if is_number(r.get("score")) else "–"),
-        )
-        for r in removed[:most]
-    )
-    note = f"The first {len(rows)} of {len(removed)}; curation.json lists all." if len(removed) > most else ""
-    return Table("Removed questions", ("Question", "Reason", "Because of", "Overlap"), rows, note)
-
-
-def _numbers_table(caption: str, record: Mapping[str, Any]) -> Table:
-    rows = tuple((Cell(_title(k.replace(".", ": "))), Cell(v, kind="words")) for k, v in flatten(record).items())
-    return Table(caption, ("What", "Value"), rows)
 
 
 def series(history: Any, wanted: Sequence[str]) -> dict[str, Curve]:

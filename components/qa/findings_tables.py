@@ -93,7 +93,7 @@ def strata_table(scores: Scores) -> Table:
         "Not asked",
     )
     note = (
-        "Accuracy counts an output without a recognisable answer as wrong. Second lines are 95"
+        "Accuracy counts an output without a recognisable answer as wrong. Small figures are 95"
         " % intervals by question group. Adversarial: mean over the three openings of each question."
     )
     return Table("Accuracy over all benchmarks", head, tuple(rows), note, frozenset(starts), compact=True)
@@ -117,13 +117,13 @@ def benchmark_table(scores: Scores, setting: str) -> Table | None:
             rows.append(
                 (
                     Cell(title, stratum),
+                    *(accuracy_cell(c, known["n"]) for c in cells),
                     questions_cell(known),
                     Cell(percent(known.get("chance"))),
-                    *(accuracy_cell(c, known["n"]) for c in cells),
                 )
             )
     caption = f"Accuracy per benchmark and stratum, {SETTINGS.get(setting, setting)}"
-    head = ("Benchmark", "Questions", "Chance", *models)
+    head = ("Benchmark", *models, "Questions", "Chance")
     return Table(caption, head, tuple(rows), "", frozenset(starts), compact=True)
 
 

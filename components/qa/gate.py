@@ -154,7 +154,8 @@ def _answers(table: ItemTable, new: Side, setting: str, rules: Rules) -> Reason:
     outcomes = new.get(setting)
     if outcomes is None or not outcomes.asked.any():
         return refusal(rule, f"The candidate has no {setting} answers; evaluate it in that setting")
-    values, groups = outcomes.no_answer[outcomes.asked], table.groups[outcomes.asked]
+    asked = outcomes.asked
+    values, groups = outcomes.no_answer[asked], table.groups[asked]
     interval = accuracy_interval(values, groups, confidence=1 - 2 * rules.level)
     assert interval is not None, rule
     rate, passed = float(values.mean()), interval.high < rules.no_answer_bound
@@ -164,7 +165,7 @@ def _answers(table: ItemTable, new: Side, setting: str, rules: Rules) -> Reason:
         f"{interval.high:.1%} against {rules.no_answer_bound:.1%}: {verdict}"
     )
     record = {"estimate": rate, "bound": rules.no_answer_bound, "ci_low": interval.low, "ci_high": interval.high}
-    return {**refusal(rule, text), **record, "passed": passed, "n": len(values), "groups": len(np.unique(groups))}
+    return {**refusal(rule, text), **record, "passed": passed, "n": len(values), "groups": int((np.bincount(groups) > 0).sum())}
 
 
 def _look(rules: Rules) -> Reason:
@@ -181,16 +182,18 @@ def _compare(table: ItemTable, old: Side, new: Side, setting: str, stratum: str)
     mask = table.mask(stratum)
     if not mask.any():
         return f"No item is marked as {stratum}: stratify the items (or give some of both strata) before comparing"
+    values = []
     for name, side in (("baseline", old), ("candidate", new)):
-        if setting not in side or not side[setting].asked[mask].any():
+        values.append(side[setting].correct[mask] if setting in side else np.empty(0))
+        if np.isnan(values[-1]).all():
             return f"The {name} has no {setting} answers to {stratum} items; evaluate it on them in that setting"
-    one_sided = old[setting].asked[mask] != new[setting].asked[mask]
-    if one_sided.any():
+    one_sided = int((np.isnan(values[0]) != np.isnan(values[1])).sum())
+    if one_sided:
         return (
-            f"{int(one_sided.sum())} {stratum} items were put to only one of the two models ({setting}); "
+            f"{one_sided} {stratum} items were put to only one of the two models ({setting}); "
             "evaluate both on the same items"
         )
-    found = paired(new[setting].correct[mask], old[setting].correct[mask], table.groups[mask])
+    found = paired(values[1], values[0], table.groups[mask])
     if found is None or found.groups < 2:
         return f"Fewer than two {stratum} questions were put to both models ({setting}): too few to decide anything"
     return found

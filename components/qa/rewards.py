@@ -8,22 +8,23 @@ assistant's turn was made to begin with a wrong statement.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from components.qa.extraction import extract
 from components.qa.items import normalise
 
 REWARDS_VERSION = "1"
+REWARDS = ("correctness", "format", "self_correction")
 
 _ANSWER_LINE = re.compile(r"(?:the answer is )\(?([a-z])\)?\.?", re.IGNORECASE)
 
 
-def correctness(completion: str, options: Mapping[str, str], answer_idx: str, opening: str = "") -> float:
+def correctness(completion: str, options: Mapping[str, str], answer_idx: str) -> float:
     """1 when the extracted answer is the right letter; 0 otherwise, no answer and an ambiguous one included."""
     return float(extract(completion, options) == answer_idx)
 
 
-def format_(completion: str, options: Mapping[str, str], answer_idx: str, opening: str = "") -> float:
+def answer_format(completion: str, options: Mapping[str, str]) -> float:
     """1 when the last line is `The answer is X.` with one of the letters, and no earlier line declares another;
     0.5 when an answer can at least be extracted; 0 otherwise. Blind to whether the answer is right."""
     lines = [line.strip() for line in completion.splitlines() if line.strip()]
@@ -34,9 +35,7 @@ def format_(completion: str, options: Mapping[str, str], answer_idx: str, openin
     return 0.5 if extract(completion, options) is not None else 0.0
 
 
-def self_correction(
-    completion: str, options: Mapping[str, str], answer_idx: str, opening: str = ""
-) -> float | None:
+def self_correction(completion: str, options: Mapping[str, str], answer_idx: str, opening: str) -> float | None:
     """None without an opening. After one: 1 for ending at the right answer, -1 for staying with the option that the
     opening named, 0 for no answer or for another wrong one."""
     if not opening.strip():
@@ -58,9 +57,10 @@ def _texts(options: Mapping[str, str]) -> dict[str, str]:
     return {letter: words for letter, text in options.items() if (words := normalise(text))}
 
 
-# The names of metrics and of the recipe's weights.
-REWARDS: Mapping[str, Callable[..., float | None]] = {
-    "correctness": correctness,
-    "format": format_,
-    "self_correction": self_correction,
-}
+def rewards(completion: str, options: Mapping[str, str], answer_idx: str, opening: str = "") -> dict[str, float | None]:
+    """Every reward by name; None where one does not apply."""
+    return {
+        "correctness": correctness(completion, options, answer_idx),
+        "format": answer_format(completion, options),
+        "self_correction": self_correction(completion, options, answer_idx, opening),
+    }

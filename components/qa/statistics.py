@@ -50,10 +50,9 @@ def wilson(successes: float, n: float, z: float) -> tuple[float, float]:
 
 def group_sums(values: Array, groups: Codes) -> tuple[Array, Array]:
     """Per group that occurs: the sum of its values and how many it has."""
-    sizes = np.bincount(groups)
+    sizes = np.bincount(groups).astype(np.float64)
     present = sizes > 0
-    sums = np.bincount(groups, weights=values)[present].astype(np.float64)
-    return sums, sizes[present].astype(np.float64)
+    return np.bincount(groups, weights=values)[present].astype(np.float64), sizes[present]
 
 
 def robust_se(sums: Array, sizes: Array) -> float:
@@ -81,7 +80,7 @@ def accuracy_interval(values: Array, groups: Codes, confidence: float = CONFIDEN
         return None
     sums, sizes = group_sums(values, groups)
     g, p, tail = len(sums), float(values.mean()), 0.5 + confidence / 2
-    if g == len(values) and bool(np.isin(values, (0.0, 1.0)).all()):
+    if g == len(values) and bool(((values == 0) | (values == 1)).all()):
         return Interval(*wilson(float(sums.sum()), g, normal_quantile(tail)), "wilson")
     se = robust_se(sums, sizes)
     if not se > 1e-12 or not 0 < p < 1:

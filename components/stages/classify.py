@@ -143,7 +143,8 @@ def _card(
         "confusion": {"labels": ["Understanding", "Reasoning"], "matrix": qa.confusion(truth, prob >= threshold)},
         "roc": qa.roc_curve(truth, prob),
         "heldout": [
-            {"id": rows[i].id, "group_id": groups[i], "label": int(labels[i]), "prob": float(scores[i])} for i in holdout
+            {"id": rows[i].id, "group_id": groups[i], "label": int(labels[i]), "prob": float(scores[i])}
+            for i in holdout
         ],
         "seen_groups": sorted({g for i, g in enumerate(groups) if config.refit or np.isnan(scores[i])}),
     }
@@ -196,8 +197,12 @@ def _draw_confusion(card: dict[str, Any], path: Path) -> None:
 
 
 @click.command("classify")
-@click.option("--labels", "labels", required=True, multiple=True, type=click.Path(path_type=Path), help="labelled items")
-@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="folder for the checkpoint")
+@click.option(
+    "--labels", "labels", required=True, multiple=True, type=click.Path(path_type=Path), help="labelled items"
+)
+@click.option(
+    "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="folder for the checkpoint"
+)
 @click.option("--json", "json_file", type=click.Path(dir_okay=False), help="write the evidence here")
 @config_options(ClassifyConfig)
 def command(labels: tuple[Path, ...], out: Path, json_file: str | None, config: ClassifyConfig) -> None:
@@ -205,9 +210,13 @@ def command(labels: tuple[Path, ...], out: Path, json_file: str | None, config: 
     evidence = classify(labels, config, out)
     write_json(json_file, evidence)
     held, base = evidence["heldout"], evidence["baselines"]
-    click.echo(f"held-out {evidence['rows']['heldout']} questions: accuracy {held['accuracy']:.3f}, balanced "
-               f"{held['balanced_accuracy']:.3f}, AUROC {held['auroc']:.3f} "
-               f"({held['auroc_ci_low']:.3f} to {held['auroc_ci_high']:.3f})")
-    click.echo(f"baselines: majority accuracy {base['majority']['accuracy']:.3f}, question length AUROC "
-               f"{base['question_length']['auroc']:.3f}")
+    click.echo(
+        f"held-out {evidence['rows']['heldout']} questions: accuracy {held['accuracy']:.3f}, balanced "
+        f"{held['balanced_accuracy']:.3f}, AUROC {held['auroc']:.3f} "
+        f"({held['auroc_ci_low']:.3f} to {held['auroc_ci_high']:.3f})"
+    )
+    click.echo(
+        f"baselines: majority accuracy {base['majority']['accuracy']:.3f}, question length AUROC "
+        f"{base['question_length']['auroc']:.3f}"
+    )
     click.echo(f"threshold {evidence['threshold']:.3f} ({evidence['threshold_rule']}); saved to {out}")

@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
+from math import gcd
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 from pydantic import Field, model_validator
 
-from components.errors import InputError
-from components.platform import faults, store
-from components.platform.checkpoints import Checkpoints, resume_key
-from components.platform.models import local_model, weights_digest
-from components.platform.pretrained import load_pretrained, without_own_bos
-from components.platform.tables import read_rows
-from components.platform.training import (
-    TrainerConfig,
-    data_order,
-    finish,
-    history,
-    parse_messages,
-    quiet_libraries,
-    series,
-    train,
-    work_folder,
-)
-from components.qa.rewards import REWARDS
+from components.engines.training_rows import Row, TooLong, read_questions, render_questions
+from components.platform import faults
+from components.platform.training import TrainerConfig, data_order, open_training, series
 from components.platform.verbs import config_options, write_json
+from components.qa.rewards import REWARDS, rewards
 
-_METRICS = {
+METRICS = {
     "loss": "loss",
     "grad_norm": "grad_norm",
     "learning_rate": "learning_rate",
@@ -54,7 +41,7 @@ class GrpoConfig(TrainerConfig):
     num_iterations: int = Field(1, ge=1)
     learning_rate: float = Field(1e-6, gt=0)
     max_prompt_length: int = Field(2048, ge=8)  # tokens; TRL has no such limit any more
-    too_long: Literal["drop", "fail"] = "drop"  # of prompts: a question is never cut
+    too_long: TooLong = "drop"  # of prompts: a question is never cut
     max_completion_length: int = Field(1024, ge=1)  # TRL: 512
     temperature: float = Field(1.0, gt=0)
     top_p: float = Field(1.0, gt=0, le=1)
@@ -68,7 +55,9 @@ class GrpoConfig(TrainerConfig):
     scale_rewards: Literal["group", "batch", "none"] = "group"
     importance_sampling_level: Literal["token", "sequence"] = "token"
     mask_truncated_completions: bool = False
-    use_vllm: bool = False  # on a GPU; on CPU transformers generates
+    # What writes completions: trl (its own, with the trained weights), vllm (GPU), or shared_prompt (CPU: bf16 copy of
+    # the weights, each question read once; samples by temperature and top_p only).
+    generator: Literal["trl", "vllm", "shared_prompt"] = "trl"
     vllm_mode: Literal["colocate"] = "colocate"  # server mode hangs on a lost weight sync without an error
     vllm_gpu_memory_utilization: float = Field(0.3, gt=0, lt=1)
     reward_correctness: float = Field(1.0, ge=0)
@@ -86,6 +75,8 @@ class GrpoConfig(TrainerConfig):
             raise ValueError(f"save_steps: must be a multiple of {self.cycle}, or resuming would change the data")
         if self.max_steps and (self.max_steps * self.gradient_accumulation_steps) % self.micro_steps:
             raise ValueError(f"max_steps: must be a multiple of {self.cycle}, or the last completions go unused")
+        if self.generator == "shared_prompt" and (self.top_k or self.min_p or self.repetition_penalty != 1.0):
+            raise ValueError("generator: shared_prompt knows no top_k, min_p or repetition_penalty; take trl or vllm")
         return self
 
     @property
@@ -96,8 +87,6 @@ class GrpoConfig(TrainerConfig):
     @property
     def cycle(self) -> int:
         """Optimizer steps after which new completions and a new step begin together."""
-        from math import gcd
-
         return self.micro_steps // gcd(self.micro_steps, self.gradient_accumulation_steps)
 
     @property
@@ -112,114 +101,52 @@ def grpo(mix: Path, model: str, config: GrpoConfig, checkpoints: str, out: Path,
     assistant's turn, which the model continues). Checkpoints go to `checkpoints` (store URI) and training resumes
     from the newest complete one of the same config, data and weights. `code` is recorded in their manifests.
     """
-    rows = read_mix(mix)
-    quiet_libraries()
-    base = local_model(model)
-    start_digest = weights_digest(base)
-    inputs = (("mix", store.file_sha256(Path(mix))), ("weights", start_digest))
-    saved = Checkpoints(checkpoints, "grpo", resume_key("grpo", config.model_dump(), inputs), inputs, code)
-    opened = load_pretrained(base, config.seed)
-    questions = render_rows(rows, opened.tokenizer, config, mix)
+    mix, out = Path(mix), Path(out)
+    rows = read_questions(mix)
+    training = open_training("grpo", mix, model, config, checkpoints, code)
+    tokenizer = training.opened.tokenizer
+    questions = render_questions(rows, tokenizer, config.max_prompt_length, config.too_long, mix)
     faults.point("grpo")
-    with work_folder(Path(out)) as work:
-        trainer = _trainer(opened, questions, config, work / "trainer")
-        resumed = train(trainer, saved, work)
-        records = history(trainer, _METRICS)
-        finish(trainer, opened, Path(out), config.dtype)
-    steps = int(trainer.state.global_step)
-    rewards = series(records, "reward")
+    evidence = training.run(
+        lambda folder: build_trainer(training.opened, questions, config, folder), METRICS, out, config.dtype
+    )
+    earned = series(evidence["history"], "reward")
+    generations = evidence["steps"] * config.gradient_accumulation_steps // config.micro_steps
+    evidence["metrics"] |= {"reward_first": earned[0], "reward_last": earned[-1]}
     return {
-        "rows": len(rows),
+        "rows_in": len(rows),
         "rows_trained": len(questions),
         "rows_too_long": len(rows) - len(questions),
-        "rows_with_opening": sum(bool(q["opening"]) for q in questions),
-        "steps": steps,
-        "completions": steps * config.gradient_accumulation_steps // config.micro_steps * config.generation_batch,
-        "resumed_from_step": resumed,
-        "rewards": rewards,
-        "pad_rule": opened.pad_rule,
-        "end_rule": opened.end_rule,
-        "weights_sha256_start": start_digest,
-        "weights_sha256": weights_digest(Path(out)),
-        "metrics": {
-            "reward_first": rewards[0],
-            "reward_last": rewards[-1],
-            "loss_first": records[0]["loss"],
-            "loss_last": records[-1]["loss"],
-            "steps": steps,
-            "resumed_from_step": resumed,
-        },
-        "history": records,
+        "rows_with_opening": sum(bool(question["opening"]) for question in questions),
+        "completions": generations * config.generation_batch,
+        "rewards": earned,
+        **evidence,
     }
-
-
-def read_mix(mix: Path) -> list[dict[str, Any]]:
-    """Rows with `prompt` and `options` parsed; raises InputError naming file, row and field."""
-    rows = []
-    for number, row in enumerate(read_rows(mix), start=1):
-        where = f"{mix}: row {number}"
-        options = json.loads(row["options"]) if isinstance(row.get("options"), str) else row.get("options")
-        if not isinstance(options, Mapping) or row.get("answer_idx") not in options:
-            raise InputError(f"{where}: answer_idx: {row.get('answer_idx')!r} is not one of the options")
-        rows.append(
-            {
-                "prompt": parse_messages(row.get("prompt"), where),
-                "options": dict(options),
-                "answer_idx": row["answer_idx"],
-                "opening": row.get("opening") or "",
-            }
-        )
-    if not rows:
-        raise InputError(f"{mix}: no rows; there is nothing to train on")
-    return rows
-
-
-def render_rows(
-    rows: Sequence[Mapping[str, Any]], tokenizer: Any, config: GrpoConfig, mix: Path
-) -> list[dict[str, str]]:
-    """Rows as TRL takes them, the prompt as text that ends inside the assistant's turn.
-
-    TRL opens a new turn for chat messages, which would end a planted opening; and it tokenises text with special
-    tokens, so a BOS that the template wrote is taken out where the tokenizer adds its own.
-    """
-    from components.engines.rendering import render
-
-    questions = []
-    for number, row in enumerate(rows, start=1):
-        text = without_own_bos(tokenizer, render(tokenizer, row["prompt"], row["opening"] or None))
-        tokens = len(tokenizer(text)["input_ids"])
-        if tokens <= config.max_prompt_length:
-            questions.append({**row, "prompt": text, "options": json.dumps(row["options"])})
-        elif config.too_long == "fail":
-            raise InputError(
-                f"{mix}: row {number}: prompt: {tokens} tokens, more than max_prompt_length "
-                f"{config.max_prompt_length}; raise it or set too_long: drop"
-            )
-    if not questions:
-        raise InputError(f"{mix}: every prompt is longer than max_prompt_length {config.max_prompt_length}; raise it")
-    return questions
 
 
 def reward_functions() -> list[Callable[..., list[float | None]]]:
     """The rewards with TRL's calling convention: lists in, a list out, None where a reward does not apply."""
 
-    def batched(name: str, reward: Callable[..., float | None]) -> Callable[..., list[float | None]]:
-        def rewards(
+    def batched(name: str) -> Callable[..., list[float | None]]:
+        def reward(
             completions: list[str], options: list[str], answer_idx: list[str], opening: list[str], **_: Any
         ) -> list[float | None]:
             rows = zip(completions, options, answer_idx, opening, strict=True)
-            return [reward(text, json.loads(letters), answer, start) for text, letters, answer, start in rows]
+            return [rewards(text, json.loads(letters), answer, start)[name] for text, letters, answer, start in rows]
 
-        rewards.__name__ = name
-        return rewards
+        reward.__name__ = name
+        return reward
 
-    return [batched(name, reward) for name, reward in REWARDS.items()]
+    return [batched(name) for name in REWARDS]
 
 
-def _trainer(opened: Any, questions: list[dict[str, str]], config: GrpoConfig, output_dir: Path) -> Any:
+def build_trainer(opened: Any, questions: list[Row], config: GrpoConfig, output_dir: Path) -> Any:
+    """TRL's trainer on rendered questions, in our order."""
     from datasets import Dataset
     from trl import GRPOConfig as TrlConfig
     from trl import GRPOTrainer
+
+    from components.platform.cpu_head import score_labels_only
 
     per_generation = config.generation_batch // config.num_generations
     wanted = len(questions) * config.epochs / per_generation  # generations, then optimizer steps in whole cycles
@@ -248,19 +175,33 @@ def _trainer(opened: Any, questions: list[dict[str, str]], config: GrpoConfig, o
         scale_rewards=config.scale_rewards,
         importance_sampling_level=config.importance_sampling_level,
         mask_truncated_completions=config.mask_truncated_completions,
-        use_vllm=config.use_vllm,
+        use_vllm=config.generator == "vllm",
         vllm_mode=config.vllm_mode,
         vllm_gpu_memory_utilization=config.vllm_gpu_memory_utilization,
         reward_weights=[getattr(config, f"reward_{name}") for name in REWARDS],
         shuffle_dataset=False,  # the order is ours
     )
-    return GRPOTrainer(
+    trainer = GRPOTrainer(
         model=opened.model,
-        reward_funcs=reward_functions(),
+        reward_funcs=list(reward_functions()),
         args=arguments,
         train_dataset=Dataset.from_list(questions).select(order),
         processing_class=opened.tokenizer,
+        rollout_func=_rollout(opened, config),
     )
+    if arguments.use_cpu:
+        score_labels_only(trainer.model, config.temperature)
+    return trainer
+
+
+def _rollout(opened: Any, config: GrpoConfig) -> Any:
+    if config.generator != "shared_prompt":
+        return None
+    from components.engines.base import Sampling
+    from components.engines.rollout import Rollout
+
+    sampling = Sampling(config.max_completion_length, config.temperature, config.top_p)
+    return Rollout(opened.model, opened.tokenizer, sampling)
 
 
 @click.command("grpo")
@@ -270,14 +211,12 @@ def _trainer(opened: Any, questions: list[dict[str, str]], config: GrpoConfig, o
 @click.option("--out", type=click.Path(file_okay=False), required=True, help="Folder of the trained model.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False), help="Write the evidence here.")
 @config_options(GrpoConfig)
-def command(
-    mix: str, model: str, checkpoints: str, out: str, json_file: str | None, config: GrpoConfig
-) -> None:
+def command(mix: str, model: str, checkpoints: str, out: str, json_file: str | None, config: GrpoConfig) -> None:
     """Train a model by reinforcement on questions (GRPO)."""
     evidence = grpo(Path(mix), model, config, checkpoints, Path(out))
     write_json(json_file, evidence)
     metrics = evidence["metrics"]
     click.echo(
-        f"grpo: {evidence['steps']} steps (from {evidence['resumed_from_step']}), {evidence['completions']} completions, "
-        f"reward {metrics['reward_first']:.3f} to {metrics['reward_last']:.3f}; model in {out}"
+        f"grpo: {evidence['steps']} steps (from {evidence['resumed_from_step']}), {evidence['completions']} "
+        f"completions, reward {metrics['reward_first']:.3f} to {metrics['reward_last']:.3f}; model in {out}"
     )

@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 from pydantic import Field
 
-from components.errors import InputError
-from components.platform import faults, store
-from components.platform.checkpoints import Checkpoints, resume_key
-from components.platform.models import local_model, weights_digest
-from components.platform.pretrained import end_of_turn, load_pretrained, without_own_bos
-from components.platform.tables import read_rows
-from components.platform.training import (
-    TrainerConfig,
-    data_order,
-    finish,
-    history,
-    parse_messages,
-    quiet_libraries,
-    series,
-    train,
-    work_folder,
-)
+from components.engines.training_rows import Encoded, TooLong, encode_traces, read_traces
+from components.platform import faults
+from components.platform.training import TrainerConfig, data_order, open_training
 from components.platform.verbs import config_options, write_json
 
-IGNORED = -100  # the label that torch's cross-entropy leaves out
-_METRICS = {
+METRICS = {
     "loss": "loss",
     "grad_norm": "grad_norm",
     "learning_rate": "learning_rate",
@@ -42,22 +25,12 @@ _METRICS = {
 class SftConfig(TrainerConfig):
     """Recipe part of the sft stage. Beside a field: TRL's default where ours differs."""
 
-    batch_size: int = Field(4, ge=1)  # sequences per device and step; transformers: 8
-    learning_rate: float = Field(5e-6, gt=0)  # TRL: 2e-5; HuatuoGPT-o1 and MedReason take 5e-6
-    max_length: int = Field(2048, ge=8)  # tokens of prompt and trace together; TRL: 1024, cutting what is longer
-    too_long: Literal["drop", "fail"] = "drop"  # a trace is never cut: its answer is at its end
+    batch_size: int = Field(4, ge=1)  # 8; sequences per device and step
+    learning_rate: float = Field(5e-6, gt=0)  # 2e-5; HuatuoGPT-o1 and MedReason take 5e-6
+    max_length: int = Field(2048, ge=8)  # 1024; tokens of prompt and trace together
+    too_long: TooLong = "drop"  # TRL cuts; a cut trace would lose the answer at its end
     loss_type: Literal["nll", "dft"] = "nll"
     packing: Literal[False] = False  # packed rows would see each other without flash attention
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """Token ids of the rows that fit, and how many did not."""
-
-    rows: list[dict[str, list[int]]]
-    too_long: int
-    prompt_tokens: int
-    learned_tokens: int
 
 
 def sft(mix: Path, model: str, config: SftConfig, checkpoints: str, out: Path, code: str = "") -> dict[str, Any]:
@@ -67,91 +40,33 @@ def sft(mix: Path, model: str, config: SftConfig, checkpoints: str, out: Path, c
     `completion`. Checkpoints go to `checkpoints` (store URI) and training resumes from the newest complete one of
     the same config, data and weights. `code` is recorded in their manifests.
     """
-    rows = read_mix(mix)
-    quiet_libraries()
-    base = local_model(model)
-    start_digest = weights_digest(base)
-    inputs = (("mix", store.file_sha256(Path(mix))), ("weights", start_digest))
-    saved = Checkpoints(checkpoints, "sft", resume_key("sft", config.model_dump(), inputs), inputs, code)
-    opened = load_pretrained(base, config.seed)
-    encoded = encode_rows(rows, opened.tokenizer, config, mix)
+    mix, out = Path(mix), Path(out)
+    rows = read_traces(mix)
+    training = open_training("sft", mix, model, config, checkpoints, code)
+    encoded = encode_traces(rows, training.opened.tokenizer, config.max_length, config.too_long, mix)
     faults.point("sft")
-    with work_folder(Path(out)) as work:
-        trainer = _trainer(opened, encoded, config, work / "trainer")
-        resumed = train(trainer, saved, work)
-        records = history(trainer, _METRICS)
-        finish(trainer, opened, Path(out), config.dtype)
-    steps = int(trainer.state.global_step)
-    losses = series(records, "loss")
+    evidence = training.run(
+        lambda folder: build_trainer(training.opened, encoded, config, folder), METRICS, out, config.dtype
+    )
+    per_step = config.batch_size * config.gradient_accumulation_steps
     return {
-        "rows": len(rows),
+        "rows_in": len(rows),
         "rows_trained": len(encoded.rows),
         "rows_too_long": encoded.too_long,
         "prompt_tokens": encoded.prompt_tokens,
         "learned_tokens": encoded.learned_tokens,
-        "steps": steps,
-        "epochs": steps * config.batch_size * config.gradient_accumulation_steps / len(encoded.rows),
-        "resumed_from_step": resumed,
-        "pad_rule": opened.pad_rule,
-        "end_rule": opened.end_rule,
-        "weights_sha256_start": start_digest,
-        "weights_sha256": weights_digest(Path(out)),
-        "metrics": {"loss_first": losses[0], "loss_last": losses[-1], "steps": steps, "resumed_from_step": resumed},
-        "history": records,
+        "epochs": evidence["steps"] * per_step / len(encoded.rows),
+        **evidence,
     }
 
 
-def read_mix(mix: Path) -> list[dict[str, Any]]:
-    """Rows with `prompt` parsed; raises InputError naming file, row and field."""
-    rows = []
-    for number, row in enumerate(read_rows(mix), start=1):
-        where = f"{mix}: row {number}"
-        if not isinstance(row.get("completion"), str) or not row["completion"].strip():
-            raise InputError(f"{where}: completion: must be non-empty text; run curate again")
-        rows.append({**row, "prompt": parse_messages(row.get("prompt"), where), "opening": row.get("opening") or ""})
-    if not rows:
-        raise InputError(f"{mix}: no rows; there is nothing to train on")
-    return rows
-
-
-def encode_rows(rows: Sequence[Mapping[str, Any]], tokenizer: Any, config: SftConfig, mix: Path) -> Encoded:
-    """Token ids and labels. Prompt and opening are tokenised on their own, exactly as the model meets them when it
-    is asked, and the completion on its own, so no token straddles the edge of the loss mask."""
-    from components.engines.rendering import render
-
-    end = end_of_turn(tokenizer)
-    encoded: list[dict[str, list[int]]] = []
-    too_long = prompt_tokens = learned_tokens = 0
-    for number, row in enumerate(rows, start=1):
-        text = render(tokenizer, row["prompt"], row["opening"] or None)
-        prompt = tokenizer(without_own_bos(tokenizer, text))["input_ids"]
-        completion = tokenizer(joined(row["opening"], row["completion"]) + end, add_special_tokens=False)["input_ids"]
-        if len(prompt) + len(completion) > config.max_length:
-            if config.too_long == "fail":
-                raise InputError(
-                    f"{mix}: row {number}: completion: {len(prompt)} + {len(completion)} tokens do not fit max_length "
-                    f"{config.max_length}; raise it or set too_long: drop"
-                )
-            too_long += 1
-            continue
-        prompt_tokens += len(prompt)
-        learned_tokens += len(completion)
-        encoded.append({"input_ids": prompt + completion, "labels": [IGNORED] * len(prompt) + completion})
-    if not encoded:
-        raise InputError(f"{mix}: all {len(rows)} rows are longer than max_length {config.max_length} tokens; raise it")
-    return Encoded(encoded, too_long, prompt_tokens, learned_tokens)
-
-
-def joined(opening: str, completion: str) -> str:
-    """The completion as it continues an opening: with a space between the two, as a model would write it."""
-    apart = not opening or opening[-1].isspace() or completion[0].isspace()
-    return completion if apart else f" {completion}"
-
-
-def _trainer(opened: Any, encoded: Encoded, config: SftConfig, output_dir: Path) -> Any:
+def build_trainer(opened: Any, encoded: Encoded, config: SftConfig, output_dir: Path) -> Any:
+    """TRL's trainer on rows that are ready: order, token ids and labels are ours."""
     from datasets import Dataset
     from trl import SFTConfig as TrlConfig
     from trl import SFTTrainer
+
+    from components.platform.cpu_head import score_labels_only
 
     per_step = config.batch_size * config.gradient_accumulation_steps
     steps = config.max_steps or max(1, round(len(encoded.rows) * config.epochs / per_step))
@@ -163,16 +78,19 @@ def _trainer(opened: Any, encoded: Encoded, config: SftConfig, output_dir: Path)
         max_length=config.max_length,
         loss_type=config.loss_type,
         packing=config.packing,
-        train_sampling_strategy="sequential",  # the order is ours
-        dataset_kwargs={"skip_prepare_dataset": True},  # ids and labels are ours, and nothing is cut
-        completion_only_loss=False,  # the labels say it
+        train_sampling_strategy="sequential",
+        dataset_kwargs={"skip_prepare_dataset": True},
+        completion_only_loss=False,  # the labels say what is learned
     )
-    return SFTTrainer(
+    trainer = SFTTrainer(
         model=opened.model,
         args=arguments,
         train_dataset=Dataset.from_list(encoded.rows).select(order),
         processing_class=opened.tokenizer,
     )
+    if arguments.use_cpu:
+        score_labels_only(trainer.model)
+    return trainer
 
 
 @click.command("sft")
@@ -182,9 +100,7 @@ def _trainer(opened: Any, encoded: Encoded, config: SftConfig, output_dir: Path)
 @click.option("--out", type=click.Path(file_okay=False), required=True, help="Folder of the trained model.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False), help="Write the evidence here.")
 @config_options(SftConfig)
-def command(
-    mix: str, model: str, checkpoints: str, out: str, json_file: str | None, config: SftConfig
-) -> None:
+def command(mix: str, model: str, checkpoints: str, out: str, json_file: str | None, config: SftConfig) -> None:
     """Fine-tune a model on reasoning traces."""
     evidence = sft(Path(mix), model, config, checkpoints, Path(out))
     write_json(json_file, evidence)

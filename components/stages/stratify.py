@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -11,19 +10,14 @@ import click
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from components.engines.reasoning import ReasoningClassifier
 from components.errors import InputError
 from components.platform.models import local_model
-from components.platform.progress import progress
 from components.platform.tables import read_items, write_items
 from components.platform.verbs import config_options, write_json
 from components.qa import classification as qa
 from components.qa.items import STRATA, Item, group_of
 from components.qa.published import REASONING_SHARE
-
-CARD = "classifier.json"
-# The released classifier comes without a card of ours: the middle, and the length that encoders of its size read.
-DEFAULT_THRESHOLD = 0.5
-DEFAULT_MAX_LENGTH = 512
 
 
 class StratifyConfig(BaseModel):
@@ -46,10 +40,10 @@ def stratify(items: Path | Sequence[Path], classifier: Path, config: StratifyCon
     per benchmark, pooled and macro (with intervals over question groups) beside the paper's.
     """
     rows = _read([items] if isinstance(items, Path) else list(items))
-    card = read_card(classifier)
-    probabilities = score_items(rows, classifier, config.max_length or card.get("max_length"), config.dtype)
-    threshold = _threshold(config, card, probabilities)
-    seen = set(card.get("seen_groups", ()))
+    model = ReasoningClassifier.open(classifier)
+    probabilities = model.score(rows, config.max_length, config.dtype)
+    threshold = _threshold(config, model, probabilities)
+    seen = model.seen_groups
     stratified = [
         _published_aside(item).with_(
             reasoning_prob=float(prob), is_reasoning=bool(prob >= threshold), reasoning_threshold=threshold
@@ -58,29 +52,6 @@ def stratify(items: Path | Sequence[Path], classifier: Path, config: StratifyCon
     ]
     write_items([_with_source(item, group_of(item) in seen) for item in stratified], out)
     return _evidence(stratified, threshold, seen, config)
-
-
-def read_card(classifier: Path) -> dict[str, Any]:
-    """classifier.json, or {} for a plain checkpoint; raises InputError for one of a newer schema."""
-    path = classifier / CARD
-    if not path.is_file():
-        return {}
-    card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if card.get("schema_version", 0) > 1:
-        raise InputError(f"{path}: schema_version: {card['schema_version']} is newer than 1; upgrade biomed-r1")
-    return card
-
-
-def score_items(rows: Sequence[Item], classifier: Path, max_length: int | None, dtype: str) -> np.ndarray:
-    """P(reasoning) of each item's stem; equal stems are scored once."""
-    from components.engines import encoder
-
-    stems = [qa.stem(item) for item in rows]
-    place = {text: number for number, text in enumerate(dict.fromkeys(stems))}
-    model = encoder.load(classifier)
-    length = max_length or DEFAULT_MAX_LENGTH
-    scores = encoder.score(model, list(place), length, dtype, lambda b: progress(b, "classifier: scoring batches"))
-    return scores[[place[text] for text in stems]]
 
 
 def _read(paths: list[Path]) -> list[Item]:
@@ -95,9 +66,9 @@ def _read(paths: list[Path]) -> list[Item]:
     return rows
 
 
-def _threshold(config: StratifyConfig, card: dict[str, Any], probabilities: np.ndarray) -> float:
+def _threshold(config: StratifyConfig, model: ReasoningClassifier, probabilities: np.ndarray) -> float:
     if config.threshold_rule == "classifier":
-        return float(card.get("threshold", DEFAULT_THRESHOLD))
+        return model.threshold
     return qa.choose_threshold(
         config.threshold_rule, probabilities, fixed=config.threshold, target_share=config.target_share
     )
@@ -115,7 +86,7 @@ def _with_source(item: Item, seen: bool) -> Item:
     return item.with_(meta={**item.meta, "prob_source": "classifier_in_sample" if seen else "classifier"})
 
 
-def _evidence(rows: list[Item], threshold: float, seen: set[str], config: StratifyConfig) -> dict[str, Any]:
+def _evidence(rows: list[Item], threshold: float, seen: frozenset[str], config: StratifyConfig) -> dict[str, Any]:
     by_benchmark: dict[str, list[Item]] = {}
     for item in rows:
         by_benchmark.setdefault(item.dataset_name, []).append(item)
@@ -138,10 +109,10 @@ def _evidence(rows: list[Item], threshold: float, seen: set[str], config: Strati
     }
 
 
-def _share(rows: list[Item], seen: set[str], seed: int) -> dict[str, Any]:
+def _share(rows: list[Item], seen: frozenset[str], seed: int) -> dict[str, Any]:
     flags = np.array([float(bool(item.is_reasoning)) for item in rows])
     groups = [group_of(item) for item in rows]
-    low, high = qa.group_interval(groups, {"flags": flags}, lambda flags: float(flags.mean()), seed, n=400)
+    low, high = qa.share_interval(groups, flags, seed)
     return {
         "n": len(rows),
         "groups": len(set(groups)),
@@ -153,7 +124,7 @@ def _share(rows: list[Item], seen: set[str], seed: int) -> dict[str, Any]:
     }
 
 
-def _against_experts(rows: list[Item], seen: set[str]) -> dict[str, Any]:
+def _against_experts(rows: list[Item], seen: frozenset[str]) -> dict[str, Any]:
     """Agreement with the experts' labels among these items, apart for those the classifier was not trained on."""
     labelled = [item for item in rows if item.question_type is not None]
     parts = {"all": labelled, "unseen": [item for item in labelled if group_of(item) not in seen]}
@@ -165,7 +136,10 @@ def _against_published(rows: list[Item]) -> dict[str, Any]:
     carried = [item for item in rows if (item.meta.get("published") or {}).get("is_reasoning") is not None]
     names = dict.fromkeys(item.dataset_name for item in carried)
     parts = {"all": carried, **{name: [i for i in carried if i.dataset_name == name] for name in names}}
-    return {name: _agreement(part, [bool(i.meta["published"]["is_reasoning"]) for i in part]) for name, part in parts.items()}
+    return {
+        name: _agreement(part, [bool(i.meta["published"]["is_reasoning"]) for i in part])
+        for name, part in parts.items()
+    }
 
 
 def _agreement(rows: list[Item], theirs: list[bool]) -> dict[str, Any]:
@@ -185,7 +159,9 @@ def _agreement(rows: list[Item], theirs: list[bool]) -> dict[str, Any]:
 @click.option("--items", "items", required=True, multiple=True, type=click.Path(path_type=Path), help="repeatable")
 @click.argument("more_items", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--classifier", required=True, help="model reference of a trained classifier")
-@click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="Parquet (or JSONL) to write")
+@click.option(
+    "--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="Parquet (or JSONL) to write"
+)
 @click.option("--json", "json_file", type=click.Path(dir_okay=False), help="write the evidence here")
 @config_options(StratifyConfig)
 def command(
@@ -200,6 +176,8 @@ def command(
     evidence = stratify((*items, *more_items), local_model(classifier), config, out)
     write_json(json_file, evidence)
     for name, share in (*sorted(evidence["benchmarks"].items()), ("all", evidence["pooled"])):
-        click.echo(f"{name:24} {share['n']:6} items  reasoning {share['share']:.3f} "
-                   f"({share['ci_low']:.3f} to {share['ci_high']:.3f})")
+        click.echo(
+            f"{name:24} {share['n']:6} items  reasoning {share['share']:.3f} "
+            f"({share['ci_low']:.3f} to {share['ci_high']:.3f})"
+        )
     click.echo(f"paper: {REASONING_SHARE:.3f} of its eleven benchmarks; threshold {evidence['threshold']:.3f}")

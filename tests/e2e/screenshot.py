@@ -1,12 +1,13 @@
 """An HTML file as a phone and a desktop show it: pictures, and what the browser noticed on the way.
 
-`python tests/e2e/screenshot.py REPORT.html OUT_DIR` writes OUT_DIR/report-390.png and report-1280.png and fails when
-the page scrolls sideways, asks the network for anything or makes the console complain. Chromium is found on PATH or
+`python tests/e2e/screenshot.py [REPORT.html [OUT_DIR]]` writes report-390.png and report-1280.png and fails when the
+page scrolls sideways, asks the network for anything or makes the console complain. Chromium is found on PATH or
 named by BIOMED_R1_CHROMIUM; it is driven over its debugging pipe (the DevTools protocol), so nothing else is needed.
 """
 
 from __future__ import annotations
 
+import argparse
 import base64
 import json
 import os
@@ -14,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 WIDTHS = (390, 1280)
+TIMEOUT = 120  # seconds for one look; a browser that hangs is ended
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = (
     "--headless=new",
@@ -36,7 +39,7 @@ FLAGS = (
 PROBE = """({
   width: document.documentElement.scrollWidth, view: window.innerWidth, height: document.documentElement.scrollHeight,
   wide: [...document.querySelectorAll('body *')].filter(e => !e.closest('.scroll') && !e.closest('svg')
-    && e.getBoundingClientRect().right > window.innerWidth + 1 && e.getBoundingClientRect().width > 0)
+    && e.getBoundingClientRect().right > WIDTH + 1 && e.getBoundingClientRect().width > 0)
     .map(e => e.tagName + '.' + e.className).slice(0, 5),
   clipped: [...document.querySelectorAll('svg[role=img] text')].filter(e => {
     const t = e.getBoundingClientRect(), f = e.closest('svg[role=img]').getBoundingClientRect();
@@ -121,19 +124,25 @@ def open_tab(chromium: str) -> Iterator[Tab]:
             ["bash", "-c", script, chromium, *FLAGS, f"--user-data-dir={profile}"],
             pass_fds=(child_in, child_out),
             stderr=subprocess.DEVNULL,
+            env={**os.environ, "TMPDIR": profile},  # whatever it leaves behind goes with the profile
         )
         os.close(child_in)
         os.close(child_out)
+        watchdog = threading.Timer(TIMEOUT, browser.kill)
+        watchdog.start()
         try:
             yield Tab(to_browser, from_browser)
         finally:
+            watchdog.cancel()
             browser.kill()
             browser.wait()
             os.close(to_browser)
 
 
-def look(chromium: str, page: Path, width: int, picture: Path | None = None, dark: bool = False) -> Look:
-    """Open `page` at `width` pixels (as a phone below 600) and report; writes a full-page PNG where asked."""
+def look(
+    chromium: str, page: Path, width: int, picture: Path | None = None, dark: bool = False, top: int | None = None
+) -> Look:
+    """Open `page` at `width` pixels, as a phone below 600; writes a PNG of it, or of its `top`, where asked."""
     with open_tab(chromium) as tab:
         phone = width < 600
         size = {"width": width, "height": 844 if phone else 900, "deviceScaleFactor": 2 if phone else 1}
@@ -142,9 +151,11 @@ def look(chromium: str, page: Path, width: int, picture: Path | None = None, dar
         tab.call("Emulation.setEmulatedMedia", features=[scheme])
         tab.call("Page.navigate", url=page.resolve().as_uri())
         tab.wait_for("Page.loadEventFired")
-        seen = tab.evaluate(PROBE)
+        seen = tab.evaluate(PROBE.replace("WIDTH", str(width)))
         if picture is not None:
-            shot = tab.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)
+            height = min(top or seen["height"], seen["height"])
+            clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
+            shot = tab.call("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
             picture.parent.mkdir(parents=True, exist_ok=True)
             picture.write_bytes(base64.b64decode(shot["data"]))
         requests, complaints = _noticed(tab.events, page.resolve().as_uri())
@@ -168,24 +179,34 @@ def _noticed(events: list[dict[str, Any]], url: str) -> tuple[list[str], list[st
     return requests, complaints
 
 
-def main(arguments: list[str]) -> int:
-    if len(arguments) != 2:
-        print("usage: screenshot.py REPORT.html OUT_DIR", file=sys.stderr)
+def newest_report() -> Path | None:
+    """The report of the latest run on this machine."""
+    home = Path(os.environ.get("BIOMED_R1_HOME", ".biomed-r1"))
+    return max(home.rglob("report.html"), key=lambda path: path.stat().st_mtime, default=None)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Pictures of a report at phone and desktop width.")
+    parser.add_argument("page", type=Path, nargs="?", help="HTML file (default: the newest report of a run here)")
+    parser.add_argument("out", type=Path, nargs="?", help="folder for the pictures (default: beside the page)")
+    parser.add_argument("--top", type=int, metavar="PIXELS", help="only this much of the page, from its top")
+    asked = parser.parse_args(arguments)
+    page, chromium = asked.page or newest_report(), find_chromium()
+    if page is None or not page.is_file():
+        print(f"{page or 'no report'}: not found; name an HTML file, or make one with `make run`", file=sys.stderr)
         return 2
-    chromium = find_chromium()
     if chromium is None:
         print(f"no browser: install one of {', '.join(NAMES)} or set BIOMED_R1_CHROMIUM", file=sys.stderr)
         return 2
-    page, folder = Path(arguments[0]), Path(arguments[1])
     bad = False
     for width in WIDTHS:
-        picture = folder / f"{page.stem}-{width}.png"
-        seen = look(chromium, page, width, picture)
+        picture = (asked.out or page.parent) / f"{page.stem}-{width}.png"
+        seen = look(chromium, page, width, picture, top=asked.top)
         problems = [*seen.wide, *seen.clipped, *seen.overlapping, *seen.requests, *seen.complaints]
-        bad = bad or bool(problems) or seen.width > seen.view
-        print(f"{picture}: {seen.width} x {seen.height} px in a view of {seen.view}", *problems, sep="\n  ")
+        bad = bad or bool(problems) or seen.width > width
+        print(f"{picture}: the page is {seen.width} x {seen.height} px", *problems, sep="\n  ")
     return 1 if bad else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -67,9 +67,14 @@ def test_headline_says_what_was_compared_and_why_it_was_refused() -> None:
 
 
 def test_headline_of_a_promotion_counts_rules_without_the_look() -> None:
-    record = decision(reason("reasoning_superior", True, 0.1, 0.05, 0.15), reason("look", True, n=0), verdict="promote")
+    record = decision(
+        reason("reasoning_superior", True, 0.1, 0.05, 0.15),
+        reason("plain_no_answer", True),
+        reason("look", True, n=0),
+        verdict="promote",
+    )
     head = findings_gate.headline(Scores({"cells": [cell(model="new")]}), record)
-    assert "all 1 of its rules hold" in head.sentences[1] or "its only rule holds" in head.sentences[1]
+    assert "each of its 2 rules holds" in head.sentences[1]
     assert "Beyond error: reasoning accuracy +10.0" in head.sentences[2]
 
 
@@ -108,25 +113,18 @@ def test_a_newer_schema_is_refused_with_the_way_out() -> None:
 def test_tables_mark_what_was_not_measured() -> None:
     scores = Scores({"cells": [cell(model="a", benchmark="medqa"), cell(model="b", benchmark="medqa", n=7, groups=7)]})
     table = findings_tables.benchmark_table(scores, "plain")
-    assert table is not None and table.head == ("Benchmark", "Questions", "Chance", "a", "b")
-    assert table.rows[0][-1].sub.endswith("n 7"), "a model that was asked fewer questions says so"
+    assert table is not None and table.head == ("Benchmark", "a", "b", "Questions", "Chance")
+    assert table.rows[0][2].sub.endswith("n 7"), "a model that was asked fewer questions says so"
     assert findings_tables.benchmark_table(scores, "adversarial") is None
     empty = Scores({"cells": [cell(accuracy=None, ci_low=None, ci_high=None, n=0, groups=0)]})
     assert findings_tables.strata_table(empty).rows[0][1].text == "–"
 
 
 def items() -> list[Item]:
-    def item(name: str, flag: bool | None, prob: float, group: str) -> Item:
-        options = {"A": "one", "B": "two"}
-        return Item(
-            name, f"question {name}", options, "A", "medqa", is_reasoning=flag, reasoning_prob=prob, group_id=group
-        )
-
+    rows = (("q1", True, 0.9, "g1"), ("q2", False, 0.1, "g2"), ("q3", True, 0.8, "g1"), ("q4", None, 0.0, "g4"))
     return [
-        item("q1", True, 0.9, "g1"),
-        item("q2", False, 0.1, "g2"),
-        item("q3", True, 0.8, "g1"),
-        item("q4", None, 0, "g4"),
+        Item(n, f"stem {n}", {"A": "1", "B": "2"}, "A", "medqa", is_reasoning=flag, reasoning_prob=prob, group_id=group)
+        for n, flag, prob, group in rows
     ]
 
 

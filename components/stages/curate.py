@@ -1,0 +1,184 @@
+"""Curate: the training mix. Nothing a benchmark asks, nothing twice, reasoning first, some of it begun wrong."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from components.engines.reasoning import ReasoningClassifier
+from components.errors import StageError
+from components.platform.models import local_model
+from components.platform.progress import progress
+from components.platform.tables import read_items, write_rows
+from components.platform.verbs import config_options, write_json
+from components.qa import training_mix as mix
+from components.qa.items import Item
+from components.qa.overlap import decontaminate, without_near_duplicates
+
+SCHEMA_VERSION = 1
+
+
+class CurateConfig(BaseModel):
+    """The paper's adversarial training column was not released and its sizes are not known: free, named choices."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sft_size: int = Field(1000, ge=1, description="items of the SFT set; corrected examples come on top")
+    rl_size: int = Field(1000, ge=1, description="items of the RL set")
+    min_prob: float | None = Field(
+        None, ge=0, le=1, description="reasoning-heavy from here; null: the classifier's threshold"
+    )
+    reasoning_share_min: float = Field(0.0, ge=0, le=1, description="fail when less of either set is reasoning-heavy")
+    adversarial_share: float = Field(1 / 3, ge=0, le=0.5, description="share of SFT rows that begin wrong")
+    rl_adversarial_share: float = Field(0.5, ge=0, le=1, description="share of RL rows that begin wrong")
+    prompt: str = Field("stepwise", description="prompt style of every example")
+    ngram: int = Field(3, ge=1, le=13, description="words of an n-gram")
+    containment_threshold: float = Field(0.4, gt=0, le=1, description="a training item at or above it is contaminated")
+    max_contaminated_share: float = Field(0.05, ge=0, le=1, description="fail when more of the training items are")
+    near_duplicate_threshold: float = Field(0.8, gt=0, le=1, description="of stem and of options")
+    max_trace_characters: int | None = Field(None, ge=1, description="longer traces are not learnt from")
+    max_length: int | None = Field(None, ge=16, description="tokens of a question to classify; null: as in training")
+    dtype: Literal["auto", "bfloat16", "float32"] = "auto"
+    seed: int = 0
+
+
+def curate(train: Path, benchmarks: Path, classifier: Path, config: CurateConfig, out_dir: Path) -> dict[str, Any]:
+    """Write sft.parquet, rl.parquet and curation.json (no question text) to `out_dir`; returns the evidence.
+
+    Raises StageError when more than max_contaminated_share of the training items overlap with a benchmark item, when
+    nothing is left to train on, or when a set is less reasoning-heavy than asked.
+    """
+    items, questions = read_items(train), read_items(benchmarks)
+    watched = progress(items, "curate: comparing with the benchmarks")
+    clean, contaminated = decontaminate(watched, questions, config.ngram, config.containment_threshold)
+    _check_contamination(len(contaminated), len(items), config)
+    kept, duplicates = without_near_duplicates(clean, config.ngram, config.near_duplicate_threshold)
+    model = ReasoningClassifier.open(classifier)
+    scores = model.score(kept, config.max_length, config.dtype)
+    prob = {item.id: float(score) for item, score in zip(kept, scores, strict=True)}
+    min_prob = model.threshold if config.min_prob is None else config.min_prob
+
+    problems = {item.id: mix.trace_problem(item, config.max_trace_characters) for item in kept}
+    usable = {name for name, problem in problems.items() if problem is None}
+    sft_items, rl_items = mix.choose(kept, usable, prob, min_prob, config.sft_size, config.rl_size, config.seed)
+    sft_rows, rl_rows = _sft_rows(sft_items, config), _rl_rows(rl_items, config)
+    sets = {
+        name: _described(chosen, prob, min_prob, rows)
+        for name, chosen, rows in (("sft", sft_items, sft_rows), ("rl", rl_items, rl_rows))
+    }
+    _check_sets(sets, config)
+    rejected = [{"id": i, "reason": f"trace_{p}"} for i, p in problems.items() if p not in (None, "no_trace")]
+    card = {
+        "schema_version": SCHEMA_VERSION,
+        "min_prob": min_prob,
+        "counts": {
+            "train": len(items),
+            "benchmark_items": len(questions),
+            "contaminated": len(contaminated),
+            "near_duplicates": len(duplicates),
+            "kept": len(kept),
+            "reasoning_heavy": sum(p >= min_prob for p in prob.values()),
+            "usable_traces": len(usable),
+            "rejected_traces": len(rejected),
+        },
+        "contamination_rate": len(contaminated) / len(items),
+        "sets": sets,
+        # An item whose trace was rejected is only out of the SFT set.
+        "removed": [removed.row() for removed in (*contaminated, *duplicates)] + rejected,
+    }
+    write_rows(sft_rows, out_dir / "sft.parquet", {"schema_version": str(SCHEMA_VERSION), "prompt": config.prompt})
+    write_rows(rl_rows, out_dir / "rl.parquet", {"schema_version": str(SCHEMA_VERSION), "prompt": config.prompt})
+    (out_dir / "curation.json").write_text(json.dumps(card, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    return _evidence(card)
+
+
+def _check_contamination(contaminated: int, items: int, config: CurateConfig) -> None:
+    share = contaminated / items
+    if share > config.max_contaminated_share:
+        raise StageError(
+            f"curate: {contaminated} of {items} training items ({share:.1%}) overlap with a benchmark item, more than "
+            f"max_contaminated_share {config.max_contaminated_share:.1%}: is a test set among the training files? "
+            "Remove it, or raise the limit if dropping these rows is enough; training was not started"
+        )
+
+
+def _sft_rows(items: list[Item], config: CurateConfig) -> list[dict[str, Any]]:
+    """Every item plainly, and some again with a wrong opening, so that those are adversarial_share of all rows."""
+    again = mix.take_share(items, config.adversarial_share / (1 - config.adversarial_share), config.seed)
+    rows = [mix.plain_example(item, config.prompt) for item in items]
+    corrected = [mix.corrected_example(item, config.prompt, config.seed) for item in items if item.id in again]
+    return rows + [row for row in corrected if row is not None]
+
+
+def _rl_rows(items: list[Item], config: CurateConfig) -> list[dict[str, Any]]:
+    adversarial = mix.take_share(items, config.rl_adversarial_share, config.seed)
+    return [mix.rl_example(item, config.prompt, config.seed, item.id in adversarial) for item in items]
+
+
+def _described(
+    items: list[Item], prob: dict[str, float], min_prob: float, rows: list[dict[str, Any]]
+) -> dict[str, Any]:
+    heavy = sum(prob[item.id] >= min_prob for item in items)
+    return {
+        "items": len(items),
+        "rows": len(rows),
+        "with_wrong_opening": sum(bool(row["opening"]) for row in rows),
+        "reasoning_heavy_share": heavy / len(items) if items else 0.0,
+        "mean_prob": float(np.mean([prob[item.id] for item in items])) if items else 0.0,
+        "sources": dict(Counter(item.dataset_name for item in items)),
+    }
+
+
+def _check_sets(sets: dict[str, dict[str, Any]], config: CurateConfig) -> None:
+    for name, described in sets.items():
+        if not described["items"]:
+            need = "items with a trace that ends in the right answer" if name == "sft" else "items beside the SFT set"
+            raise StageError(f"curate: nothing is left for the {name} set; add {need} to the training data")
+        if described["reasoning_heavy_share"] < config.reasoning_share_min:
+            raise StageError(
+                f"curate: {described['reasoning_heavy_share']:.1%} of the {name} set is reasoning-heavy, less than "
+                f"reasoning_share_min {config.reasoning_share_min:.1%}; shrink the set, add data or lower the limit"
+            )
+
+
+def _evidence(card: dict[str, Any]) -> dict[str, Any]:
+    metrics = {"contamination_rate": card["contamination_rate"]}
+    for name in ("train", "contaminated", "near_duplicates", "kept", "reasoning_heavy", "usable_traces"):
+        metrics[f"items_{name}"] = card["counts"][name]
+    for name, described in card["sets"].items():
+        metrics |= {f"{name}_{field}": described[field] for field in ("items", "rows", "reasoning_heavy_share")}
+    return {name: card[name] for name in ("counts", "contamination_rate", "min_prob", "sets")} | {"metrics": metrics}
+
+
+@click.command("curate")
+@click.option("--train", required=True, type=click.Path(path_type=Path), help="training items")
+@click.option(
+    "--items", "benchmarks", required=True, type=click.Path(path_type=Path), help="benchmark items to keep out"
+)
+@click.option("--classifier", required=True, help="model reference of a trained classifier")
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="folder to write")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False), help="write the evidence here")
+@config_options(CurateConfig)
+def command(
+    train: Path, benchmarks: Path, classifier: str, out: Path, json_file: str | None, config: CurateConfig
+) -> None:
+    """Build the SFT and RL sets: decontaminated, reasoning-heavy, some examples with a wrong opening."""
+    evidence = curate(train, benchmarks, local_model(classifier), config, out)
+    write_json(json_file, evidence)
+    counts = evidence["counts"]
+    click.echo(
+        f"{counts['train']} training items: {counts['contaminated']} contaminated, {counts['near_duplicates']} "
+        f"near-duplicates, {counts['kept']} kept, {counts['reasoning_heavy']} of them reasoning-heavy"
+    )
+    for name, described in evidence["sets"].items():
+        click.echo(
+            f"{name}: {described['rows']} rows of {described['items']} items, "
+            f"{described['with_wrong_opening']} with a wrong opening, "
+            f"{described['reasoning_heavy_share']:.0%} reasoning-heavy"
+        )

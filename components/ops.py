@@ -22,7 +22,7 @@ def ingest(
     benchmarks: dsl.Output[dsl.Dataset],
     train: dsl.Output[dsl.Dataset],
     labels: dsl.Output[dsl.Dataset],
-):
+) -> None:
     from components.platform.execution import Call, execute
     from components.platform.sources import source_digest
     from components.stages import ingest as stage
@@ -31,8 +31,9 @@ def ingest(
         "benchmarks": f"digest:{source_digest(sources, 'benchmarks')}",
         "train": f"digest:{source_digest(train_source, 'train')}",
     }
-    call = Call("ingest", run, stage.IngestConfig.model_validate_json(config), inputs)
-    product = execute(call, lambda out: stage.ingest(sources, train_source, call.config, out))
+    settings = stage.IngestConfig.model_validate_json(config)
+    call = Call("ingest", run, settings, inputs)
+    product = execute(call, lambda out: stage.ingest(sources, train_source, settings, out))
     for artifact, name in ((benchmarks, "benchmarks"), (train, "train"), (labels, "labels")):
         product.save(f"{name}.parquet", artifact.path)
         artifact.metadata.update(product.metadata)
@@ -49,7 +50,9 @@ def classify(
     from components.stages import classify as stage
 
     settings = stage.ClassifyConfig.model_validate_json(config)
-    call = Call("classify", run, settings, {"labels": labels.path, "encoder": settings.model}, datasets={"labels": "train"})
+    call = Call(
+        "classify", run, settings, {"labels": labels.path, "encoder": settings.model}, datasets={"labels": "train"}
+    )
     product = execute(call, lambda out: stage.classify([Path(labels.path)], settings, out))
     result = store.get_json(f"{product.uri}/classifier.json")
     roc, confusion = result["roc"], result["confusion"]
@@ -61,7 +64,7 @@ def classify(
 @dsl.component(base_image=GPU_IMAGE, install_kfp_package=False)
 def stratify(
     items: dsl.Input[dsl.Dataset], classifier: str, config: str, run: str, stratified: dsl.Output[dsl.Dataset]
-):
+) -> None:
     from pathlib import Path
 
     from components.platform.execution import Call, execute
@@ -88,7 +91,7 @@ def curate(
     sft_mix: dsl.Output[dsl.Dataset],
     rl_mix: dsl.Output[dsl.Dataset],
     curation: dsl.Output[dsl.Artifact],
-):
+) -> None:
     from pathlib import Path
 
     from components.platform.execution import Call, execute
@@ -138,7 +141,7 @@ def grpo(mix: dsl.Input[dsl.Dataset], model: str, config: str, run: str) -> str:
 @dsl.component(base_image=GPU_IMAGE, install_kfp_package=False)
 def evaluate(
     items: dsl.Input[dsl.Dataset], model: str, name: str, config: str, run: str, answers: dsl.Output[dsl.Dataset]
-):
+) -> None:
     from pathlib import Path
 
     from components.platform.execution import Call, execute
@@ -176,7 +179,7 @@ def compare(
     scores: dsl.Output[dsl.Artifact],
     decision: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
-):
+) -> None:
     from pathlib import Path
 
     from components.platform import registry, store, tables
@@ -219,7 +222,7 @@ def report(
     run: str,
     page: dsl.Output[dsl.HTML],
     summary: dsl.Output[dsl.Markdown],
-):
+) -> None:
     from pathlib import Path
 
     from components.platform import store, tables

@@ -69,13 +69,19 @@ def main() -> None:
     except click.exceptions.Abort:
         click.echo("biomed-r1: interrupted", err=True)
         sys.exit(130)
+    except SystemExit as stop:
+        if stop.code == 143:
+            click.echo("biomed-r1: terminated", err=True)
+        raise
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        click.echo(f"biomed-r1: {error.filename or 'the disk'}: no space left; free some or set BIOMED_R1_HOME", err=True)
+        click.echo(
+            f"biomed-r1: {error.filename or 'the disk'}: no space left; free some or set BIOMED_R1_HOME", err=True
+        )
         sys.exit(2)
 
 

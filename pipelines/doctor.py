@@ -97,5 +97,3 @@ def command(name: str, data: str | None, changes: tuple[str, ...]) -> None:
             click.echo(f"ok    {label}")
     if failed:
         raise InputError(f"{len(failed)} of {len(checks)} checks failed; see above")
-
-

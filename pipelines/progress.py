@@ -1,4 +1,4 @@
-"""What `biomed-r1 run` shows while a pipeline runs: a line per stage with its seconds, and what the current one does."""
+"""What `biomed-r1 run` shows meanwhile: a line per stage with its seconds, and what the current one does."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ class Progress:
                 self._clear()
                 how = "reused" if event["reused"] else "done"
                 number = self._tasks.index(event["task"]) + 1
-                click.echo(f"[{number:2}/{len(self._tasks)}] {event['task']:18} {how:6} {event['seconds']:7.1f} s", err=True)
+                click.echo(
+                    f"[{number:2}/{len(self._tasks)}] {event['task']:18} {how:6} {event['seconds']:7.1f} s", err=True
+                )
                 self._current = None
         if self._current and self._live:
             task, since = self._current

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,11 @@ def run(recipe: Recipe, runner: str = "subprocess", fresh: bool = False) -> dict
         click.echo(f"run {run_id}: logs in {folder / 'logs'}", err=True)
         tags = {"recipe": recipe.name, "recipe_digest": recipe.digest()}
         with tracking.pipeline_run(run_id, recipe.model_dump(mode="json", by_alias=True), tags) as parent:
-            _run_pipeline(folder, run_id, runner, fresh, parent.run_id or "")
+            try:
+                _run_pipeline(folder, run_id, runner, fresh, parent.run_id or "")
+            finally:
+                # A task that was killed could not end its own run.
+                tracking.end_unfinished(run_id)
             receipts = _believe_receipts(folder, run_id)
             summary = summarise(run_id, folder, receipts, parent)
     (folder / "summary.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
@@ -94,18 +98,18 @@ def _references(recipe: Recipe) -> Sequence[str]:
 def _servers_of_this_run() -> Iterator[None]:
     """Embedded servers up; an interrupted run takes those it started down again, a finished one leaves them."""
 
-    def interrupt(number: int, frame: object) -> None:
+    def interrupt(number: int, _frame: object) -> None:
         raise SystemExit(128 + number)
 
     signal.signal(signal.SIGTERM, interrupt)
-    started: tuple[str, ...] = ("mlflow", "s3")
+    before = servers.running()
     try:
-        started = servers.up().started
-        if started:
+        if started := servers.up().started:
             click.echo(f"started {' and '.join(started)}; stop with `biomed-r1 down`", err=True)
         yield
     except (KeyboardInterrupt, SystemExit):
-        servers.down(started)
+        execution.clear_scratch()
+        servers.down([name for name in servers.running() if name not in before])
         raise
 
 
@@ -145,13 +149,12 @@ def _end_tree(process: subprocess.Popen[bytes]) -> None:
     """Leave no child behind: the runner, its task, and an engine the task may have started."""
     if process.poll() is not None:
         return
-    family = psutil.Process(process.pid).children(recursive=True)
-    for member in (psutil.Process(process.pid), *family):
-        try:
+    runner = psutil.Process(process.pid)
+    family = [runner, *runner.children(recursive=True)]
+    for member in family:
+        with suppress(psutil.NoSuchProcess):
             member.terminate()
-        except psutil.NoSuchProcess:
-            continue
-    _, living = psutil.wait_procs([psutil.Process(process.pid), *family] if psutil.pid_exists(process.pid) else family, 10)
+    _, living = psutil.wait_procs(family, GRACE_SECONDS)
     for member in living:
         member.kill()
     process.wait()

@@ -50,18 +50,18 @@ def up() -> Servers:
         if not _alive(state.get("s3")):
             state["s3"] = _start_s3(state.get("s3", {}))
             started.append("s3")
+            _write_state(state)
         environment |= state["s3"]["environment"]
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         if not _alive(state.get("mlflow")):
             state["mlflow"] = _start_mlflow(state.get("mlflow", {}))
             started.append("mlflow")
+            _write_state(state)
         environment |= state["mlflow"]["environment"]
     os.environ.update(environment)
-    if started:
-        _write_state(state)
-        # Ready only now: the processes started side by side.
-        for name in started:
-            _wait(name, state[name])
+    # Waited for only now: the processes start side by side.
+    for name in started:
+        _wait(name, state[name])
     return Servers(environment, tuple(started))
 
 
@@ -74,6 +74,10 @@ def down(names: Sequence[str] = ("mlflow", "s3")) -> list[str]:
             _stop(state[name]["pid"])
             stopped.append(name)
     return stopped
+
+
+def running() -> list[str]:
+    return [name for name, server in read_state().items() if _alive(server)]
 
 
 def read_state() -> dict[str, Any]:

@@ -45,7 +45,8 @@ def summarise(run_id: str, folder: Path, receipts: Receipts, parent: Tracked) ->
         "model_version": receipts["register"]["evidence"]["version"],
         "models": models,
         "answers_uri": {
-            name: f"{receipts[f'evaluate-{name}']['uri']}/answers.parquet" for name in ("base", "sft", "grpo", "champion")
+            name: f"{receipts[f'evaluate-{name}']['uri']}/answers.parquet"
+            for name in ("base", "sft", "grpo", "champion")
         },
         "report": str(report),
         "mlflow_uri": os.environ.get("MLFLOW_TRACKING_URI"),

@@ -49,9 +49,7 @@ def training_pipeline(recipe: Recipe, profile: Profile) -> Any:
         answers = {}
         models = {"base": recipe.base_model, "sft": tuned.output, "grpo": rewarded.output}
         for name, model in {**models, "champion": champion_reference}.items():
-            task = ops.evaluate(
-                items=items, model=model, name=name, config=as_json(recipe.evaluation(name)), run=run
-            )
+            task = ops.evaluate(items=items, model=model, name=name, config=as_json(recipe.evaluation(name)), run=run)
             place(task, "generator", profile, f"Evaluate {name}")
             answers[name] = task.outputs["answers"]
 
@@ -59,30 +57,23 @@ def training_pipeline(recipe: Recipe, profile: Profile) -> Any:
             items=items, candidate_uri=rewarded.output, config=as_json(recipe.compare), run=run, **answers
         )
         place(verdict, "cpu", profile, "Decide: promote or refuse")
-        decision, scores = verdict.outputs["decision"], verdict.outputs["scores"]
+        judged = {"decision": verdict.outputs["decision"], "scores": verdict.outputs["scores"]}
 
         page = ops.report(
             items=items,
-            scores=scores,
-            decision=decision,
             curation=mix.outputs["curation"],
             classifier=line,
             sft_uri=tuned.output,
             grpo_uri=rewarded.output,
             config=as_json(recipe.report),
             run=run,
+            **judged,
             **answers,
         )
         place(page, "cpu", profile, "Write the report")
 
-        version = ops.register(
-            model=rewarded.output,
-            decision=decision,
-            scores=scores,
-            recipe=recipe.digest(),
-            config=as_json(recipe.register_),
-            run=run,
-        )
+        config = as_json(recipe.register_)
+        version = ops.register(model=rewarded.output, recipe=recipe.digest(), config=config, run=run, **judged)
         place(version, "cpu", profile, "Register the model version")
 
     return training

@@ -22,12 +22,12 @@ class Rollout(TransformersEngine):
 
     name = "rollout"
 
-    def __init__(self, policy: Any, tokenizer: Any, sampling: Sampling) -> None:
+    def __init__(self, policy: Any, tokenizer: Any, sampling: Sampling, dtype: torch.dtype = torch.bfloat16) -> None:
         self.tokenizer = tokenizer
         self.sampling = sampling
         self.stop = frozenset(end_ids(policy, tokenizer))
         self.device = torch.device("cpu")
-        self.model = copy.deepcopy(policy).to(torch.bfloat16).requires_grad_(False).eval()
+        self.model = copy.deepcopy(policy).to(dtype).requires_grad_(False).eval()
         use_grouped_attention(self.model)
 
     def __call__(self, prompts: list[str], trainer: Any) -> dict[str, Any]:

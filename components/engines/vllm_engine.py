@@ -97,6 +97,7 @@ class VllmEngine:
             temperature=sampling.temperature,
             top_p=1.0 if greedy else sampling.top_p,
             seed=None if greedy else request.seed,
+            ignore_eos=True,  # what ends an answer is in stop_token_ids, alike for every engine
             stop_token_ids=sorted(self.stop),
             detokenize=False,  # rendering.generation does it, alike for every engine
             output_kind=RequestOutputKind.FINAL_ONLY,

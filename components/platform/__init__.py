@@ -1,1 +1,1 @@
-"""The outside world: object store, tracking, registry, models and files. Each module is the only user of its library."""
+"""The outside world: object store, tracking, registry, models, files. Each library has one module that uses it."""

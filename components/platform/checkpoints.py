@@ -96,12 +96,12 @@ def upload_callback(checkpoints: Checkpoints, output_dir: Path) -> Any:
     from transformers import TrainerCallback
 
     class Upload(TrainerCallback):
-        def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> Any:
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:  # noqa: ARG002
             if state.global_step >= state.max_steps:
                 control.should_save = False
             return control
 
-        def on_save(self, _args: Any, state: Any, control: Any, **_: Any) -> Any:
+        def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:  # noqa: ARG002
             if state.is_world_process_zero:
                 folder = output_dir / f"checkpoint-{state.global_step}"
                 checkpoints.put(folder, state.global_step)

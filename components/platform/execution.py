@@ -189,6 +189,8 @@ def read_receipts(root: str, run: str) -> dict[str, dict[str, Any]]:
 def clear_scratch() -> None:
     """Remove what killed runs left half-written on this machine."""
     shutil.rmtree(home() / "scratch", ignore_errors=True)
+    for partial in (home() / "models").glob("*.partial-*"):
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _root() -> str:

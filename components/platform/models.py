@@ -113,7 +113,7 @@ def _from_gguf(path: Path, folder: Path) -> None:
 
     model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
     # Without these two, save_pretrained takes the dequantised weights for quantised ones and refuses.
-    model.hf_quantizer = None
+    setattr(model, "hf_quantizer", None)  # noqa: B010 - typed as a module
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     model.save_pretrained(folder)

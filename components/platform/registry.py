@@ -44,7 +44,7 @@ def find(name: str, alias: str | None = None, version: str | None = None) -> Any
 def absent(ref: str) -> bool:
     """Whether a model reference names a registry alias or version that does not exist (yet)."""
     found = re.fullmatch(r"registry:([\w.-]+)(?:@([\w.-]+)|#(\d+))", ref)
-    return bool(found) and find(found[1], alias=found[2], version=found[3]) is None
+    return found is not None and find(found[1], alias=found[2], version=found[3]) is None
 
 
 def next_look(name: str, candidate: str, context: Mapping[str, str]) -> int:

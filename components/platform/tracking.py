@@ -116,16 +116,20 @@ def parent_run(run: str) -> str:
     return _create(run, {RUN_TAG: run, STAGE_TAG: "pipeline"})
 
 
-def end_dead_runs() -> int:
-    """Mark as KILLED the runs of pipeline processes on this machine that no longer live; returns how many."""
-    ended = 0
-    running = _client().search_runs([_experiment()], "attributes.status = 'RUNNING'")
-    dead = {r.data.tags.get(RUN_TAG) for r in running if (process := r.data.tags.get(PID_TAG)) and _is_dead(process)}
-    for run in running:
-        if run.data.tags.get(RUN_TAG) in dead:
+def end_dead_runs() -> None:
+    """Mark as KILLED the runs of pipeline processes on this machine that no longer live."""
+    for run in _running():
+        process = run.data.tags.get(PID_TAG)
+        if process and _is_dead(process):
+            end_unfinished(run.data.tags[RUN_TAG])
             _client().set_terminated(run.info.run_id, "KILLED")
-            ended += 1
-    return ended
+
+
+def end_unfinished(run: str) -> None:
+    """Mark as KILLED the stages of a pipeline run that could not end their runs themselves."""
+    for stage in _running(f" and tags.`{RUN_TAG}` = '{run}'"):
+        if stage.data.tags.get(STAGE_TAG) != "pipeline":
+            _client().set_terminated(stage.info.run_id, "KILLED")
 
 
 def check() -> None:
@@ -162,7 +166,7 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _ended(run_id: str) -> Iterator[Tracked]:
     try:
         yield Tracked(run_id)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         _client().set_terminated(run_id, "KILLED")
         raise
     except BaseException:
@@ -189,6 +193,10 @@ def _experiment() -> str:
         return str(_client().create_experiment(name))
     except MlflowException:  # another task was first
         return str(_client().get_experiment_by_name(name).experiment_id)
+
+
+def _running(also: str = "") -> list[Any]:
+    return list(_client().search_runs([_experiment()], f"attributes.status = 'RUNNING'{also}", max_results=1000))
 
 
 def _is_dead(process: str) -> bool:

@@ -113,7 +113,7 @@ class Training:
 
 
 def open_training(stage: str, mix: Path, model: str, config: TrainerConfig, uri: str, code: str) -> Training:
-    """Load `model` (a reference) for training; checkpoints below `uri` count only for the same config, data, weights."""
+    """Load `model` (a reference) for training; checkpoints count only for the same config, data, weights."""
     quiet_libraries()
     base = local_model(model)
     start = weights_digest(base)
@@ -204,7 +204,7 @@ def _progress_callback(stage: str) -> Any:
         def __init__(self) -> None:
             self.started = self.shown = time.monotonic()
 
-        def on_log(self, _args: Any, state: Any, _control: Any, logs: Any = None, **_: Any) -> None:
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:  # noqa: ARG002
             now = time.monotonic()
             last = state.global_step >= state.max_steps
             if logs and "loss" in logs and (last or now - self.shown >= progress.PLAIN_LINE_SECONDS):

@@ -17,7 +17,7 @@ import re
 from collections.abc import Mapping
 
 from components.qa.extraction_declared import AMBIGUOUS, View, declared
-from components.qa.extraction_text import Options, clean, lower, prepare, without_thought
+from components.qa.extraction_text import Options, clean, label, lower, prepare, without_thought
 
 EXTRACTION_VERSION = "1"
 
@@ -50,15 +50,18 @@ def extract(output: str, options: Mapping[str, str]) -> str | None:
     head, _, last = low.rpartition("\n")
     letter = _line_option(last.strip(), known)
     if letter is None:
-        return _last_sentence(text, known)
-    return None if _listed(letter, head, known) else letter
+        letter = _last_sentence(text, known)
+        # `A. 4.0 mM` where that is B's text names two options at once.
+        if label(last) in known.letters and label(last) != letter:
+            return None
+    return None if letter is None or _listed(letter, head, known) else letter
 
 
 def _listed(letter: str, head: str, options: Options) -> bool:
     """Whether the last line is only the next entry of a list of the options: the line before it is the one before."""
     place = options.letters.index(letter)
-    previous = _line_option(head.rstrip().rpartition("\n")[2].strip(), options)
-    return place > 0 and previous == options.letters[place - 1]
+    line = head.rstrip().rpartition("\n")[2].strip()
+    return place > 0 and options.letters[place - 1] in (label(line), _line_option(line, options))
 
 
 def _line_option(line: str, options: Options) -> str | None:

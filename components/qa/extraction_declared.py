@@ -11,60 +11,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from components.qa.extraction_text import Options
+from components.qa.extraction_cues import BACKWARD, CLAUSE_START, FORWARD, NEGATION, asked, counts
+from components.qa.extraction_text import Options, label
 
 AMBIGUOUS = "?"  # two options at once: a declaration, but of no answer
-
-_BE = r"(?:is|was|would be|should be|must be|will be|has to be|remains|becomes)"
-_TO = r"(?: (?:to|for|of|in|here|choice|option|letter|then|therefore)\b[^.:\n?!]{0,80}?)?"
-_CORRECTION = r"\b[,:;.!\-–— ]{0,4}(?:no, |actually,? )?(?:it|that|this)(?:'s| is| should be| must be| has to be)\b"
-# Each cue with the word it starts with: a plain search for that word decides whether the expression is tried at all.
-_FORWARD = tuple(
-    (word, re.compile(re.escape(word) + rest))
-    for word, rest in (
-        (
-            "answer",
-            rf"\b(?:[\"'])?(?:{_TO},? ?\b{_BE}\b|{_TO} ?[:=]| ?(?:-{{1,2}}>?|–|—|→|⇒)| ?(?=\([a-z]\))| ?\n)",
-        ),
-        ("boxed", r" ?\{"),
-        ("<answer>", ""),
-        *((word, rf"(?: here)? ?(?:{_BE}\b|:)") for word in ("option", "choice", "letter")),
-        ("correct ", rf"(?:one|response|statement|diagnosis|treatment) ?(?:{_BE}\b|:)"),
-        *((word, r"\b") for word in ("choose", "chose", "pick", "select", "opt for")),
-        ("go", r"(?:ing)? with\b"),
-        ("settl", r"(?:e|ing) on\b"),
-        *(
-            (word, _CORRECTION)
-            for word in ("actually", "instead", "rather", "correction", "wait", "sorry", "i mean", "no")
-        ),
-        ("i mean", ""),
-        ("correction:", ""),
-        ("scratch that", r"[,;:.]"),
-        ("make that", ""),
-        ("chang", r"(?:e|ed|ing) (?:my|the) (?:answer|choice|mind) (?:\w+ ){0,2}?to\b"),
-    )
-)
-# These cues are verbs: somebody who answers must be their subject.
-_VERBS = re.compile(r"(?:choose|chose|pick|select|opt for|go(?:ing)? with|settl(?:e|ing) on)\b")
-_SUBJECT = re.compile(
-    r"(?:(?:\bi|\bwe)(?: would| will| shall| must| have to|'ll|'d|'m)?(?: therefore| thus| then| have to| finally)?"
-    r"|\blet'?s|\blet us|(?:^|[\n.!;:,]|\bso|\btherefore) ?)[ ]?$"
-)
-_OPTION_CUES = re.compile(r"option|choice|letter")
-_OPTION_SUBJECT = re.compile(
-    r"\b(?:correct|best|right|final|my|appropriate|likely|suitable|accurate|chosen|selected)\s$|(?:^|\n|\. )(?:the )?$"
-)
-_BACKWARD = re.compile(
-    r" is (?:thus |therefore |clearly |definitely |most likely |likely |probably |indeed |hence |actually )?"
-    r"(?:the )?(?:single |only |most )?(?:(?:correct|right)\b(?! (?:if|only|when|side|heart|atri|ventric|lung|arm|leg))"
-    r"|(?:best|likely|appropriate|suitable|accurate) (?:answer|option|choice)\b)"
-)
 
 _OPENERS = re.compile(r"[\s\"'(\[{<_:=>#,–—-]*")
 _FILLER = re.compile(
     r"(?:the|an?|option|choice|letter|answer|most|likely|probably|clearly|definitely|therefore|thus|then|still|also"
     r"|actually|indeed|simply|obviously|in fact|i think|i believe|i would say|number|correct|final|best|right|only"
-    r"|indicated by|given by|either|both|as follows|that|is|rather|in my opinion)\b[\s\"'(\[{<_:,–—-]*"
+    r"|indicated by|given by|either|both|as follows|that|item|is|rather|in my opinion)\b[\s\"'(\[{<_:,–—-]*"
 )
 _JOIN = re.compile(
     r"[\"')\]}]*\s?(?:,? ?(?:and|or|and/or|as well as|&|\+|/|,)\s?)(?:also |option |either |both )?[\"'(\[{]*"
@@ -77,16 +33,14 @@ _TEXT_CONNECTIVE = re.compile(r"\s(?:because|since|as|due to|based on|given|whic
 _STOP = re.compile(r"\s?(?:$|[\n)\]}\"'>;!<(,–—]|:(?!\d)|\.(?!\w)|,(?!\d)|\s-\s|- )")
 _NOT_BUT = re.compile(r"not\b[^.\n?!]{1,80}?(?:,? but(?: rather)?|,? rather|, it is|, it's|; it is|; it's)(?= )")
 _NEGATED_VALUE = re.compile(r"(?:not|neither|never|none of these|anything but|unlikely|un(?:clear|known)|no option)\b")
-_CLAUSE_START = re.compile(r"[.,;:!?\n()]|\bbut\b|\bhowever\b|\bso\b|\btherefore\b")
-_NEGATION = re.compile(
-    r"(?:\b(?:not|never|no|nor|neither|if|whether|unless|suppose|supposing|assuming|assume|incorrect|wrong|cannot|doubt"
-    r"|unlikely|false|had|were|previous|except|than)\b|n't\b)"
-)
 _WHO = re.compile(
     r"(?:^|[\n.,;:!?(\"']|\b(?:that|so|therefore|thus|hence|think|believe|only|say|conclude|option|choice|answer"
     r"|letter|and|but|since|because|the|an?|clearly|then|statement|response))[\s\"'(\[{]*$"
 )
-_LABEL = re.compile(r"(?:^|[^\w])([A-Za-z])\s?[.):\-–—(]+\s?[\"'(]*$")
+_JOINED = re.compile(r"\b([a-z])[\"')\]]* ?(?:,|and|or|&|/)(?: option)? ?[\"'(]*$")
+_LOWER_WORD = re.compile(r"\. ?([a-z]{3,})")
+_BRACKETED = re.compile(r"[\"']?\s?[(\[](?:option |choice |answer )?([a-z])[)\]]")
+_LABELLED = re.compile(r"(?:^|[^\w])([A-Za-z])\s?[.):\-–—(]+\s?[\"'(]*$")
 
 
 @dataclass(frozen=True)
@@ -107,32 +61,13 @@ def declared(view: View) -> str | None:
 def _declarations(view: View) -> Iterator[tuple[int, str]]:
     """(position, letter or AMBIGUOUS) of every declaration."""
     low = view.low
-    for word, pattern in _FORWARD:
+    for word, pattern in FORWARD:
         for cue in pattern.finditer(low) if word in low else ():
-            if _counts(low, cue.start(), cue.group()) and (letter := _value(view, cue.end())):
+            if counts(low, cue.start(), cue.group()) and (letter := _value(view, cue.end())):
                 yield cue.end(), letter
-    for cue in _BACKWARD.finditer(low):
-        if not _asked(low, cue.end()) and (letter := _value_before(view, cue.start())):
+    for cue in BACKWARD.finditer(low):
+        if not asked(low, cue.end()) and (letter := _value_before(view, cue.start())):
             yield cue.start(), letter
-
-
-def _counts(low: str, start: int, cue: str) -> bool:
-    """Whether a cue at `start` is said of an answer and is not denied, supposed or asked about in its clause."""
-    if start and (low[start - 1].isalpha() or (low[start - 1] == "\\" and not cue.startswith("boxed"))):
-        return False
-    before = low[max(0, start - 80) : start]
-    if _VERBS.match(cue) and not _SUBJECT.search(before):
-        return False
-    if _OPTION_CUES.match(cue) and not _OPTION_SUBJECT.search(before):
-        return False
-    clause = _CLAUSE_START.split(before)[-1]
-    return not _NEGATION.search(clause)
-
-
-def _asked(low: str, pos: int) -> bool:
-    """Whether the sentence that goes on at `pos` ends with a question mark."""
-    end = re.compile(r"[.?!\n]|$").search(low, pos)
-    return end is not None and end.group() == "?"
 
 
 def _value(view: View, pos: int) -> str | None:
@@ -166,9 +101,9 @@ def _text_at(view: View, pos: int) -> str | None:
         if low[end : end + 1].isalnum() or not (_STOP.match(low, end) or _TEXT_CONNECTIVE.match(low, end)):
             # `aspirin` before `and heparin` is a part of another answer, unless that is a second option
             return AMBIGUOUS if _second(view, end, letter) else None
-        label = re.compile(r"[\"']?\s?[(\[](?:option |choice |answer )?([a-z])[)\]]").match(low, end)
-        if label and label.group(1).upper() in view.options.letters:
-            return label.group(1).upper()
+        bracket = _BRACKETED.match(low, end)
+        if bracket and bracket.group(1).upper() in view.options.letters:
+            return bracket.group(1).upper()
         return AMBIGUOUS if _second(view, end, letter) else letter
     return None
 
@@ -180,8 +115,12 @@ def _letter_at(view: View, pos: int) -> str | None:
     if letter not in view.options.letters:
         return None
     end = pos + 1
+    if written in "ai" and end == len(view.text) and view.text[pos - 1] not in "([{\"'":
+        return None  # a sentence cut off after its article
     if _second(view, end, letter):
         return AMBIGUOUS
+    if _begins_list(view, pos, letter):
+        return None
     own = view.options.text_of[letter]
     first_word = own.split(" ", 1)[0]
     rest = view.low[end : end + 200].lstrip(" .):,-\"'\n]}(")
@@ -195,9 +134,20 @@ def _letter_at(view: View, pos: int) -> str | None:
     return None
 
 
+def _begins_list(view: View, pos: int, letter: str) -> bool:
+    """Whether the letter only labels the first of the options written below one another."""
+    line_start = view.low.rfind("\n", 0, pos) + 1
+    line_end = view.low.find("\n", pos)
+    if line_end < 0 or view.low[line_start:pos].strip(" ([-#>"):
+        return False
+    place = view.options.letters.index(letter) + 1
+    following = view.low[line_end:].lstrip()
+    return place < len(view.options.letters) and label(following) == view.options.letters[place]
+
+
 def _initial(text: str, end: int) -> bool:
     """Whether the full stop at `end` belongs to an abbreviated name: `. coli`, `.Coli`."""
-    follow = re.compile(r"\. ?([a-z]{3,})").match(text, end)
+    follow = _LOWER_WORD.match(text, end)
     return bool(follow) and not _CONNECTIVE.match(" " + text[follow.start(1) :])  # type: ignore[union-attr]
 
 
@@ -225,17 +175,17 @@ def _value_before(view: View, pos: int) -> str | None:
     letter, subject = before[-1].upper(), low[:-1]
     for text, owner in view.options.texts:
         if low.endswith(text) and not low[: -len(text)][-1:].isalnum():
-            label = _LABEL.search(before[: -len(text)])
-            letter = label.group(1).upper() if label and label.group(1).upper() in view.options.letters else owner
-            subject = low[: -len(text)] if not label else low[: label.start(1)]
+            mark = _LABELLED.search(before[: -len(text)])
+            letter = mark.group(1).upper() if mark and mark.group(1).upper() in view.options.letters else owner
+            subject = low[: -len(text)] if not mark else low[: mark.start(1)]
             break
     else:
         if letter not in view.options.letters or not before[-1].isupper():
             return None
-    joined = re.compile(r"\b([a-z])[\"')\]]* ?(?:,|and|or|&|/)(?: option)? ?[\"'(]*$").search(subject)
+    joined = _JOINED.search(subject)
     if joined and joined.group(1).upper() in view.options.letters:
         return AMBIGUOUS
-    clause = _CLAUSE_START.split(subject)[-1]
-    if _NEGATION.search(clause) or not _WHO.search(subject):
+    clause = CLAUSE_START.split(subject)[-1]
+    if NEGATION.search(clause) or not _WHO.search(subject):
         return None
     return letter

@@ -21,8 +21,8 @@ _FOLD = str.maketrans(
 )
 _LATEX = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathsf|mathit|mbox|rm|bf)\s*\{([^{}]*)\}")
 _LATEX_MARKS = re.compile(r"\\[()\[\],;! ]")
+_LABEL = re.compile(r"[\s#>\-]*[(\[]?([a-z])[).\]:]", re.IGNORECASE)
 _SPACES = re.compile(r" {2,}")
-_CLOSED_THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL | re.IGNORECASE)
 _THOUGHT_MARK = re.compile(r"<(/?)think>", re.IGNORECASE)
 # Texts too common in ordinary sentences to be found inside one: they count only where they stand alone.
 _COMMON = frozenset(
@@ -32,7 +32,7 @@ _COMMON = frozenset(
 
 @dataclass(frozen=True)
 class Options:
-    """An item's options, ready to be looked for: `texts` are lower-case, longest first, none a single letter."""
+    """An item's options, ready to be looked for: `texts` are lower-case, longest first, none of them one letter."""
 
     letters: tuple[str, ...]
     texts: tuple[tuple[str, str], ...]
@@ -54,7 +54,11 @@ def _prepare(pairs: tuple[tuple[str, str], ...]) -> Options:
     owners: dict[str, list[str]] = {}
     for letter, text in text_of.items():
         owners.setdefault(text, []).append(letter)
-    usable = [(text, letters[0]) for text, letters in owners.items() if len(text) > 1 and len(letters) == 1]
+    usable = [
+        (text, letters[0])
+        for text, letters in owners.items()
+        if not (len(text) == 1 and text.isalpha()) and len(letters) == 1
+    ]
     return Options(tuple(text_of), tuple(sorted(usable, key=lambda pair: -len(pair[0]))), text_of)
 
 
@@ -62,18 +66,31 @@ def _option_text(text: str) -> str:
     return lower(" ".join(clean(text).split())).rstrip(" .;,")
 
 
+def label(line: str) -> str | None:
+    """The letter that a line of a list begins with: `b. text`, `(b) text`, `- b: text`."""
+    found = _LABEL.match(line)
+    return found.group(1).upper() if found else None
+
+
 def without_thought(text: str) -> str | None:
     """The text outside closed <think> blocks; None when a block is still open at the end.
 
     A closing mark without its opening one (the chat template opened it) closes a block that began with the output.
     """
-    if "think>" not in text and "THINK>" not in text and "Think>" not in text:
+    if "hink>" not in text and "HINK>" not in text:
         return text
-    text = _CLOSED_THOUGHT.sub("", text)
-    marks = list(_THOUGHT_MARK.finditer(text))
-    if marks and marks[-1].group(1) == "":
-        return None
-    return text[marks[-1].end() :] if marks else text
+    kept: list[str] = []
+    start, inside = 0, False
+    for mark in _THOUGHT_MARK.finditer(text):
+        if not mark.group(1):
+            if not inside:
+                kept.append(text[start : mark.start()])
+            inside = True
+            continue
+        if not inside:
+            kept.clear()
+        start, inside = mark.end(), False
+    return None if inside else "".join(kept) + text[start:]
 
 
 def clean(text: str) -> str:
@@ -86,7 +103,7 @@ def clean(text: str) -> str:
         while previous != text:
             previous, text = text, _LATEX.sub(r"\1", text)
         text = _LATEX_MARKS.sub("", text)
-    return _SPACES.sub(" ", text)
+    return _SPACES.sub(" ", text.replace("__", "") if "__" in text else text)
 
 
 def lower(text: str) -> str:

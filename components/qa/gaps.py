@@ -2,7 +2,10 @@
 
 The gap is knowledge accuracy minus reasoning accuracy; the drop is plain minus adversarial accuracy of the same
 items. Pooled over benchmarks the gap also measures which benchmarks hold the reasoning questions, so it is given
-within benchmarks too (the mean of each benchmark's own gap, weighted by its items) and macro (unweighted).
+within benchmarks too: the mean of each benchmark's own gap, weighted by k r / (k + r) for its k knowledge and r
+reasoning items. That is the stratum's coefficient in a linear regression with a term for every benchmark, and
+Mantel and Haenszel's weighting; weighted by k + r, a benchmark of 498 and 2 questions would count as one of 500.
+The macro gap is the unweighted mean over benchmarks with at least MACRO_GROUPS questions on either side.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ Record = dict[str, Any]
 
 WEIGHTINGS = ("hard", "soft")
 KINDS = ("pooled", "within_benchmark", "macro")
+MACRO_GROUPS = 5
 THRESHOLDS = tuple(round(0.1 * k, 1) for k in range(1, 10))
 
 
@@ -87,7 +91,7 @@ def _threshold_contrasts(table: ItemTable, model: str, outcomes: Outcomes) -> li
     for threshold in THRESHOLDS if scored.any() else ():
         above = scored & (np.nan_to_num(table.prob) >= threshold)
         share = float(above.sum() / scored.sum())
-        if 0 < share < 1:
+        if min(above.sum(), (scored & ~above).sum()) >= MACRO_GROUPS:
             key = {"model": model, "setting": "plain", "threshold": threshold, "reasoning_share": share}
             contrasts.append(_contrast(key, scored & ~above, above, values))
     return contrasts
@@ -179,9 +183,9 @@ def _gap_records(
     own = {b: _difference(s) for b, s in enumerate(sums)}
     have = [b for b, gap in own.items() if np.isfinite(gap[0])]
     if have:
-        sizes = np.stack([_size(sums[b]) for b in have])
-        gaps = np.stack([own[b] for b in have])
-        series["within_benchmark"], series["macro"] = _mean(gaps, sizes), _mean(gaps, np.ones_like(sizes))
+        series["within_benchmark"] = _mean([own[b] for b in have], [_weight(sums[b]) for b in have])
+    if large := [b for b in have if parts.units(place, table.benchmark == b) >= MACRO_GROUPS]:
+        series["macro"] = _mean([own[b] for b in large], [np.ones_like(own[b]) for b in large])
     records = [
         _record({**contrast.key, "benchmark": "all", "kind": kind}, series[kind], parts.units(place, everywhere))
         for kind in kinds
@@ -198,11 +202,11 @@ def _drop_records(table: ItemTable, contrast: Contrast, parts: _BenchmarkSums, p
     everywhere = np.ones(len(table), dtype=bool)
     own = {b: _difference(s) for b, s in enumerate(sums)}
     have = [b for b, drop in own.items() if np.isfinite(drop[0])]
-    gaps = np.stack([own[b] for b in have])
+    macro = _mean([own[b] for b in have], [np.ones_like(own[b]) for b in have])
     units = parts.units(place, everywhere)
     return [
         _record({**contrast.key, "benchmark": "all"}, _difference(np.sum(sums, axis=0)), units),
-        _record({**contrast.key, "benchmark": "macro"}, _mean(gaps, np.ones_like(gaps)), units),
+        _record({**contrast.key, "benchmark": "macro"}, macro, units),
         *(
             _record(
                 {**contrast.key, "benchmark": table.benchmarks[b]}, own[b], parts.units(place, table.benchmark == b)
@@ -212,14 +216,16 @@ def _drop_records(table: ItemTable, contrast: Contrast, parts: _BenchmarkSums, p
     ]
 
 
-def _size(sums: Array) -> Array:
-    """Items of both sides in a benchmark (for soft strata the weights add up to the items too)."""
-    return np.asarray(sums[..., 1] + sums[..., 3])
+def _weight(sums: Array) -> Array:
+    """k r / (k + r) of a benchmark, from its summed weights on either side; 0 where one is empty."""
+    k, r = sums[..., 1], sums[..., 3]
+    return np.asarray(k * r / np.maximum(k + r, 1e-12))
 
 
-def _mean(gaps: Array, weights: Array) -> Array:
+def _mean(series: Sequence[Array], weighing: Sequence[Array]) -> Array:
     """Weighted mean over benchmarks; a draw in which a benchmark lost one side leaves that benchmark out."""
-    weights = np.where(np.isfinite(gaps), weights, 0.0)
+    gaps = np.stack(series)
+    weights = np.where(np.isfinite(gaps), np.stack(weighing), 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray((np.nan_to_num(gaps) * weights).sum(axis=0) / weights.sum(axis=0))
 

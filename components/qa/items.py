@@ -126,7 +126,7 @@ def parse_item(row: Mapping[str, Any], where: str) -> Item:
 
 
 def twin_options(item: Item) -> tuple[str, str] | None:
-    """Two letters with the same text, which make the key ambiguous; published sets have a few, ingest's policy decides."""
+    """Two letters with the same text, which make the key ambiguous; published sets have a few (ingest decides)."""
     seen: dict[str, str] = {}
     for letter, text in item.options.items():
         if text in seen:

@@ -38,7 +38,10 @@ class CurateConfig(BaseModel):
     adversarial_share: float = Field(1 / 3, ge=0, le=0.5, description="share of SFT rows that begin wrong")
     rl_adversarial_share: float = Field(0.5, ge=0, le=1, description="share of RL rows that begin wrong")
     prompt: str = Field("stepwise", description="prompt style of every example")
-    ngram: int = Field(3, ge=1, le=13, description="words of an n-gram")
+    # Chosen on 13,406 public training questions against 11,057 of seven benchmarks, samples read by eye: two words find
+    # more rewordings than one or three. Of the removed, 14 of 20 are copies at 0.45 to 0.55, 8 of 20 at 0.40 to 0.45,
+    # hardly any below; the others are siblings (same form and options). A lost sibling costs less than a kept copy.
+    ngram: int = Field(2, ge=1, le=13, description="words of an n-gram")
     containment_threshold: float = Field(0.4, gt=0, le=1, description="a training item at or above it is contaminated")
     max_contaminated_share: float = Field(0.05, ge=0, le=1, description="fail when more of the training items are")
     near_duplicate_threshold: float = Field(0.8, gt=0, le=1, description="of stem and of options")

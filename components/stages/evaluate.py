@@ -68,7 +68,7 @@ def evaluate(items: Path, model: str, name: str, config: EvaluateConfig, out: Pa
     started = time.monotonic()
     questions = sample(read_items(items), config.limit, config.seed)
     asked = [(item, setting) for item in questions for setting in config.settings]
-    requests = [_request(item, setting, config) for item, setting in asked]
+    requests = [make_request(item, setting, config) for item, setting in asked]
     folder = local_model(model)
     engine, load_seconds = _load(folder, config, len(requests))
     try:
@@ -97,7 +97,7 @@ def items_digest(items: Sequence[Item]) -> str:
     return digest.hexdigest()
 
 
-def _request(item: Item, setting: Setting, config: EvaluateConfig) -> Request:
+def make_request(item: Item, setting: Setting, config: EvaluateConfig) -> Request:
     opening = None if setting == "plain" else item.opening(SETTINGS.index(setting) - 1)
     if setting != "plain" and not opening:
         raise InputError(

@@ -15,9 +15,9 @@ from components.errors import InputError
 from components.platform import sources
 from components.platform.store import file_sha256
 from components.platform.tables import iterate_rows, write_items
+from components.platform.verbs import config_options, write_json
 from components.qa.items import OPENINGS, STRATA, Item, group_id, parse_item, twin_options
 from components.qa.openings import OPENINGS_VERSION, make_openings
-from components.platform.verbs import config_options, write_json
 
 MAX_DEFECTS_LISTED = 100
 
@@ -28,7 +28,9 @@ class IngestConfig(BaseModel):
     items_per_benchmark: int | None = Field(None, ge=1, description="a seeded sample of each benchmark; null: all")
     train_limit: int | None = Field(None, ge=1, description="a seeded sample of the training rows; null: all")
     labels_limit: int | None = Field(None, ge=2, description="a seeded sample of the expert labels; null: all")
-    defects: Literal["strict", "drop"] = Field("strict", description="a bad row stops the run, or is left out and reported")
+    defects: Literal["strict", "drop"] = Field(
+        "strict", description="a bad row stops the run, or is left out and reported"
+    )
     seed: int = 0
 
 
@@ -196,8 +198,12 @@ def command(source: str, kind: sources.Kind, out: str, json_file: str | None, co
         by_name.setdefault(item.dataset_name, []).append(item)
     limit = config.items_per_benchmark if kind == "benchmarks" else config.train_limit
     picked = [i for group in by_name.values() for i in sample(group, limit, config.seed)]
-    finish: Callable[[Item], Item] = (lambda i: with_openings(i, config.seed)) if kind == "benchmarks" else (lambda i: i)
+    finish: Callable[[Item], Item] = (
+        (lambda i: with_openings(i, config.seed)) if kind == "benchmarks" else (lambda i: i)
+    )
     write_items([finish(item) for item in picked], out)
     write_json(json_file, [s.model_dump(exclude={"items"}) for s in read])
     dropped = sum(len(s.defects) for s in read)
-    click.echo(f"{len(picked)} items from {len(read)} files to {out}" + (f", {dropped} rows dropped" if dropped else ""))
+    click.echo(
+        f"{len(picked)} items from {len(read)} files to {out}" + (f", {dropped} rows dropped" if dropped else "")
+    )

@@ -67,7 +67,8 @@ def register(
 def model_card(uri: str, decision: Mapping[str, Any], scores: Mapping[str, Any], config: RegisterConfig) -> str:
     """A short model card in Markdown: what it is, how it was judged, what it is not for."""
     rows = [
-        f"| {c['stratum']} | {c['setting']} | {c['accuracy']:.3f} | {c['ci_low']:.3f} to {c['ci_high']:.3f} | {c['n']} |"
+        f"| {c['stratum']} | {c['setting']} | {c['accuracy']:.3f} "
+        f"| {c['ci_low']:.3f} to {c['ci_high']:.3f} | {c['n']} |"
         for c in scores["cells"]
         if c["model"] == decision["candidate"] and c["benchmark"] in ("all", "micro") and c["n"]
     ]
@@ -103,9 +104,7 @@ def model_card(uri: str, decision: Mapping[str, Any], scores: Mapping[str, Any],
 @click.option("--out", required=True, type=click.Path(file_okay=False), help="Where the model card goes.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False))
 @config_options(RegisterConfig)
-def command(
-    model: str, decision: str, scores: str, out: str, json_file: str | None, config: RegisterConfig
-) -> None:
+def command(model: str, decision: str, scores: str, out: str, json_file: str | None, config: RegisterConfig) -> None:
     """Register a checkpoint as a model version in MLflow, with the gate's decision."""
     Path(out).mkdir(parents=True, exist_ok=True)
     evidence = register(model, Path(decision), Path(scores), "", {}, config, Path(out))

@@ -76,11 +76,14 @@ def test_failures_show(client: Any) -> None:
 
 
 def test_runs_of_a_killed_process_end_as_killed(client: Any) -> None:
-    parent, child = tracking.parent_run("run-f"), tracking._create("sft", {tracking.RUN_TAG: "run-f"})
+    parent, child = (
+        tracking.parent_run("run-f"),
+        tracking._create("sft", {tracking.RUN_TAG: "run-f", tracking.STAGE_TAG: "sft"}),
+    )
     client.set_tag(parent, tracking.PID_TAG, f"{__import__('socket').gethostname()}:{2**22 + 1}")
     living = tracking.parent_run("run-g")
     client.set_tag(living, tracking.PID_TAG, f"{__import__('socket').gethostname()}:{os.getpid()}")
-    assert tracking.end_dead_runs() == 2
+    tracking.end_dead_runs()
     assert {client.get_run(r).info.status for r in (parent, child)} == {"KILLED"}
     assert client.get_run(living).info.status == "RUNNING"
 

@@ -1,7 +1,7 @@
 """The gate promotes what it should, refuses with a reason what it should not, and is rarely fooled by luck.
 
-The simulations decide thousands of pairs whose true difference is known; test_mutations breaks the gate on purpose and checks
-that these same simulations notice.
+The simulations decide thousands of pairs whose true difference is known; test_mutations breaks the gate on purpose
+and checks that these same simulations notice.
 """
 
 from __future__ import annotations

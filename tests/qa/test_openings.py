@@ -43,7 +43,11 @@ def test_deterministic_by_id_and_seed() -> None:
     assert first != make_openings(item(FOUR, "B", "other"), 1, "evaluation")
 
 
-@given(st.dictionaries(st.sampled_from("ABCDEFGH"), TEXTS, min_size=2), st.integers(), st.sampled_from(["training", "evaluation"]))
+@given(
+    st.dictionaries(st.sampled_from("ABCDEFGH"), TEXTS, min_size=2),
+    st.integers(),
+    st.sampled_from(["training", "evaluation"]),
+)
 def test_properties(options: dict[str, str], seed: int, half: str) -> None:
     asked = item(options, min(options))
     try:

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.platform.tables import read_items
 from components.qa.items import Item
 from components.qa.overlap import Index, Weights, decontaminate, item_grams, ngrams, without_near_duplicates
 
-N, CONTAINED, DUPLICATE = 3, 0.4, 0.8  # the defaults of CurateConfig
+N, CONTAINED, DUPLICATE = 2, 0.4, 0.8  # the defaults of CurateConfig
 
 VIGNETTE = (
     "A 47-year-old beekeeper comes to the emergency department with a swollen tongue ten minutes after a sting. His "
@@ -123,6 +124,13 @@ DECOYS = {
     "same generic stem, other options": item(
         "x", "Which of the following statements is true?", {"A": "Bile is made in the spleen", "B": "Bone is inert"}
     ),
+    "two sentences in common": item(
+        "x",
+        VIGNETTE.split(" His temperature")[0]
+        + " He also has a sore elbow from lifting hives, worse on gripping. There "
+        "is wheezing over both lungs. Which tendon of the forearm is inflamed?",
+        {"A": "Extensor carpi radialis brevis", "B": "Brachioradialis", "C": "Pronator teres", "D": "Palmaris longus"},
+    ),
     "same subject": item(
         "x",
         "Which cells of the adrenal gland release aldosterone when potassium rises?",
@@ -204,6 +212,20 @@ def test_overlap_is_a_fraction_and_the_same_both_ways(one: str, other: str) -> N
         index.add("only", a)
         for _, found in index.overlaps(b):
             assert 0 <= found.contamination <= 1 and 0 <= found.near_duplicate <= 1
+
+
+def test_the_samples_planted_copies_are_found_and_no_others() -> None:
+    """Planted by the samples' author: reworded copies, and look-alikes that share phrases but ask something else."""
+    root = Path(__file__).parents[2]
+    planted = json.loads((root / "tests/samples/fixtures/planted.json").read_text(encoding="utf-8"))
+    questions, train = (
+        [item_ for path in sorted((root / "components/samples" / kind).glob("*.jsonl")) for item_ in read_items(path)]
+        for kind in ("benchmarks", "train")
+    )
+    _, removed = decontaminate(train, questions, N, CONTAINED)
+    assert {r.id for r in removed} == {pair["train"] for pair in planted["near_duplicates"]}
+    matches = {pair["train"]: pair["benchmarks"] for pair in planted["near_duplicates"]}
+    assert all(r.match in matches[r.id] for r in removed)
 
 
 @pytest.mark.slow

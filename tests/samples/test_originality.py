@@ -56,6 +56,6 @@ def test_the_check_sees_a_copied_sentence() -> None:
     ours = Item("x", "A farmer has lost all feeling in both of his feet.", {"A": "zinc", "B": "iron"}, "A", "made")
     real = {"question": "He has lost all feeling in both of his feet since May.", "options": {"A": "one"}}
     shared = {"has lost all feeling in both of his", "lost all feeling in both of his feet"}
-    assert copied([ours], [real]) == dict.fromkeys(shared, {"x"})
+    assert copied([ours], [real]) == {run: {"x"} for run in shared}
     others = [{**real, "question": f"{n} {real['question']}"} for n in range(COMMON)]
     assert copied([ours], others) == {}

@@ -42,8 +42,12 @@ def test_every_opening_is_short_hesitant_and_wrong(k: int, questions: list[Item]
 
 def test_the_three_openings_name_different_wrong_options(questions: list[Item]) -> None:
     for item in questions:
-        named = {letter for k in range(3) for letter, text in item.options.items()
-                 if f"{letter} ({text})" in (item.opening(k) or "")}
+        named = {
+            letter
+            for k in range(3)
+            for letter, text in item.options.items()
+            if f"{letter} ({text})" in (item.opening(k) or "")
+        }
         assert len(named) == min(3, len(item.wrong_letters())), item.id
 
 

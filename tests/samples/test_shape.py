@@ -85,7 +85,15 @@ def test_gpqa_repeats_some_rows_and_nothing_else_is_repeated(benchmarks: dict[st
 
 def test_awkward_text_of_real_data_occurs(questions: list[Item]) -> None:
     texts = [" ".join([i.question, i.context or "", *i.options.values()]) for i in questions]
-    for pattern in (r"&[a-z]+;", r"<sup>", r"°C", r"mm³|/mm³", r"[α-ω]|&(alpha|beta|gamma|delta);", r"µ|&(mu|micro);", r"\|---\|"):
+    for pattern in (
+        r"&[a-z]+;",
+        r"<sup>",
+        r"°C",
+        r"mm³|/mm³",
+        r"[α-ω]|&(alpha|beta|gamma|delta);",
+        r"µ|&(mu|micro);",
+        r"\|---\|",
+    ):
         assert any(re.search(pattern, text) for text in texts), pattern
     assert max(len(item.question.split()) for item in questions) > 450
 

@@ -73,8 +73,10 @@ def test_length_alone_does_not_label(questions: list[Item], training: list[Item]
 
 def test_a_few_stems_are_against_type(questions: list[Item]) -> None:
     """Long Understanding stems and short Reasoning ones exist, or length would be the label at the ends."""
-    words = {kind: [len(i.question.split()) for i in questions if i.question_type == kind] for kind in
-             ("Reasoning", "Understanding")}
+    words = {
+        kind: [len(i.question.split()) for i in questions if i.question_type == kind]
+        for kind in ("Reasoning", "Understanding")
+    }
     assert sum(n >= 60 for n in words["Understanding"]) >= 30
     assert sum(n <= 40 for n in words["Reasoning"]) >= 20
 
@@ -82,8 +84,14 @@ def test_a_few_stems_are_against_type(questions: list[Item]) -> None:
 def test_the_measures_see_a_shortcut() -> None:
     """Ten items with the key at A, the longest option right and every Reasoning stem longer fail all three."""
     items = [
-        Item(str(n), "x" * (20 if n % 2 else 5), {"A": "long text", "B": "one", "C": "two", "D": "six"}, "A", "made",
-             question_type="Reasoning" if n % 2 else "Understanding")
+        Item(
+            str(n),
+            "x" * (20 if n % 2 else 5),
+            {"A": "long text", "B": "one", "C": "two", "D": "six"},
+            "A",
+            "made",
+            question_type="Reasoning" if n % 2 else "Understanding",
+        )
         for n in range(10)
     ]
     assert letter_excess(items)["A"] == 7.5

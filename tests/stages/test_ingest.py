@@ -52,7 +52,10 @@ def test_the_shipped_samples(tmp_path: Path) -> None:
     assert evidence["dropped"] == 0 and set(evidence["licences"].values()) == {"CC-BY-4.0"}
     items = read_items(tmp_path / "out/benchmarks.parquet")
     assert all(item.group_id and all(item.opening(k) for k in range(3)) for item in items)
-    assert {item.question_type for item in read_items(tmp_path / "out/labels.parquet")} == {"Reasoning", "Understanding"}
+    assert {item.question_type for item in read_items(tmp_path / "out/labels.parquet")} == {
+        "Reasoning",
+        "Understanding",
+    }
     # Four of its op5 items have the stem of an op4 item: one group, two items.
     assert evidence["benchmark_groups"] < len(items)
 
@@ -78,7 +81,9 @@ def test_parquet_in_both_option_forms_reads_like_jsonl(tmp_path: Path) -> None:
     rows = [row(n) for n in range(4)]
     write(tmp_path / "a/x.jsonl", rows)
     (tmp_path / "b").mkdir()
-    pq.write_table(pa.Table.from_pylist([{**r, "options": json.dumps(r["options"])} for r in rows]), tmp_path / "b/x.parquet")
+    pq.write_table(
+        pa.Table.from_pylist([{**r, "options": json.dumps(r["options"])} for r in rows]), tmp_path / "b/x.parquet"
+    )
     (tmp_path / "c").mkdir()
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "c/x.parquet")
     for name in "abc":
@@ -111,7 +116,10 @@ def test_equal_input_gives_equal_bytes(data: Path, tmp_path: Path) -> None:
 
 
 def test_dropped_rows_are_reported_and_strict_stops(data: Path, tmp_path: Path) -> None:
-    write(data / "benchmarks/medqa.jsonl", [row(1), row(2, options={"A": "x", "B": "x"}, answer_idx="B"), row(3, answer_idx="Z")])
+    write(
+        data / "benchmarks/medqa.jsonl",
+        [row(1), row(2, options={"A": "x", "B": "x"}, answer_idx="B"), row(3, answer_idx="Z")],
+    )
     with pytest.raises(InputError, match=r"medqa\.jsonl: row 2: options: A and B have the same text"):
         run(data, tmp_path / "strict")
     evidence = run(data, tmp_path / "drop", defects="drop")

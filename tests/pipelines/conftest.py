@@ -1,0 +1,68 @@
+"""One finished smoke run, shared by the tests that look at what a run leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests_support import smoke_command
+
+
+@dataclass(frozen=True)
+class Run:
+    """A `biomed-r1 run` that ended: its exit code, what it printed, and its summary where it wrote one."""
+
+    code: int
+    stdout: str
+    stderr: str
+    summary: dict[str, Any]
+
+    def stage(self, task: str) -> dict[str, Any]:
+        found: dict[str, Any] = next(s for s in self.summary["stages"] if s["name"] == task)
+        return found
+
+
+Runner = Callable[..., Run]
+
+
+@pytest.fixture(scope="session")
+def environment(servers: Mapping[str, str]) -> dict[str, str]:
+    """The environment of the suite's servers with a store prefix that all runs here share, so that they reuse."""
+    own = {
+        "BIOMED_R1_STORE": f"s3://biomed-r1/runs-{uuid.uuid4().hex[:8]}",
+        "BIOMED_R1_NEEDED_DISK_BYTES": "1000000000",
+    }
+    return {**os.environ, **servers, **own}
+
+
+@pytest.fixture(scope="session")
+def smoke(environment: dict[str, str], tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Runner:
+    """Runs the smoke recipe on the tiny model: `smoke("--set", "evaluate.max_new_tokens=8", FAULT="x")`."""
+
+    def run(*arguments: str, timeout: float = 420, **variables: str) -> Run:
+        file = tmp_path_factory.mktemp("summary") / "out.json"
+        done = subprocess.run(
+            smoke_command("--set", f"base_model={tiny_model}", "--json", str(file), *arguments),
+            env={**environment, **variables},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+        summary = json.loads(file.read_text()) if file.is_file() else {}
+        return Run(done.returncode, done.stdout, done.stderr, summary)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def finished(smoke: Runner) -> Run:
+    run = smoke()
+    assert run.code == 0, run.stderr
+    return run

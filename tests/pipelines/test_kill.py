@@ -1,0 +1,133 @@
+"""SIGKILL to the whole process group at a random moment; the same command, run again, completes and resumes."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from tests_support import smoke_command
+
+from components.platform import store
+
+pytestmark = pytest.mark.slow
+
+# The first seeds start from nothing, so that every stage can be hit; the others find ingest to curate in the store,
+# because those four are the same each time, and train with a seed of their own.
+FROM_NOTHING = (0, 1)
+DURING_UPLOAD = (2, 3, 4, 5)
+SEEDS = range(10)
+LONGEST_SECONDS = 600
+
+
+@pytest.fixture
+def start(
+    environment: dict[str, str], tiny_model: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> Callable[..., subprocess.Popen[bytes]]:
+    seed = request.node.callspec.params["seed"]
+    shared = environment["BIOMED_R1_STORE"]
+    root = f"{shared}-kill-{uuid.uuid4().hex[:6]}" if seed in FROM_NOTHING else shared
+
+    def run(**variables: str) -> subprocess.Popen[bytes]:
+        arguments = [
+            "--set",
+            f"base_model={tiny_model}",
+            "--set",
+            f"sft.seed={100 + seed}",
+            "--json",
+            str(tmp_path / "out.json"),
+        ]
+        for model in ("base", "grpo"):
+            arguments += ["--set", f"asked.{model}=[plain, adversarial_0]"]
+        log = (tmp_path / "run.log").open("ab")
+        return subprocess.Popen(
+            smoke_command(*arguments),
+            env={**environment, "BIOMED_R1_STORE": root, **variables},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+    run.root = root  # type: ignore[attr-defined]
+    return run
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_killed_and_started_again(seed: int, start: Any, finished: Any, tmp_path: Path) -> None:
+    before = set(store.list_files(f"{start.root}/checkpoints"))
+    if seed in DURING_UPLOAD:
+        process = start(BIOMED_R1_FAULT="upload:sleep=0.4")
+        moment = wait_for_a_half_upload(process, start.root, before)
+    else:
+        process = start()
+        moment = wait(process, random.Random(seed).uniform(5, 60 if seed not in FROM_NOTHING else 90))
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    wait_until_gone(process.pid)
+    kept = complete_checkpoints(start.root, before)
+    again = start()
+    assert again.wait(LONGEST_SECONDS) == 0, (tmp_path / "run.log").read_text()
+    summary = json.loads((tmp_path / "out.json").read_text())
+    stages = {s["name"]: s for s in summary["stages"]}
+    for stage, step in kept.items():
+        evidence = stages[stage]["evidence"]
+        print(f"seed {seed}: killed {moment}; {stage} had step {step}, resumed from {evidence['resumed_from_step']}")
+        if not stages[stage]["reused"]:
+            assert evidence["resumed_from_step"] >= step > 0, stage
+    if seed in DURING_UPLOAD:
+        assert moment.startswith("with files but no manifest"), moment
+    assert stages["sft"]["evidence"]["steps"] == 3 and stages["grpo"]["evidence"]["steps"] == 2
+
+
+def wait(process: subprocess.Popen[bytes], seconds: float) -> str:
+    time.sleep(seconds)
+    assert process.poll() is None, "the run ended before the kill"
+    return f"after {seconds:.0f} s"
+
+
+def wait_for_a_half_upload(process: subprocess.Popen[bytes], root: str, before: set[str]) -> str:
+    """Wait until a checkpoint folder has files and no manifest, which only the middle of an upload has."""
+    while process.poll() is None:
+        new = set(store.list_files(f"{root}/checkpoints")) - before
+        folders = {path.rsplit("/", 1)[0] for path in new}
+        half = [f for f in folders if f"{f}/manifest.json" not in new]
+        if half:
+            return f"with files but no manifest in {half[0].split('/')[0]}/.../{half[0].rsplit('/', 1)[-1]}"
+        time.sleep(0.05)
+    raise AssertionError("the run ended without an upload that could be seen half-way")
+
+
+def complete_checkpoints(root: str, before: set[str]) -> dict[str, int]:
+    """stage -> the step of its newest complete checkpoint that this test's run left."""
+    kept: dict[str, int] = {}
+    for path in set(store.list_files(f"{root}/checkpoints")) - before:
+        stage, _, folder, name = [*path.split("/", 3), "", "", ""][:4]
+        if name == "manifest.json":
+            kept[stage] = max(kept.get(stage, 0), int(folder.rsplit("-", 1)[-1]))
+    return kept
+
+
+def wait_until_gone(group: int) -> None:
+    def members() -> list[int]:
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process.pid)
+            except (ProcessLookupError, psutil.NoSuchProcess):
+                continue
+        return found
+
+    deadline = time.monotonic() + 20
+    while members() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not members()

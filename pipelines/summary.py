@@ -15,7 +15,7 @@ from components.platform.tracking import Tracked
 Receipts = Mapping[str, Mapping[str, Any]]
 
 
-def summarise(run_id: str, folder: Path, receipts: Receipts, parent: Tracked) -> dict[str, Any]:
+def summarise(run_id: str, base_model: str, folder: Path, receipts: Receipts, parent: Tracked) -> dict[str, Any]:
     """The run summary of the contract; also fetches the report and the answers' addresses and logs the headline."""
     compared = receipts["compare"]["uri"]
     scores = store.get_json(f"{compared}/scores.json")
@@ -25,7 +25,7 @@ def summarise(run_id: str, folder: Path, receipts: Receipts, parent: Tracked) ->
     models = [
         {"name": name, "uri": uri, "weights_sha256": receipts[f"evaluate-{name}"]["evidence"].get("weights_sha256")}
         for name, uri in (
-            ("base", receipts["evaluate-base"]["evidence"]["model"]),
+            ("base", base_model),
             ("sft", receipts["sft"]["uri"]),
             ("grpo", receipts["grpo"]["uri"]),
         )

@@ -1,19 +1,19 @@
-"""Attention for one new token per row on a CPU, without copying the cache for grouped-query models."""
+"""Attention for one new token per row on a CPU, without copying the key-value cache of grouped-query models."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 NAME = "biomed_r1_grouped"
 
 
 def use_grouped_attention(model: Any) -> None:
     """Make `model` decode with `grouped_attention`; reading a prompt stays with transformers' own SDPA."""
-    from transformers import AttentionInterface
-    from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
-
     AttentionInterface.register(NAME, grouped_attention)
     AttentionMaskInterface.register(NAME, sdpa_mask)
     model.set_attn_implementation(NAME)
@@ -29,16 +29,15 @@ def grouped_attention(
 ) -> tuple[torch.Tensor, None]:
     """query (rows, heads, new tokens, size), key and value (rows, key heads, all tokens, size).
 
-    transformers repeats keys and values for every query head of a group (three times the cache of SmolLM2, in
-    every layer at every step). With one new token the heads of a group can stand in the place of the tokens
-    instead: the same sums with nothing copied, and twice the speed on two cores.
+    transformers repeats keys and values for every query head of a group: three copies of the whole cache at every
+    step of SmolLM2. With one new token the heads of a group can stand in the place of the tokens instead: the same
+    sums, nothing repeated, and a step three to four times as fast (64 rows of 250 tokens, bf16 and fp32).
     """
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
     rows, heads, new, size = query.shape
     key_heads = key.shape[1]
     if new != 1 or heads == key_heads:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)  # type: ignore[no-any-return]
+        out, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+        return out, None
     out = torch.nn.functional.scaled_dot_product_attention(
         query.reshape(rows, key_heads, heads // key_heads, size),
         key,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import AutoModelForCausalLM, DynamicCache
 
 from components.engines.base import Generation, PrefillMode, Request, Sampling
 from components.engines.cpu_attention import use_grouped_attention
@@ -40,15 +41,13 @@ class TransformersEngine:
 
     def __init__(self, folder: Path, dtype: str, batch_size: int = 64, max_context: int = 8192) -> None:
         """Load the plain transformers checkpoint in `folder`; `dtype` is a torch name such as "bfloat16"."""
-        from transformers import AutoModelForCausalLM
-
         self.version = f"transformers {version('transformers')} {dtype}"
         self.batch_size = batch_size
         self.max_context = context_limit(folder, max_context)
         self.tokenizer = load_tokenizer(folder)
         self.stop = stop_ids(folder, self.tokenizer)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        model = AutoModelForCausalLM.from_pretrained(
+        model: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False
         )
         if self.device.type == "cpu":
@@ -80,8 +79,6 @@ class TransformersEngine:
     def _answer(self, batch: list[list[_Row]], sampling: Sampling) -> None:
         """Write every row's output: read what all prompts share (the template's head), what each group shares (the
         question), each row's own part (the opening), and then go on token by token."""
-        from transformers import DynamicCache
-
         rows = [row for group in batch for row in group]
         head = min(_common([row.prompt for row in rows]), *(row.shared for row in rows))
         levels = [

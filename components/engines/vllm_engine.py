@@ -49,19 +49,18 @@ class VllmEngine:
         self.tokenizer = load_tokenizer(folder)
         self.stop = stop_ids(folder, self.tokenizer)
         on_cpu = not torch.cuda.is_available()
-        limits: dict[str, Any] = {}
+        options: dict[str, Any] = {"dtype": dtype}
         if on_cpu:
-            limits = {"kv_cache_memory_bytes": CPU_KV_CACHE_BYTES, "max_num_seqs": CPU_MAX_SEQUENCES}
+            options |= {"kv_cache_memory_bytes": CPU_KV_CACHE_BYTES, "max_num_seqs": CPU_MAX_SEQUENCES}
         self._llm: Any = LLM(
             model=str(folder),
-            dtype=dtype,
             max_model_len=self.max_context,
             enforce_eager=on_cpu,  # compiling takes longer than it saves here
             enable_prefix_caching=True,
             generation_config="vllm",  # not the model's own: its temperature must not leak in
             trust_remote_code=False,
             seed=0,
-            **limits,
+            **options,
         )
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[tuple[int, Generation]]:

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from components.errors import StageError
 from components.platform import progress, store
 from components.platform.checkpoints import Checkpoints, resume_key, upload_callback
+from components.platform.disk import needs_space
 from components.platform.models import local_model, weights_digest
 from components.platform.pretrained import Dtype, Pretrained, load_pretrained, save_plain
 
@@ -69,6 +70,7 @@ class TrainerConfig(BaseModel):
             "save_total_limit": 1,
             "logging_strategy": "steps",
             "logging_steps": 1,
+            "logging_nan_inf_filter": False,  # a loss that is no number is to be seen
             "report_to": "none",
             "disable_tqdm": True,
             "dataloader_pin_memory": False,
@@ -86,9 +88,10 @@ class Training:
     def run(self, build: Callable[[Path], Any], names: Mapping[str, str], out: Path, dtype: Dtype) -> dict[str, Any]:
         """Train with what `build(output_dir)` returns, resuming where possible, and save; returns shared evidence.
 
-        `names` maps the trainer's names of metrics to ours. Raises StageError for a loss that is no number.
+        `names` maps the trainer's names of metrics to ours. Raises StageError for a loss that is no number, InputError
+        for a full disk.
         """
-        with work_folder(out) as work:
+        with needs_space(out), work_folder(out) as work:
             trainer = build(work / "trainer")
             resumed = _train(trainer, self.checkpoints, work)
             records = _history(trainer.state.log_history, names)
@@ -165,12 +168,24 @@ def quiet_libraries() -> None:
     datasets.disable_progress_bars()
 
 
+def import_trl(vllm: bool = False) -> Any:
+    """The `trl` module. It imports vLLM wherever that is installed, which takes longer than all the rest together:
+    unless vLLM is to generate (decided once per process), TRL is told that there is none."""
+    from trl import import_utils
+
+    if not vllm:
+        import_utils.is_vllm_available = lambda *_, **__: False
+    import trl
+
+    return trl
+
+
 def _train(trainer: Any, checkpoints: Checkpoints, work: Path) -> int:
     """Run a TRL trainer from its newest complete checkpoint; returns the step it resumed from (0: the beginning)."""
     from transformers import PrinterCallback
 
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(_progress_callback(checkpoints.stage))
+    trainer.add_callback(_watching_callback(checkpoints.stage))
     trainer.add_callback(upload_callback(checkpoints, Path(trainer.args.output_dir)))
     found = checkpoints.newest(work / "resume")
     if found is None:
@@ -197,19 +212,24 @@ def _history(log: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> Reco
     return records
 
 
-def _progress_callback(stage: str) -> Any:
+def _watching_callback(stage: str) -> Any:
+    """Shows progress, and ends a training whose loss is no number before it costs more."""
     from transformers import TrainerCallback
 
-    class Lines(TrainerCallback):
+    class Watch(TrainerCallback):
         def __init__(self) -> None:
             self.started = self.shown = time.monotonic()
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:  # noqa: ARG002
             now = time.monotonic()
             last = state.global_step >= state.max_steps
+            loss = float((logs or {}).get("loss", math.nan))
+            if logs and "loss" in logs and not math.isfinite(loss):
+                raise StageError(
+                    f"{stage}: step {state.global_step}: the loss is {loss}; lower learning_rate or switch bf16 off"
+                )
             if logs and "loss" in logs and (last or now - self.shown >= progress.PLAIN_LINE_SECONDS):
                 self.shown = now
-                label = f"{stage} step (loss {float(logs['loss']):.3f})"
-                progress.line(label, state.global_step, state.max_steps, now - self.started)
+                progress.line(f"{stage} step (loss {loss:.3f})", state.global_step, state.max_steps, now - self.started)
 
-    return Lines()
+    return Watch()

@@ -25,6 +25,7 @@ _LABELLED = re.compile(
     r"(?:(?:option|choice|answer)\s)?[\"'(\[{_ ]*([a-z])[\"')\]}_.:]*(?:\s?[-–—:]?\s(.+))?", re.DOTALL
 )
 _SENTENCE_END = re.compile(r"[.!?][\"')\]]*\s+(?=[\"'(\[A-Z0-9])|\n")
+_MARK = re.compile(r"(?:^|\W)([a-z])\s?[.):(\-–—]+\s?[\"'(]*$")
 _DENIED = re.compile(
     r"\b(?:not|never|no|nor|neither|without|except|exclud\w+|rul\w+ out|unlikely|incorrect|wrong|rather than|instead of"
     r"|cannot|if|whether|which|unless|less)\b|n't\b"
@@ -47,14 +48,19 @@ def extract(output: str, options: Mapping[str, str]) -> str | None:
     letter = declared(View(text, low, known))
     if letter is not None:
         return None if letter == AMBIGUOUS else letter
-    head, _, last = low.rpartition("\n")
-    letter = _line_option(last.strip(), known)
+    letter, head = _last_line(low, known)
     if letter is None:
-        letter = _last_sentence(text, known)
-        # `A. 4.0 mM` where that is B's text names two options at once.
-        if label(last) in known.letters and label(last) != letter:
-            return None
+        letter = _last_sentence(text, low, known)
     return None if letter is None or _listed(letter, head, known) else letter
+
+
+def _last_line(low: str, options: Options) -> tuple[str | None, str]:
+    """The option that the last line is (the last few, where an option has several), and the text before it."""
+    lines = low.rsplit("\n", options.lines)
+    for count in range(1, min(options.lines, len(lines)) + 1):
+        if letter := _line_option(" ".join(" ".join(lines[-count:]).split()), options):
+            return letter, "\n".join(lines[:-count])
+    return None, low
 
 
 def _listed(letter: str, head: str, options: Options) -> bool:
@@ -83,36 +89,43 @@ def _line_option(line: str, options: Options) -> str | None:
     return None
 
 
-def _last_sentence(text: str, options: Options) -> str | None:
+def _last_sentence(text: str, low: str, options: Options) -> str | None:
     """The one option whose whole text the last sentence contains, affirmed."""
     start = max((m.end() for m in _SENTENCE_END.finditer(text)), default=0)
-    sentence = lower(text[start:]).strip()
-    if sentence.endswith("?"):
+    if low.endswith("?"):
         return None
     found: set[str] = set()
+    sentence, covered = low[start:], bytearray(len(low) - start)
     for option, letter in options.texts:  # longest first: what it covers is not looked at again
-        weak = options.weak(option)
-        for at in _occurrences(sentence, option):
+        for at in _occurrences(sentence, option, covered):
             end = at + len(option)
-            if weak and not _alone(sentence, at, end):
+            if options.weak(option) and not _alone(sentence, at, end):
                 continue
-            if _DENIED.search(sentence, 0, at):
+            if letter not in found and (
+                _DENIED.search(sentence, 0, at) or _mislabelled(low, start + at, letter, options)
+            ):
                 return None
             found.add(letter)
-            sentence = sentence[:at] + "\0" * len(option) + sentence[end:]
+            covered[at:end] = b"\1" * len(option)
     return found.pop() if len(found) == 1 else None
 
 
-def _occurrences(sentence: str, option: str) -> list[int]:
-    """Where `option` stands as whole words."""
+def _occurrences(sentence: str, option: str, covered: bytearray) -> list[int]:
+    """Where `option` stands as whole words in an uncovered place."""
     places = []
     at = sentence.find(option)
     while at >= 0:
         end = at + len(option)
-        if not _glued(sentence, at - 1, option[0]) and not _glued(sentence, end, option[-1]):
+        if not covered[at] and not _glued(sentence, at - 1, option[0]) and not _glued(sentence, end, option[-1]):
             places.append(at)
-        at = sentence.find(option, at + 1)
+        at = sentence.find(option, end)
     return places
+
+
+def _mislabelled(low: str, at: int, letter: str, options: Options) -> bool:
+    """Whether another option's letter stands before the text at `at`, as in `A. 4.0 mM` where that is B's text."""
+    mark = _MARK.search(low[max(0, at - 10) : at])
+    return mark is not None and mark.group(1).upper() in options.letters and mark.group(1).upper() != letter
 
 
 def _glued(sentence: str, at: int, edge: str) -> bool:
@@ -124,5 +137,5 @@ def _glued(sentence: str, at: int, edge: str) -> bool:
 
 def _alone(sentence: str, start: int, end: int) -> bool:
     """Whether nothing but punctuation, or the sentence's ends, surround the span."""
-    before, after = sentence[:start].rstrip(" \"'("), sentence[end:].lstrip(" \"')")
+    before, after = sentence[max(0, start - 20) : start].rstrip(" \"'("), sentence[end : end + 20].lstrip(" \"')")
     return (not before or before[-1] in ",;:-") and (not after or after[0] in ".,;:!-")

@@ -59,10 +59,12 @@ CLAUSE_START = re.compile(
 )
 # A word that undoes the cue it governs: at most eight words before it, in the same clause.
 NEGATION = re.compile(
-    r"(?:\b(?:not|never|no(?! doubt| question)|nor|neither|if|whether|unless|suppose|supposing|assuming|assume"
-    r"|incorrect|wrong|cannot|(?<!no )(?<!without )(?<!without a )doubt|unlikely|false|previous)\b|n't\b)(?:\W+\w+){0,8}\W*$"
+    r"(?:\b(?:not|never|no(?! doubt| question)|nor|neither|if|whether|unless|suppose|supposing|assuming|assume|wrong"
+    r"|incorrect|cannot|(?<!no )(?<!without )(?<!without a )doubt|unlikely|false|previous)\b|n't\b)"
+    r"(?:\W+\w+){0,8}\W*$"
 )
 _UNREAL = re.compile(r"\b(?:if|had|were|unless|otherwise|without)\b")
+_NEAR = 300  # characters: sentences are looked at no further, so that time grows with length only
 _SENTENCE_END = re.compile(r"[.?!\n]|$")
 
 
@@ -82,12 +84,12 @@ def counts(low: str, start: int, cue: str) -> bool:
 
 def _sentence(low: str, pos: int) -> str:
     """The sentence around `pos`."""
-    begin = max(low.rfind(mark, 0, pos) for mark in (". ", "? ", "! ", "\n")) + 1
-    end = _SENTENCE_END.search(low, pos)
-    return low[begin : end.start() if end else len(low)]
+    begin = max(low.rfind(mark, max(0, pos - _NEAR), pos) for mark in (". ", "? ", "! ", "\n")) + 1
+    end = _SENTENCE_END.search(low, pos, pos + _NEAR)
+    return low[max(begin, pos - _NEAR) : end.start() if end else pos + _NEAR]
 
 
 def asked(low: str, pos: int) -> bool:
     """Whether the sentence that goes on at `pos` ends with a question mark."""
-    end = _SENTENCE_END.search(low, pos)
+    end = _SENTENCE_END.search(low, pos, pos + _NEAR)
     return end is not None and end.group() == "?"

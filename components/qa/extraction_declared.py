@@ -16,6 +16,7 @@ from components.qa.extraction_text import Options, label
 
 AMBIGUOUS = "?"  # two options at once: a declaration, but of no answer
 
+_REACH = 1000  # characters before "is correct" in which its subject is looked for
 _OPENERS = re.compile(r"[\s\"'(\[{<_:=>#,–—-]*")
 _FILLER = re.compile(
     r"(?:the|an?|option|choice|letter|answer|most|likely|probably|clearly|definitely|therefore|thus|then|still|also"
@@ -167,7 +168,7 @@ def _second(view: View, end: int, first: str) -> bool:
 
 def _value_before(view: View, pos: int) -> str | None:
     """The option that is the subject of "is correct" at `pos`: a letter, a text, or a letter and its text."""
-    line_start = view.low.rfind("\n", 0, pos) + 1
+    line_start = max(view.low.rfind("\n", 0, pos) + 1, pos - _REACH)
     before = view.text[line_start:pos].rstrip(" \"')]}.,")
     low = view.low[line_start : line_start + len(before)]
     if not before:

@@ -37,6 +37,7 @@ class Options:
     letters: tuple[str, ...]
     texts: tuple[tuple[str, str], ...]
     text_of: Mapping[str, str]
+    lines: int  # of the longest text as given: a table can be an option
 
     def weak(self, text: str) -> bool:
         """Whether a text must stand alone to count: yes, no, 12, IgE, ..."""
@@ -54,12 +55,13 @@ def _prepare(pairs: tuple[tuple[str, str], ...]) -> Options:
     owners: dict[str, list[str]] = {}
     for letter, text in text_of.items():
         owners.setdefault(text, []).append(letter)
+    lines = max((len(text.strip().splitlines()) for _, text in pairs), default=1)
     usable = [
         (text, letters[0])
         for text, letters in owners.items()
-        if not (len(text) == 1 and text.isalpha()) and len(letters) == 1
+        if text and not (len(text) == 1 and text.isalpha()) and len(letters) == 1
     ]
-    return Options(tuple(text_of), tuple(sorted(usable, key=lambda pair: -len(pair[0]))), text_of)
+    return Options(tuple(text_of), tuple(sorted(usable, key=lambda pair: -len(pair[0]))), text_of, lines)
 
 
 def _option_text(text: str) -> str:

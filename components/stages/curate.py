@@ -43,8 +43,8 @@ class CurateConfig(BaseModel):
     # hardly any below; the others are siblings (same form and options). A lost sibling costs less than a kept copy.
     ngram: int = Field(2, ge=1, le=13, description="words of an n-gram")
     containment_threshold: float = Field(0.4, gt=0, le=1, description="a training item at or above it is contaminated")
-    max_contaminated_share: float = Field(0.05, ge=0, le=1, description="fail when more of the training items are")
-    near_duplicate_threshold: float = Field(0.8, gt=0, le=1, description="of stem and of options")
+    max_contaminated_share: float = Field(0.1, ge=0, le=1, description="fail when more of the training items are")
+    near_duplicate_threshold: float = Field(0.7, gt=0, le=1, description="of stem and of options")
     max_trace_characters: int | None = Field(None, ge=1, description="longer traces are not learnt from")
     max_length: int | None = Field(None, ge=16, description="tokens of a question to classify; null: as in training")
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"

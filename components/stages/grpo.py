@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from components.engines.training_rows import Row, TooLong, read_questions, render_questions
 from components.platform import faults
-from components.platform.training import TrainerConfig, data_order, open_training, series
+from components.platform.training import TrainerConfig, data_order, import_trl, open_training, series
 from components.platform.verbs import config_options, write_json
 from components.qa.rewards import REWARDS, rewards
 
@@ -60,6 +60,8 @@ class GrpoConfig(TrainerConfig):
     generator: Literal["trl", "vllm", "shared_prompt"] = "trl"
     vllm_mode: Literal["colocate"] = "colocate"  # server mode hangs on a lost weight sync without an error
     vllm_gpu_memory_utilization: float = Field(0.3, gt=0, lt=1)
+    vllm_tensor_parallel_size: int = Field(1, ge=1)
+    vllm_enable_sleep_mode: bool = False
     reward_correctness: float = Field(1.0, ge=0)
     reward_format: float = Field(0.2, ge=0)
     reward_self_correction: float = Field(0.5, ge=0)
@@ -143,8 +145,6 @@ def reward_functions() -> list[Callable[..., list[float | None]]]:
 def build_trainer(opened: Any, questions: list[Row], config: GrpoConfig, output_dir: Path) -> Any:
     """TRL's trainer on rendered questions, in our order."""
     from datasets import Dataset
-    from trl import GRPOConfig as TrlConfig
-    from trl import GRPOTrainer
 
     from components.platform.cpu_head import score_labels_only
 
@@ -155,7 +155,8 @@ def build_trainer(opened: Any, questions: list[Row], config: GrpoConfig, output_
     steps = config.max_steps or cycles * config.cycle
     generations = steps * accumulation // config.micro_steps
     order = data_order(len(questions), generations * per_generation, config.seed)
-    arguments = TrlConfig(
+    trl = import_trl(vllm=config.generator == "vllm")
+    arguments = trl.GRPOConfig(
         **config.arguments(output_dir, steps),
         per_device_train_batch_size=config.batch_size,
         num_generations=config.num_generations,
@@ -178,12 +179,15 @@ def build_trainer(opened: Any, questions: list[Row], config: GrpoConfig, output_
         use_vllm=config.generator == "vllm",
         vllm_mode=config.vllm_mode,
         vllm_gpu_memory_utilization=config.vllm_gpu_memory_utilization,
+        vllm_tensor_parallel_size=config.vllm_tensor_parallel_size,
+        vllm_enable_sleep_mode=config.vllm_enable_sleep_mode,
+        vllm_max_model_length=config.max_prompt_length + config.max_completion_length,  # else the model's own 128k
         reward_weights=[getattr(config, f"reward_{name}") for name in REWARDS],
         shuffle_dataset=False,  # the order is ours
     )
-    trainer = GRPOTrainer(
+    trainer = trl.GRPOTrainer(
         model=opened.model,
-        reward_funcs=list(reward_functions()),
+        reward_funcs=reward_functions(),
         args=arguments,
         train_dataset=Dataset.from_list(questions).select(order),
         processing_class=opened.tokenizer,

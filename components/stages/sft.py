@@ -10,7 +10,7 @@ from pydantic import Field
 
 from components.engines.training_rows import Encoded, TooLong, encode_traces, read_traces
 from components.platform import faults
-from components.platform.training import TrainerConfig, data_order, open_training
+from components.platform.training import TrainerConfig, data_order, import_trl, open_training
 from components.platform.verbs import config_options, write_json
 
 METRICS = {
@@ -63,15 +63,14 @@ def sft(mix: Path, model: str, config: SftConfig, checkpoints: str, out: Path, c
 def build_trainer(opened: Any, encoded: Encoded, config: SftConfig, output_dir: Path) -> Any:
     """TRL's trainer on rows that are ready: order, token ids and labels are ours."""
     from datasets import Dataset
-    from trl import SFTConfig as TrlConfig
-    from trl import SFTTrainer
 
     from components.platform.cpu_head import score_labels_only
 
     per_step = config.batch_size * config.gradient_accumulation_steps
     steps = config.max_steps or max(1, round(len(encoded.rows) * config.epochs / per_step))
     order = data_order(len(encoded.rows), steps * per_step, config.seed)
-    arguments = TrlConfig(
+    trl = import_trl()
+    arguments = trl.SFTConfig(
         **config.arguments(output_dir, steps),
         per_device_train_batch_size=config.batch_size,
         learning_rate=config.learning_rate,
@@ -82,7 +81,7 @@ def build_trainer(opened: Any, encoded: Encoded, config: SftConfig, output_dir: 
         dataset_kwargs={"skip_prepare_dataset": True},
         completion_only_loss=False,  # the labels say what is learned
     )
-    trainer = SFTTrainer(
+    trainer = trl.SFTTrainer(
         model=opened.model,
         args=arguments,
         train_dataset=Dataset.from_list(encoded.rows).select(order),

@@ -22,6 +22,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from components.platform.tables import read_items, read_rows
+from components.qa.bootstrap import DRAWS
 from components.qa.classification import stem
 from components.qa.items import Item
 from components.qa.outcomes import grade, item_table
@@ -137,6 +138,7 @@ def _gap(found: dict[str, Any] | None) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--items", type=Path, help="stratified items of ours (Parquet)")
+    parser.add_argument("--draws", type=int, default=DRAWS, help="bootstrap draws")
     parser.add_argument("--json", type=Path, help="write the scores record there too")
     options = parser.parse_args(arguments)
     data = data_folder()
@@ -144,7 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("report-published: set BIOMED_R1_DATA to the folder of real data; nothing was done")
         return 0
     items = stratify(answered_items(data), benchmark_items(data), options.items)
-    record = score(item_table(items), grade(items, answer_rows(data)))
+    record = score(item_table(items), grade(items, answer_rows(data)), draws=options.draws)
     if options.json:
         options.json.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     print("Accuracy in percent; gaps (knowledge minus reasoning) in points with 95 % group-bootstrap intervals.\n")

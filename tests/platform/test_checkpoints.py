@@ -15,6 +15,11 @@ from components.platform.checkpoints import Checkpoints, resume_key
 
 
 @pytest.fixture
+def in_s3(store_uri: str) -> Checkpoints:
+    return Checkpoints(store_uri, "sft", "key-1", (("mix", "digest"),), "code-1")
+
+
+@pytest.fixture
 def checkpoints(tmp_path: Path) -> Checkpoints:
     return Checkpoints(str(tmp_path / "store"), "sft", "key-1", (("mix", "digest"),), "code-1")
 
@@ -28,10 +33,13 @@ def saved(tmp_path: Path, step: int) -> Path:
 
 
 def stored(checkpoints: Checkpoints) -> list[str]:
-    return store.list_children(checkpoints.uri)
+    """Folders that hold something: SeaweedFS still lists a folder whose last object is gone."""
+    return [name for name in store.list_children(checkpoints.uri) if store.list_children(f"{checkpoints.uri}/{name}")]
 
 
-def test_newest_is_found_and_older_ones_are_deleted(checkpoints: Checkpoints, tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["checkpoints", "in_s3"])
+def test_newest_is_found_and_older_ones_are_deleted(request: pytest.FixtureRequest, where: str, tmp_path: Path) -> None:
+    checkpoints: Checkpoints = request.getfixturevalue(where)
     assert checkpoints.newest(tmp_path / "work") is None
     for step in (9, 10):  # 9 sorts after 10 as text
         checkpoints.put(saved(tmp_path, step), step)
@@ -111,6 +119,7 @@ def test_a_change_of_code_is_said_and_no_reason_to_start_over(
 def test_what_is_not_a_checkpoint_is_left_alone(checkpoints: Checkpoints, tmp_path: Path) -> None:
     for name in ("notes", "checkpoint-x", "old-checkpoint-3"):
         Path(checkpoints.uri, name).mkdir(parents=True)
+        Path(checkpoints.uri, name, "file").touch()
     checkpoints.put(saved(tmp_path, 1), 1)
     assert stored(checkpoints) == ["checkpoint-1", "checkpoint-x", "notes", "old-checkpoint-3"]
 

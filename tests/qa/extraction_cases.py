@@ -9,6 +9,7 @@ MANY = {chr(65 + k): f"Gene product number {k + 1}" for k in range(26)}
 BLOOD = {"A": "O", "B": "A", "C": "AB", "D": "B"}
 GENES = {"A": "AA", "B": "Aa", "C": "aa", "D": "None of the above"}
 DOSES = {"A": "5 mg", "B": "15 mg", "C": "0.5 mg", "D": "5"}
+TABLES = {"A": "| left | right |\n| up | down |", "B": "| left | right |\n| down | up |"}
 LONG = {"A": "Reassure him and review in a week", "B": "Give 15.0 mg of warfarin; then stop.", "C": "Na+ < 120 mmol/L"}
 
 Case = tuple[str, dict[str, str], str | None]
@@ -217,6 +218,9 @@ CASES: dict[str, list[Case]] = {
         ("The correct answer is:\n\nA. Aspirin\nB. Metoprolol\nC. Aspirin and", DRUGS, None),
         ("A. Aspirin\nB. Metoprolol\nC. Aspirin and clopidogrel\nD. Vitamin C\n\nB. Metoprolol", DRUGS, "B"),
         ("A. Metoprolol", DRUGS, None),
+        ("As the ducts show:\nB. | left | right |\n| down | up |", TABLES, "B"),
+        ("| left | right |\n| up | down |", TABLES, "A"),
+        ("| left | right |\n| up | down |\n| left | right |\n| down | up |", TABLES, None),
     ],
     "last sentence": [
         ("He is short of breath. The drug to give is metoprolol.", DRUGS, "B"),

@@ -41,15 +41,13 @@ def test_there_are_enough_cases() -> None:
 # Text made of the rule's own words reaches far more of it than random characters do.
 _WORDS = [
     "the answer is", "Answer:", "\\boxed{", "}", "<answer>", "</answer>", "<think>", "</think>", '{"answer": "', '"}',
-    "is correct", "I choose", "option", "not", "but", "or", "and", "if", "A", "B", "C", "J", "a", "(", ")", ".", ",", "?",
+    "is correct", "I choose", "option", "not", "but", "or", "and", "if", "A", "B", "J", "?", "a", "(", ")", ".", ",",
     "\n", " ", "*", "aspirin", "vitamin c", "because", "wait,", "it's", "the", "\\text{", "&amp;", "é", "İ", "\x00",
 ]  # fmt: skip
 _texts = st.one_of(st.text(max_size=60), st.lists(st.sampled_from(_WORDS), max_size=25).map(" ".join))
 _options = st.dictionaries(
     st.sampled_from("ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
-    st.one_of(
-        st.text(min_size=1, max_size=20), st.sampled_from(["Aspirin", "Vitamin C", "a", "A", "no", "5 mg", ".", "  "])
-    ),
+    st.one_of(st.text(min_size=1, max_size=20), st.sampled_from(["Aspirin", "Vitamin C", "a", "no", "5 mg", ".", " "])),
     min_size=1,
     max_size=26,
 )

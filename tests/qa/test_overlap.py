@@ -15,7 +15,7 @@ from components.platform.tables import read_items
 from components.qa.items import Item
 from components.qa.overlap import Index, Weights, decontaminate, item_grams, ngrams, without_near_duplicates
 
-N, CONTAINED, DUPLICATE = 2, 0.4, 0.8  # the defaults of CurateConfig
+N, CONTAINED, DUPLICATE = 2, 0.4, 0.7  # the defaults of CurateConfig
 
 VIGNETTE = (
     "A 47-year-old beekeeper comes to the emergency department with a swollen tongue ten minutes after a sting. His "

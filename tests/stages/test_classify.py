@@ -11,13 +11,13 @@ import pytest
 from click.testing import CliRunner
 
 from components.errors import InputError
-from components.platform.tables import write_items
+from components.platform.tables import read_items, write_items
 from components.qa.items import Item, group_of
 from components.stages.classify import ClassifyConfig, classify, command
 
 OPTIONS = {"A": "This", "B": "That"}
 PARTS = ("heart", "lung", "liver", "kidney", "spleen", "colon", "brain", "skin", "eye", "ear", "knee", "hip")
-SMALL: dict[str, Any] = {"epochs": 4, "lr": 3e-4, "batch_size": 8, "max_length": 32, "dtype": "float32"}
+SMALL: dict[str, Any] = {"epochs": 4, "lr": 5e-4, "batch_size": 16, "max_length": 32, "dtype": "float32"}
 
 
 def labelled(number: int, reasoning: bool) -> Item:
@@ -26,7 +26,7 @@ def labelled(number: int, reasoning: bool) -> Item:
     text = (
         f"worsening {part} pain, what should be done next"
         if reasoning
-        else f"the {part}, which vessel supplies most blood"
+        else f"for the {part}, which vessel supplies most blood"
     )
     kind = "Reasoning" if reasoning else "Understanding"
     question = f"Case {number}: {text}?"
@@ -55,9 +55,9 @@ def test_it_learns_what_can_be_learnt(trained: tuple[Path, dict[str, Any]]) -> N
     assert evidence["heldout"]["balanced_accuracy"] > 0.8
     assert evidence["baselines"]["majority"]["balanced_accuracy"] == 0.5
     assert evidence["baselines"]["majority"]["auroc"] == 0.5
-    assert evidence["baselines"]["question_length"]["auroc"] < 0.9
+    assert evidence["baselines"]["question_length"]["auroc"] == 0.5
     assert evidence["history"][-1]["loss"] < 0.7 * evidence["history"][0]["loss"]
-    assert evidence["steps"] == len(evidence["history"]) == 4 * -(-evidence["rows"]["training"] // 8)
+    assert evidence["steps"] == len(evidence["history"]) == 4 * -(-evidence["rows"]["training"] // 16)
     json.dumps(evidence, allow_nan=False)
 
 
@@ -70,8 +70,6 @@ def test_the_checkpoint_needs_nothing_of_ours(trained: tuple[Path, dict[str, Any
     model = AutoModelForSequenceClassification.from_pretrained(out, use_safetensors=True)
     tokenizer = AutoTokenizer.from_pretrained(out)
     assert model.config.id2label == {0: "Understanding", 1: "Reasoning"}
-    from components.platform.tables import read_items
-
     question = {item.id: item.question for item in read_items(labels)}
     for row in card["heldout"]:
         encoded = tokenizer(question[row["id"]], truncation=True, max_length=32, return_tensors="pt")
@@ -82,8 +80,6 @@ def test_the_checkpoint_needs_nothing_of_ours(trained: tuple[Path, dict[str, Any
 def test_parts_share_no_group_and_the_threshold_is_not_tuned_on_held_out_rows(
     trained: tuple[Path, dict[str, Any]], labels: Path
 ) -> None:
-    from components.platform.tables import read_items
-
     out, evidence = trained
     card = json.loads((out / "classifier.json").read_text())
     rows = evidence["rows"]
@@ -110,9 +106,10 @@ def test_refit_ships_weights_trained_on_everything(labels: Path, tmp_path: Path)
     card = json.loads((tmp_path / "model" / "classifier.json").read_text())
     assert card["threshold"] == 0.4 and card["threshold_rule"] == "fixed"
     assert len(card["seen_groups"]) == 48, "after a refit every labelled group was seen"
-    assert evidence["steps"] == 7, "49 rows in batches of 8"
+    assert evidence["steps"] == 4, "49 rows in batches of 16"
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights(labels: Path, tmp_path: Path) -> None:
     from components.platform.models import weights_digest
 

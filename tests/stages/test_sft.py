@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from components.errors import InputError, StageError
 from components.platform.models import weights_digest
 from components.platform.tables import write_rows
 from components.platform.training import data_order
@@ -136,6 +138,27 @@ def test_a_failed_training_leaves_no_half_model(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoints", "sft.parquet"]
     monkeypatch.delenv("BIOMED_R1_FAULT")
     assert sft(mix, str(tiny_model), CONFIG, str(tmp_path / "checkpoints"), tmp_path / "out")["steps"] == 6
+
+
+def test_a_loss_that_is_no_number_ends_the_training(mix: Path, tiny_model: Path, tmp_path: Path) -> None:
+    wild = CONFIG.model_copy(update={"learning_rate": 1e30})
+    with pytest.raises(StageError, match=r"step \d: the loss is (nan|inf); lower learning_rate"):
+        sft(mix, str(tiny_model), wild, str(tmp_path / "checkpoints"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_is_said_plainly(mix: Path, tiny_model: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("mounting a small file system is not permitted here")
+    try:
+        with pytest.raises(InputError, match="no space left on this disk"):
+            sft(mix, str(tiny_model), CONFIG, str(tmp_path / "checkpoints"), small / "out")
+        assert list(small.iterdir()) == []
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
 
 
 def test_command_line(mix: Path, tiny_model: Path, tmp_path: Path) -> None:

@@ -1,0 +1,154 @@
+"""Every item gets a probability and a stratum, shares are counted per benchmark, foreign strata are only compared."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from components.engines.reasoning import ReasoningClassifier
+from components.errors import InputError
+from components.platform.models import local_model
+from components.platform.tables import read_items, write_items
+from components.qa.items import Item, group_of
+from components.stages.stratify import StratifyConfig, command, stratify
+
+OPTIONS = {"A": "One", "B": "Two"}
+FAST = {"max_length": 16, "dtype": "float32"}
+
+
+def item(name: str, benchmark: str, question: str, **more: Any) -> Item:
+    return Item(name, question, OPTIONS, "A", benchmark, **more)
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained head on MiniLM with a card: what matters here is what is done with the scores."""
+    import torch
+
+    from components.engines import encoder
+
+    folder = tmp_path_factory.mktemp("classifier")
+    torch.manual_seed(0)
+    encoder.save(encoder.load(local_model("package:minilm-l6-v2")), folder)
+    seen = group_of(item("x", "MedXpertQA", "Seen question 0?"))
+    card = {"schema_version": 1, "threshold": 0.5, "max_length": 64, "seen_groups": [seen]}
+    (folder / "classifier.json").write_text(json.dumps(card))
+    return folder
+
+
+@pytest.fixture
+def items(tmp_path: Path) -> Path:
+    rows = [item(f"x{n}", "MedXpertQA", f"Seen question {n}?", question_type="Reasoning") for n in range(4)]
+    rows += [item(f"p{n}", "pubmedqa", f"Does {n} help?", context="An abstract. " * 60) for n in range(4)]
+    rows += [
+        item(f"n{n}", "NEJM", f"A long vignette of case {n}, with many words in it. What is done?") for n in range(4)
+    ]
+    rows[8] = rows[8].with_(meta={"published": {"is_reasoning": True, "reasoning_prob": 0.8}})
+    rows[9] = rows[9].with_(reasoning_prob=0.1, is_reasoning=False, reasoning_threshold=0.5)
+    write_items(rows, tmp_path / "items.parquet")
+    return tmp_path / "items.parquet"
+
+
+def test_every_item_is_scored_and_keeps_its_place(classifier: Path, items: Path, tmp_path: Path) -> None:
+    evidence = stratify(items, classifier, StratifyConfig(**FAST), tmp_path / "out.parquet")
+    before, after = read_items(items), read_items(tmp_path / "out.parquet")
+    assert [i.id for i in after] == [i.id for i in before]
+    assert all(i.reasoning_prob is not None and 0 <= i.reasoning_prob <= 1 for i in after)
+    assert all(i.is_reasoning == (i.reasoning_prob >= 0.5) for i in after)  # type: ignore[operator]
+    assert {i.reasoning_threshold for i in after} == {0.5}
+    assert [i.question for i in after] == [i.question for i in before]
+    for name in ("MedXpertQA", "pubmedqa", "NEJM"):
+        flags = [i.is_reasoning for i in after if i.dataset_name == name]
+        assert evidence["benchmarks"][name]["share"] == pytest.approx(sum(map(bool, flags)) / 4)
+        assert evidence["metrics"][f"reasoning_share_{name}"] == evidence["benchmarks"][name]["share"]
+    assert evidence["paper"]["share"] == 0.328
+    assert evidence["pooled"]["ci_low"] <= evidence["pooled"]["share"] <= evidence["pooled"]["ci_high"]
+    json.dumps(evidence, allow_nan=False)
+
+
+def test_foreign_strata_are_compared_and_never_mixed(classifier: Path, items: Path, tmp_path: Path) -> None:
+    evidence = stratify(items, classifier, StratifyConfig(**FAST), tmp_path / "out.parquet")
+    after = {i.id: i for i in read_items(tmp_path / "out.parquet")}
+    assert after["n0"].meta["published"] == {"is_reasoning": True, "reasoning_prob": 0.8}
+    assert after["n1"].meta["published"] == {"reasoning_prob": 0.1, "is_reasoning": False, "reasoning_threshold": 0.5}
+    assert after["n1"].reasoning_prob != 0.1
+    agreed = (after["n0"].is_reasoning is True) + (after["n1"].is_reasoning is False)
+    assert evidence["published"]["all"]["n"] == 2
+    assert evidence["published"]["all"]["agreement"] == agreed / 2
+    assert evidence["published"]["NEJM"]["n"] == 2
+    again = stratify(tmp_path / "out.parquet", classifier, StratifyConfig(**FAST), tmp_path / "again.parquet")
+    assert again["published"]["all"]["n"] == 2, "our own strata must not become published ones"
+
+
+def test_items_it_was_trained_on_are_marked(classifier: Path, items: Path, tmp_path: Path) -> None:
+    evidence = stratify(items, classifier, StratifyConfig(**FAST), tmp_path / "out.parquet")
+    sources = {i.id: i.meta["prob_source"] for i in read_items(tmp_path / "out.parquet")}
+    assert sources["x0"] == "classifier_in_sample" and sources["x1"] == "classifier"
+    assert evidence["pooled"]["in_sample"] == evidence["benchmarks"]["MedXpertQA"]["in_sample"] == 1
+    assert evidence["experts"]["all"]["n"] == 4 and evidence["experts"]["unseen"]["n"] == 3
+
+
+def test_match_share_calls_the_asked_share_reasoning(classifier: Path, items: Path, tmp_path: Path) -> None:
+    config = StratifyConfig(**FAST, threshold_rule="match_share", target_share=0.25)
+    evidence = stratify(items, classifier, config, tmp_path / "out.parquet")
+    assert evidence["pooled"]["share"] == 0.25
+    assert evidence["threshold_rule"] == "match_share" and evidence["threshold"] != 0.5
+
+
+def test_scores_do_not_depend_on_the_company(classifier: Path) -> None:
+    """Batching, padding and order must not change a score."""
+    rows = [item(str(n), "NEJM", "word " * (n % 40 + 1) + f"{n}?") for n in range(60)]
+    model = ReasoningClassifier.open(classifier)
+    together = model.score(rows, 64, "float32")
+    assert model.score(rows[::-1], 64, "float32")[::-1] == pytest.approx(together, abs=1e-5)
+    assert model.score(rows[7:8], 64, "float32") == pytest.approx(together[7:8], abs=1e-5)
+    assert model.score(rows, 64, "bfloat16") == pytest.approx(together, abs=0.02)
+    assert len(set(together.round(6).tolist())) > 30
+
+
+def test_batches_hold_every_text_once_and_stay_in_budget() -> None:
+    from components.engines.encoder import token_batches
+
+    lengths = [(n * 37) % 200 + 1 for n in range(500)]
+    batches = token_batches(lengths, 1000)
+    assert sorted(i for batch in batches for i in batch) == list(range(500))
+    assert all(len(batch) * max(lengths[i] for i in batch) <= 1000 for batch in batches)
+    padded = sum(len(batch) * max(lengths[i] for i in batch) for batch in batches)
+    assert padded < 1.1 * sum(lengths), "sorting by length leaves little padding"
+    assert token_batches([5000], 1000) == [[0]], "a text longer than the budget is a batch of its own"
+
+
+def test_several_files_at_once(classifier: Path, items: Path, tmp_path: Path) -> None:
+    write_items([item("more", "Lancet", "One more?")], tmp_path / "more.jsonl")
+    arguments = ["--items", str(items), str(tmp_path / "more.jsonl"), "--classifier", str(classifier)]
+    arguments += ["--out", str(tmp_path / "out.parquet"), "--json", str(tmp_path / "evidence.json")]
+    arguments += ["--set", "max_length=16", "--set", "dtype=float32"]
+    result = CliRunner().invoke(command, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert "paper: 0.328" in result.output
+    assert len(read_items(tmp_path / "out.parquet")) == 13
+    assert json.loads((tmp_path / "evidence.json").read_text())["items"] == 13
+
+
+def test_an_id_in_two_files_is_refused(classifier: Path, items: Path, tmp_path: Path) -> None:
+    write_items([item("n0", "Lancet", "One more?")], tmp_path / "more.jsonl")
+    with pytest.raises(InputError, match="'n0' is also an id of"):
+        stratify([items, tmp_path / "more.jsonl"], classifier, StratifyConfig(), tmp_path / "out.parquet")
+
+
+def test_a_newer_or_damaged_card_is_refused(classifier: Path, items: Path, tmp_path: Path) -> None:
+    for text, message in (('{"schema_version": 2, "threshold": 1, "max_length": 9}', "upgrade"), ("{", "run classify")):
+        folder = tmp_path / message.replace(" ", "")
+        folder.mkdir()
+        (folder / "classifier.json").write_text(text)
+        with pytest.raises(InputError, match=message):
+            stratify(items, folder, StratifyConfig(), tmp_path / "out.parquet")
+
+
+def test_a_folder_without_a_model_is_refused(items: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not a model folder"):
+        stratify(items, tmp_path, StratifyConfig(), tmp_path / "out.parquet")

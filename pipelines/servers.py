@@ -183,7 +183,7 @@ def _stop(pid: int) -> None:
     family = [process, *process.children(recursive=True)]
     for member in family:
         member.send_signal(signal.SIGTERM)
-    _, living = psutil.wait_procs(family, timeout=10)
+    _, living = psutil.wait_procs(family, timeout=5)
     for member in living:
         member.kill()
 

@@ -132,11 +132,13 @@ def train(
     """Fine-tune the encoder in `folder` on (text, label) and return it with its loss at every step.
 
     Weights stay fp32 (small updates vanish in bf16), only the arithmetic is bf16. AdamW; the gradient is clipped to 1.
-    The same seed, data and thread count give the same weights.
+    The same seed, data and thread count give the same weights. A long text loses its beginning, not its end: a vignette
+    asks its question in the last sentence. The saved tokenizer keeps that setting.
     """
     random.seed(how.seed)
     torch.manual_seed(how.seed)
     encoder = load(folder)
+    encoder.tokenizer.truncation_side = "left"
     ids = _tokenise(encoder.tokenizer, texts, how.max_length)
     steps = [b for epoch in range(how.epochs) for b in _training_batches(ids, how, epoch)]
     optimizer = torch.optim.AdamW(encoder.model.parameters(), lr=how.lr, weight_decay=how.weight_decay)

@@ -13,8 +13,7 @@ from typing import Any
 import torch
 
 from components.engines.base import Sampling
-from components.engines.cpu_decoding import use_grouped_attention
-from components.engines.transformers_engine import TransformersEngine, _Row
+from components.engines.transformers_engine import TransformersEngine, _Row, use_grouped_attention
 
 
 class Rollout(TransformersEngine):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -42,7 +43,9 @@ class VllmEngine:
             os.environ.setdefault(name, value)
         # vLLM's CPU worker replaces this function for the whole process; `close` gives it back.
         self._set_num_threads = torch.set_num_threads
-        from vllm import LLM
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            from vllm import LLM
 
         self.version = f"{_distribution()} {dtype}"
         self.max_context = context_limit(folder, max_context)
@@ -59,6 +62,7 @@ class VllmEngine:
             enable_prefix_caching=True,
             generation_config="vllm",  # not the model's own: its temperature must not leak in
             trust_remote_code=False,
+            use_tqdm_on_load=False,
             seed=0,
             **options,
         )

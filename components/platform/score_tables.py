@@ -46,6 +46,30 @@ def print_decision(decision: Mapping[str, Any], console: Console | None = None) 
     for reason in decision["reasons"]:
         table.add_row(reason["rule"], "yes" if reason["passed"] else "NO", reason["text"])
     console.print(table)
+    if not decision.get("comparisons"):
+        return
+    heads = (
+        "setting",
+        "stratum",
+        "items",
+        "groups",
+        "difference",
+        "p (t)",
+        "p (sign flips)",
+        "p (McNemar)",
+        "detectable",
+    )
+    table = _table("Candidate minus baseline, points (95 % interval)", *heads)
+    for row in decision["comparisons"]:
+        table.add_row(
+            row["setting"],
+            row["stratum"],
+            *(f"{row[key]:g}" for key in ("n", "groups")),
+            _interval(row["estimate"], row["ci_low"], row["ci_high"], True),
+            *("-" if row[key] is None else f"{row[key]:.2g}" for key in ("p", "p_sign_flip", "p_mcnemar")),
+            _percent(row["detectable"]),
+        )
+    console.print(table)
 
 
 def _print_benchmarks(console: Console, cells: Sequence[Mapping[str, Any]]) -> None:

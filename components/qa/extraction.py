@@ -51,6 +51,8 @@ def extract(output: str, options: Mapping[str, str]) -> str | None:
     letter, head = _last_line(low, known)
     if letter is None:
         letter = _last_sentence(text, low, known)
+        before, _, last = low.rpartition("\n")
+        head = before if label(last) else ""
     return None if letter is None or _listed(letter, head, known) else letter
 
 
@@ -66,8 +68,9 @@ def _last_line(low: str, options: Options) -> tuple[str | None, str]:
 def _listed(letter: str, head: str, options: Options) -> bool:
     """Whether the last line is only the next entry of a list of the options: the line before it is the one before."""
     place = options.letters.index(letter)
-    line = head.rstrip().rpartition("\n")[2].strip()
-    return place > 0 and options.letters[place - 1] in (label(line), _line_option(line, options))
+    head = head.rstrip()
+    previous = (label(head.rpartition("\n")[2]), _last_line(head, options)[0])
+    return place > 0 and options.letters[place - 1] in previous
 
 
 def _line_option(line: str, options: Options) -> str | None:

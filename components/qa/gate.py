@@ -165,7 +165,13 @@ def _answers(table: ItemTable, new: Side, setting: str, rules: Rules) -> Reason:
         f"{interval.high:.1%} against {rules.no_answer_bound:.1%}: {verdict}"
     )
     record = {"estimate": rate, "bound": rules.no_answer_bound, "ci_low": interval.low, "ci_high": interval.high}
-    return {**refusal(rule, text), **record, "passed": passed, "n": len(values), "groups": int((np.bincount(groups) > 0).sum())}
+    return {
+        **refusal(rule, text),
+        **record,
+        "passed": passed,
+        "n": len(values),
+        "groups": int((np.bincount(groups) > 0).sum()),
+    }
 
 
 def _look(rules: Rules) -> Reason:

@@ -33,7 +33,9 @@ class ClassifyConfig(BaseModel):
     lr: float = Field(1e-4, gt=0)
     batch_size: int = Field(16, ge=1)
     weight_decay: float = Field(0.01, ge=0)
-    max_length: int = Field(256, ge=16, le=8192, description="tokens of a question; the rest of it is not read")
+    # Measured on MedXpertQA's labels, 735 to train on and 1,715 held out, two epochs: AUROC 0.843 with the
+    # last 128 tokens, 0.786 with the first 128, 0.847 with the last 256 at 1.6 times the cost.
+    max_length: int = Field(128, ge=16, le=8192, description="tokens of a question, counted from its end")
     holdout_fraction: float = Field(0.2, gt=0, lt=0.5, description="groups that only measure")
     tune_fraction: float = Field(0.2, gt=0, lt=0.5, description="groups that only set the threshold")
     refit: bool = Field(True, description="ship a model trained on all labels, not the one that was measured")

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from components.errors import GateRefusedError, InputError
 from components.platform.tables import iterate_rows, read_items, read_metadata
 from components.platform.verbs import config_options, write_json
+from components.qa.comparison import comparisons
 from components.qa.gate import Rules, conditions, decide, distinct
 from components.qa.items import Item
 from components.qa.outcomes import Answers, grade, item_table
@@ -59,6 +60,8 @@ def compare(
     table = item_table(asked)
     rules = Rules(config.alpha, config.margin, config.no_answer_bound, look)
     decision = decide(table, graded, baseline, candidate, rules, premises)
+    pair = graded[baseline], graded[candidate]
+    decision["comparisons"] = comparisons(table, *pair, rules.level, seed=config.seed, draws=config.draws)
     scores = score(table, graded, seed=config.seed, draws=config.draws, answer_versions=versions)
     write_json(Path(out_dir) / "scores.json", scores)
     write_json(Path(out_dir) / "decision.json", decision)

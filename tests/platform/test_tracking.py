@@ -23,11 +23,11 @@ def client(servers: object, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_a_stage_is_a_child_of_its_pipeline_run(client: Any) -> None:
-    with tracking.pipeline_run("run-a", {"recipe": {"name": "x"}}, {"recipe": "x"}) as parent:
-        with tracking.stage_run("run-a", "sft", "sft") as child:
-            child.params({"config": {"lr": 0.1, "seed": 2**60 + 1}})
-            child.history([{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0, "bad": float("nan")}])
-            child.dataset("mix", "d" * 64, "s3://b/mix", 7, "train")
+    pipeline = tracking.pipeline_run("run-a", {"recipe": {"name": "x"}}, {"recipe": "x"})
+    with pipeline as parent, tracking.stage_run("run-a", "sft", "sft") as child:
+        child.params({"config": {"lr": 0.1, "seed": 2**60 + 1}})
+        child.history([{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0, "bad": float("nan")}])
+        child.dataset("mix", "d" * 64, "s3://b/mix", 7, "train")
     run = client.get_run(child.run_id)
     assert run.data.tags["mlflow.parentRunId"] == parent.run_id
     assert run.data.params["config.seed"] == str(2**60 + 1)

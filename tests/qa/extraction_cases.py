@@ -213,6 +213,7 @@ CASES: dict[str, list[Case]] = {
         ("F", DRUGS, None),
         ("A. Aspirin\nB. Metoprolol\nC. Aspirin and clopidogrel\nD. Vitamin C", DRUGS, None),
         ("A. Aspirin\nB. Metoprolol\nC. Aspirin\nD. Vitamin C", DRUGS, None),
+        ("A. Aspirin\nB. Metoprolol\nC. Aspirin\nD. Vitamin C tablets", DRUGS, None),
         ("A\nB\nC\nD", DRUGS, None),
         ("Aspirin\nMetoprolol\nAspirin and clopidogrel\nVitamin C", DRUGS, None),
         ("The correct answer is:\n\nA. Aspirin\nB. Metoprolol\nC. Aspirin and", DRUGS, None),

@@ -1,7 +1,7 @@
 """The gate promotes what it should, refuses with a reason what it should not, and is rarely fooled by luck.
 
-The simulations decide thousands of pairs whose true difference is known; test_mutations breaks the gate on purpose
-and checks that these same simulations notice.
+The simulations decide thousands of pairs whose true difference is known; test_gate_mutations breaks the gate on
+purpose.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from components.errors import InputError
-from components.qa import gate, statistics
+from components.qa import gate
 from components.qa.gate import Rules, conditions, decide, distinct
 from components.qa.outcomes import ADVERSARIAL, Outcomes
 from tests.qa.gate_simulation import Truth, answers, bound, promotions, world
@@ -197,11 +197,7 @@ def test_false_promotions_are_rare(name: str) -> None:
 
 
 def test_26_looks_promote_rarely() -> None:
-    assert promotions(150, Truth(), seed=22, looks=26) <= bound(Rules().alpha, 150)
-
-
-@pytest.mark.slow
-def test_26_looks_in_2000_schedules() -> None:
+    """Half a year of weekly candidates that are no better, against one champion."""
     assert promotions(2000, Truth(), seed=23, looks=26) <= bound(Rules().alpha, 2000)
 
 
@@ -210,47 +206,7 @@ def test_real_gains_are_found() -> None:
     assert promotions(100, Truth(0.1, 0.1, 0.1, 0.1), seed=24) > 0.8
 
 
-# Mutations: each breaks the gate in a way that has happened elsewhere, and a figure above moves out of bounds.
-
-
-def test_mutation_groups_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without groups five copies look like five times the evidence: superiority alone is claimed far too often."""
-    rng = np.random.default_rng(25)
-
-    def claims() -> float:
-        found = 0
-        for _ in range(300):
-            five = world(rng, copies=5)
-            pair = {"old": answers(rng, five), "new": answers(rng, five)}
-            found += reasons(decide(five.table, pair, "old", "new", Rules()))["reasoning_superior"]["passed"]
-        return found / 300
-
-    assert claims() <= bound(Rules().level, 300)
-    honest = statistics.group_sums
-    monkeypatch.setattr(statistics, "group_sums", lambda values, groups: honest(values, np.arange(len(values))))
-    assert claims() > bound(Rules().level, 300)
-
-
-def test_mutation_margin_sign_flipped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the margin's sign flipped, models that are equal in knowledge are refused for it."""
-    truth = Truth(reasoning=0.15)
-
-    def equal_knowledge_accepted(pairs: int = 40) -> float:
-        rng = np.random.default_rng(26)
-        w = world(rng, items=6000)
-        found = 0
-        for _ in range(pairs):
-            sides = {"old": answers(rng, w), "new": answers(rng, w, truth)}
-            found += reasons(decide(w.table, sides, "old", "new", Rules()))["knowledge_not_inferior"]["passed"]
-        return found / pairs
-
-    assert equal_knowledge_accepted() > 0.6
-    honest = statistics.Paired.lower
-    monkeypatch.setattr(statistics.Paired, "lower", lambda self, level: honest(self, level) - 2 * MARGIN)
-    assert equal_knowledge_accepted() < 0.1
-
-
-def test_mutation_sides_swapped(w, sides) -> None:
+def test_sides_are_not_swapped(w, sides) -> None:
     """Swapped sides would promote the worse model; the signs of the estimates give it away."""
     forward = decide(w.table, sides, "old", "good", Rules())
     backward = decide(w.table, sides, "good", "old", Rules())

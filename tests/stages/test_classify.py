@@ -70,6 +70,7 @@ def test_the_checkpoint_needs_nothing_of_ours(trained: tuple[Path, dict[str, Any
     model = AutoModelForSequenceClassification.from_pretrained(out, use_safetensors=True)
     tokenizer = AutoTokenizer.from_pretrained(out)
     assert model.config.id2label == {0: "Understanding", 1: "Reasoning"}
+    assert tokenizer.truncation_side == "left", "a long vignette asks its question in the last sentence"
     question = {item.id: item.question for item in read_items(labels)}
     for row in card["heldout"]:
         encoded = tokenizer(question[row["id"]], truncation=True, max_length=32, return_tensors="pt")

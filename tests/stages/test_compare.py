@@ -93,6 +93,10 @@ def test_compare_writes_both_records_in_contract_shape(files: dict[str, Path]) -
     reason_fields = {"rule", "passed", "estimate", "bound", "ci_low", "ci_high", "p", "n", "groups", "text"}
     assert all(set(reason) == reason_fields for reason in decision["reasons"])
     assert (decision["decision"], decision["look"], decision["alpha"]) == ("promote", 1, 0.05)
+    cells = {(c["setting"], c["stratum"]): c for c in decision["comparisons"]}
+    assert set(cells) == {(s, t) for s in ("plain", "adversarial") for t in ("all", "knowledge", "reasoning")}
+    assert cells["plain", "reasoning"]["estimate"] == pytest.approx(decision["reasons"][2]["estimate"])
+    assert decision["reasons"][2]["rule"] == "reasoning_superior"
     assert evidence["decision"] == "promote" and evidence["refused_by"] == []
     assert evidence["metrics"]["promoted"] == 1
     assert evidence["metrics"]["candidate_plain_reasoning_accuracy"] == pytest.approx(0.9, abs=0.1)

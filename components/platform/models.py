@@ -103,7 +103,7 @@ def _package(name: str) -> Path:
     distribution, path = _package_path(name)
     if path.suffix != ".gguf":
         return path
-    return _cached(f"{distribution}-{version(distribution)}", lambda folder: _from_gguf(path, folder))
+    return _cached(f"{distribution}-{version(distribution)}-plain", lambda folder: _from_gguf(path, folder))
 
 
 def _from_gguf(path: Path, folder: Path) -> None:
@@ -117,7 +117,10 @@ def _from_gguf(path: Path, folder: Path) -> None:
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name).save_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    # The conversion mistakes SmolLM2's <|im_start|> for its end of turn; the model's own configuration knows.
+    tokenizer.eos_token = tokenizer.convert_ids_to_tokens(model.config.eos_token_id)
+    tokenizer.save_pretrained(folder)
 
 
 def _stored(uri: str) -> Path:

@@ -27,6 +27,12 @@ def test_texts_are_filled_in_unchanged(style: str, question: str, first: str, se
     assert message == {"role": "user", "content": f"{before}{question}{between}A. {first}\nB. {second}{after}"}
 
 
+def test_an_option_is_no_place_to_fill_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("components.qa.prompts.PROMPTS", {"reversed": "{options} | {question}"})
+    (message,) = build_messages(item("{options}", "{question}"), "reversed")
+    assert message["content"] == "A. {question}\nB. scurvy | {options}"
+
+
 def test_context_stands_before_the_question() -> None:
     (message,) = build_messages(item("Does it help?", "yes", context="BACKGROUND: a trial."), "direct")
     assert "BACKGROUND: a trial.\n\nDoes it help?\n\nA. yes" in message["content"]

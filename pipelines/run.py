@@ -165,7 +165,9 @@ def _believe_receipts(folder: Path, run_id: str) -> dict[str, dict[str, Any]]:
     receipts = execution.read_receipts(os.environ[execution.STORE_VARIABLE].rstrip("/"), run_id)
     missing = [task for task in TASKS if task not in receipts]
     if missing:
-        task = missing[0]
+        # Tasks that need nothing of each other run in KFP's order, not ours: the one that failed had started.
+        begun = [task for task in logs.unfinished(folder) if task in missing]
+        task = (begun or missing)[0]
         log = logs.log_path(folder, task)
         log = log if log.is_file() else folder / "pipeline.log"
         raise StageError(f"stage {task} failed: {_last_words(log)}\nits log: {log}")

@@ -33,6 +33,14 @@ def redirect(task: str) -> None:
         os.dup2(file.fileno(), 2)
 
 
+def unfinished(run_folder: Path) -> list[str]:
+    """Tasks of a local run that started and did not finish, in the order in which they started."""
+    path = run_folder / "events.jsonl"
+    events = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+    ended = {event["task"] for event in events if event["state"] == "finished"}
+    return [event["task"] for event in events if event["state"] == "started" and event["task"] not in ended]
+
+
 def event(task: str, state: str, **details: Any) -> None:
     """Append one event of the run (a line of JSON, written at once); does nothing outside a local run."""
     folder = os.environ.get(RUN_FOLDER_VARIABLE)

@@ -121,8 +121,10 @@ def training_figure(stage: str, found: Mapping[str, Curve]) -> Figure:
     """The curves of one training stage over its steps."""
     steps = [x for c in found.values() for x, _ in c]
     values = [y for c in found.values() for _, y in c]
-    names = ", ".join(name.replace("_", " ") for name in found)
-    ends = "; ".join(f"{n.replace('_', ' ')} from {c[0][1]:.3g} to {c[-1][1]:.3g}" for n, c in found.items())
+    # The parts of a reward are named without it: four long names do not fit a phone.
+    found = {name.removeprefix("reward_").replace("_", " "): points for name, points in found.items()}
+    names = ", ".join(found)
+    ends = "; ".join(f"{n} from {c[0][1]:.3g} to {c[-1][1]:.3g}" for n, c in found.items())
     x = Axis(min(steps), max(max(steps), min(steps) + 1), (min(steps), max(steps)), lambda v: f"step {v:g}")
     y = axis(values, lambda v: f"{v:g}".replace("-", MINUS), min(0.0, min(values)), count=3)
     drawing = curve(f"{stage.upper()} training, {names} by step: {ends}.", list(found.items()), x, y)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -57,7 +58,8 @@ def shorten(text: str, most: int) -> str:
     """`text` cut at a word, with a sign that it was cut."""
     if len(text) <= most:
         return text
-    return text[:most].rsplit(None, 1)[0].rstrip() + " […]"
+    beginning = text[:most]
+    return (re.sub(r"\S+$", "", beginning).rstrip() or beginning.rstrip()) + " […]"
 
 
 def titles(found: Sequence[Regression]) -> list[str]:

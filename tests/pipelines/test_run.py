@@ -128,32 +128,35 @@ def test_a_reused_stage_imports_nothing_heavy(repeated: Any) -> None:
     assert {task: r["imported"] for task, r in receipts.items() if r["imported"]} == {}
 
 
-def test_an_evaluation_setting_retrains_nothing(finished: Any, smoke: Callable[..., Any]) -> None:
-    run = smoke("--set", "evaluate.max_new_tokens=4")
-    assert run.code == 0, run.stderr
-    assert all(run.stage(task)["reused"] for task in TRAINING)
-    assert not run.stage("evaluate-grpo")["reused"]
+@pytest.fixture(scope="module")
+def with_champion(finished: Any, smoke: Callable[..., Any]) -> Any:
+    """A run with one evaluation setting changed, while the finished run's version is the champion."""
+    from mlflow import MlflowClient
 
-
-def test_a_champion_is_evaluated_and_becomes_the_baseline(
-    finished: Any, smoke: Callable[..., Any], client: Any
-) -> None:
+    client = MlflowClient(finished.summary["mlflow_uri"])
     client.set_registered_model_alias(registry.MODEL, registry.CHAMPION, finished.summary["model_version"])
     try:
-        run = smoke("--set", "evaluate.max_new_tokens=4")
+        return smoke("--set", "evaluate.max_new_tokens=4")
     finally:
         client.delete_registered_model_alias(registry.MODEL, registry.CHAMPION)
-    assert run.code == 0, run.stderr
-    assert run.stage("evaluate-champion")["evidence"]["rows_out"] == 88
-    assert (run.summary["gate"]["baseline"], run.summary["gate"]["decision"]) == ("champion", "refuse")
 
 
-@pytest.mark.parametrize("stage", ["stratify", "evaluate-sft"])
-def test_a_stage_that_raises_fails_the_run_and_is_named(finished: Any, smoke: Callable[..., Any], stage: str) -> None:
-    change = ("--set", "ingest.seed=7") if stage == "stratify" else ("--set", "evaluate.max_new_tokens=5")
-    run = smoke(*change, BIOMED_R1_FAULT=f"{stage}:raise")
+def test_an_evaluation_setting_retrains_nothing(with_champion: Any) -> None:
+    assert with_champion.code == 0, with_champion.stderr
+    assert all(with_champion.stage(task)["reused"] for task in TRAINING)
+    assert not with_champion.stage("evaluate-grpo")["reused"]
+
+
+def test_a_champion_is_evaluated_and_becomes_the_baseline(with_champion: Any) -> None:
+    assert with_champion.stage("evaluate-champion")["evidence"]["rows_out"] == 88
+    gate = with_champion.summary["gate"]
+    assert (gate["baseline"], gate["decision"]) == ("champion", "refuse")
+
+
+def test_a_stage_that_raises_fails_the_run_and_is_named(finished: Any, smoke: Callable[..., Any]) -> None:
+    run = smoke("--set", "evaluate.max_new_tokens=5", BIOMED_R1_FAULT="evaluate-sft:raise")
     assert run.code == 1
-    assert f"stage {stage} failed" in run.stderr and f"logs/{stage}.log" in run.stderr
+    assert "stage evaluate-sft failed" in run.stderr and "logs/evaluate-sft.log" in run.stderr
     log = Path(run.stderr.split("its log: ")[1].splitlines()[0])
     assert "fault planted" in log.read_text()
     assert run.summary == {}

@@ -49,12 +49,6 @@ def code_digest(module: str) -> str:
     return digest.hexdigest()
 
 
-def reachable_modules(module: str) -> list[str]:
-    """Names of the modules whose source is part of a stage's key."""
-    paths = [p for p in _reachable(module) if p.suffix == ".py"]
-    return sorted(".".join(("components", *p.relative_to(PACKAGE).with_suffix("").parts)) for p in paths)
-
-
 def _reachable(module: str) -> set[Path]:
     found: set[Path] = set()
     todo = [module]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from components.platform.tables import iterate_rows, write_items
 from components.platform.verbs import config_options, write_json
 from components.qa.items import OPENINGS, STRATA, Item, group_id, parse_item, twin_options
 from components.qa.openings import OPENINGS_VERSION, make_openings
+from components.qa.sampling import sample
 
 MAX_DEFECTS_LISTED = 100
 
@@ -84,18 +84,6 @@ def ingest(benchmarks: str, train: str, config: IngestConfig, out_dir: Path) -> 
 def read_source(source: str, kind: sources.Kind, defects: str) -> list[Source]:
     """Every file of a source, parsed and checked; raises InputError at a defect unless defects are dropped."""
     return [_read_file(path, source, defects) for path in sources.source_files(source, kind)]
-
-
-def sample(items: Sequence[Item], size: int | None, seed: int) -> list[Item]:
-    """A seeded sample in file order: the items whose hashed (seed, id) come first, so a larger size only adds."""
-    if size is None or size >= len(items):
-        return list(items)
-
-    def rank(item: Item) -> bytes:
-        return hashlib.sha256(f"{seed}|{item.id}".encode()).digest()
-
-    chosen = {item.id for item in sorted(items, key=rank)[:size]}
-    return [item for item in items if item.id in chosen]
 
 
 def with_openings(item: Item, seed: int) -> Item:

@@ -10,6 +10,9 @@ from typing import Any
 from components.engines.base import Generation, Request
 from components.errors import InputError, StageError
 
+# Templates of DeepSeek-R1, QwQ and Qwen3-Thinking end with it; the tokens at a prompt's end that can hold it.
+THOUGHT, THOUGHT_TOKENS = "<think>", 8
+
 
 def render(tokenizer: Any, messages: Sequence[dict[str, str]], opening: str | None = None) -> str:
     """The prompt as text: the chat in the model's own template, up to and including the assistant's `opening`.
@@ -51,11 +54,17 @@ def encode(tokenizer: Any, request: Request, max_context: int, max_new_tokens: i
 
 
 def generation(tokenizer: Any, prompt: Sequence[int], output: Sequence[int], stop: frozenset[int]) -> Generation:
-    """What the written token ids say. `clean_up…` off: it deletes spaces before punctuation that the model wrote."""
+    """What the written token ids say. `clean_up…` off: it deletes spaces before punctuation that the model wrote.
+
+    Where the template has opened a thought, its mark begins the text: a thought that was cut off could not be told from
+    an answer otherwise.
+    """
     ended = bool(output) and output[-1] in stop
     words = output[:-1] if ended else output
+    text = str(tokenizer.decode(list(words), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+    opened = str(tokenizer.decode(list(prompt[-THOUGHT_TOKENS:]))).rstrip().endswith(THOUGHT)
     return Generation(
-        text=str(tokenizer.decode(list(words), skip_special_tokens=True, clean_up_tokenization_spaces=False)),
+        text=f"{THOUGHT}\n{text}" if opened else text,
         finish_reason="stop" if ended else "length",
         prompt_tokens=len(prompt),
         output_tokens=len(output),

@@ -1,6 +1,7 @@
 """Which option an output chose: one ordered rule, never a guess.
 
-1. Closed <think> blocks are dropped; an unclosed one means no answer.
+1. Closed thoughts are dropped (<think> blocks, and the headings and lines by which the published medical models set
+   theirs apart); an unclosed one means no answer.
 2. The last declared answer ("the answer is B", "\\boxed{B}", "B is correct", ...) wins, negated ones not counted.
 3. Only without any: the last non-empty line, if it is a bare letter or one option's text.
 4. Only without any: the last sentence, if it contains exactly one option's whole text.
@@ -19,7 +20,7 @@ from collections.abc import Mapping
 from components.qa.extraction_declared import AMBIGUOUS, View, declared
 from components.qa.extraction_text import Options, clean, label, lower, prepare, without_thought
 
-EXTRACTION_VERSION = "1"
+EXTRACTION_VERSION = "2"
 
 _LABELLED = re.compile(
     r"(?:(?:option|choice|answer)\s)?[\"'(\[{_ ]*([a-z])[\"')\]}_.:]*(?:\s?[-–—:]?\s(.+))?", re.DOTALL

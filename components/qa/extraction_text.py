@@ -23,7 +23,12 @@ _LATEX = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathsf|mathit
 _LATEX_MARKS = re.compile(r"\\[()\[\],;! ]")
 _LABEL = re.compile(r"[\s#>\-]*[(\[]?([a-z])[).\]:]", re.IGNORECASE)
 _SPACES = re.compile(r" {2,}")
-_THOUGHT_MARK = re.compile(r"<(/?)think>", re.IGNORECASE)
+# What begins and ends a thought: <think> and </think>; `## Thinking` and the next heading of that level (HuatuoGPT-o1,
+# MedReason); a line `think` and a line `answer` (m1: what is left of its marks without the special token).
+_THOUGHT_MARK = re.compile(
+    r"<(?P<tag>/?think)>|^##? (?P<heading>.+)$|^(?:<\|im_start\|>)?(?P<line>(?-i:think|answer))[ \t\r]*$",
+    re.IGNORECASE | re.MULTILINE,
+)
 # Texts too common in ordinary sentences to be found inside one: they count only where they stand alone.
 _COMMON = frozenset(
     ["yes", "no", "maybe", "none", "all", "both", "neither", "true", "false", "other", "unknown", "normal"]
@@ -75,24 +80,35 @@ def label(line: str) -> str | None:
 
 
 def without_thought(text: str) -> str | None:
-    """The text outside closed <think> blocks; None when a block is still open at the end.
+    """The text outside closed thoughts; None when a thought is still open at the end.
 
-    A closing mark without its opening one (the chat template opened it) closes a block that began with the output.
+    A closing </think> or `## Final Response` without its opening mark (the chat template or a given opening stood
+    there) closes a thought that began with the output.
     """
-    if "hink>" not in text and "HINK>" not in text:
+    low = text.lower()
+    if "think" not in low and "## final response" not in low:
         return text
     kept: list[str] = []
-    start, inside = 0, False
+    start, inside = 0, ""
     for mark in _THOUGHT_MARK.finditer(text):
-        if not mark.group(1):
+        kind = str(mark.lastgroup)
+        opens, closes = _thought_mark(kind, mark[kind].lower())
+        if opens and not inside:
+            kept.append(text[start : mark.start()])
+            inside = kind
+        elif (inside == kind and not opens) or (closes and not inside):
             if not inside:
-                kept.append(text[start : mark.start()])
-            inside = True
-            continue
-        if not inside:
-            kept.clear()
-        start, inside = mark.end(), False
+                kept.clear()
+            # A heading may hold the answer itself.
+            start, inside = mark.start() if kind == "heading" else mark.end(), ""
     return None if inside else "".join(kept) + text[start:]
+
+
+def _thought_mark(kind: str, word: str) -> tuple[bool, bool]:
+    """Whether a mark opens a thought, and whether it closes one that no mark opened."""
+    word = word.strip(" *:#\r\t")
+    opens = word == ("thinking" if kind == "heading" else "think")
+    return opens, word in ("/think", "final response")
 
 
 def clean(text: str) -> str:

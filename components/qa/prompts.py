@@ -21,6 +21,31 @@ PROMPTS = MappingProxyType(
             "Answer this multiple-choice question about medicine or biology.\n\n{question}\n\n{options}\n\n"
             "Think step by step, then end with one line: The answer is X. (X is the letter of your choice.)"
         ),
+        # The four below are of the shape that a published model was trained or evaluated with: words of our own, and
+        # the answer form, the order and the line breaks of the source. None uses a system message.
+        #
+        # HuatuoGPT-o1: request, question, `A. text` lines, nothing after them; the answer form of its strict prompt
+        # (FreedomIntelligence/HuatuoGPT-o1, evaluation/eval.py). It answers under `## Thinking`, `## Final Response`
+        # (its README), which extraction reads.
+        "huatuogpt-o1": (
+            "Please answer this multiple-choice question, and end your response with the correct option in the form "
+            "'The answer is A.'.\n{question}\n{options}"
+        ),
+        # MedReason-8B is tuned from HuatuoGPT-o1-8B and evaluated with the same strict prompt and one line break more
+        # (UCSC-VLAA/MedReason, src/evaluation/eval.py); it ends with `## Final Answer` (src/model_training/SFT.py).
+        "medreason": (
+            "Please answer this multiple-choice question, and end your response with the correct option in the form "
+            "'The answer is A.'.\n{question}\n{options}\n"
+        ),
+        # m1: question and options first, then this sentence, word for word what it was evaluated with (UCSC-VLAA/m1,
+        # exp/250318-eval-medical_llm/template.makefile, suffix_prompt). It answers after a `think` part.
+        "m1": "{question}\n{options}\nReturn your final response within \\boxed{}.",
+        # BioMed-R1: its cards show the chat template and a bare question, and name no prompt; the answer line is a
+        # free choice, and the one that `biomed-r1 sft` and `grpo` train with here.
+        "biomed-r1": (
+            "{question}\n\n{options}\n\n"
+            "Reason through the question, then end with one line: The answer is X. (X is the letter of your choice.)"
+        ),
     }
 )
 

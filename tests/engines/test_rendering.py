@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from components.engines.base import Request
 from components.engines.rendering import context_limit, encode, generation, load_tokenizer, render, stop_ids
 from components.errors import InputError
+from components.qa.extraction import extract
 
 ASK = [{"role": "user", "content": "Which vitamin prevents scurvy?"}]
 HEAD = "{% for m in messages %}<{{ m.role }}>"
@@ -75,6 +76,29 @@ def test_generation_separates_the_end_token_from_the_words(tokenizer: Any) -> No
     cut = generation(tokenizer, [1, 2, 3], words, frozenset({2}))
     assert (cut.text, cut.finish_reason, cut.prompt_tokens) == ("The answer is A .", "length", 3)
     assert generation(tokenizer, [1], [2], frozenset({2})).text == ""
+
+
+OPENS_THOUGHT = HEAD + "{{ m.content }}{% endfor %}{% if add_generation_prompt %}<assistant><think>\n{% endif %}"
+
+
+def _written(tokenizer: Any, text: str, opening: str = "", stop: bool = False) -> str:
+    """The text of an answer to a prompt whose template opens a thought."""
+    tokenizer.chat_template = OPENS_THOUGHT
+    prompt = encode(tokenizer, Request("item 1", (("user", "Why?"),), opening), 200, 10)
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return generation(tokenizer, prompt, [*ids, 2] if stop else ids, frozenset({2})).text
+
+
+def test_a_thought_opened_by_the_template_and_cut_off_holds_no_answer(tokenizer: Any) -> None:
+    options = {"A": "Vitamin A", "B": "Vitamin C"}
+    cut = _written(tokenizer, "So the answer is A. But wait")
+    assert extract(cut, options) is None and cut == "<think>\nSo the answer is A. But wait"
+    done = _written(tokenizer, "So the answer is A. But wait.\n</think>\n\nThe answer is B.", stop=True)
+    assert extract(done, options) == "B"
+
+
+def test_a_wrong_opening_stands_in_place_of_the_templates_thought(tokenizer: Any) -> None:
+    assert _written(tokenizer, " No, the answer is A.", opening="Perhaps B.") == " No, the answer is A."
 
 
 def test_stop_ids_come_from_every_place_that_names_them(tokenizer: Any, tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ _WORDS = [
     "the answer is", "Answer:", "\\boxed{", "}", "<answer>", "</answer>", "<think>", "</think>", '{"answer": "', '"}',
     "is correct", "I choose", "option", "not", "but", "or", "and", "if", "A", "B", "J", "?", "a", "(", ")", ".", ",",
     "\n", " ", "*", "aspirin", "vitamin c", "because", "wait,", "it's", "the", "\\text{", "&amp;", "é", "İ", "\x00",
+    "\n## Thinking\n", "\n## Final Response\n", "\nthink\n", "\nanswer\n", "## ",
 ]  # fmt: skip
 _texts = st.one_of(st.text(max_size=60), st.lists(st.sampled_from(_WORDS), max_size=25).map(" ".join))
 _options = st.dictionaries(
@@ -79,6 +80,8 @@ def test_a_plain_last_declaration_always_counts(letter: str, before: str) -> Non
         "the answer is not " * 8_000,
         "<think>" * 20_000,
         "</think><think>" * 10_000 + "</think>",
+        "## Thinking\n## a\n" * 10_000,
+        "think\nanswer\n" * 10_000 + "# " * 10_000,
         "(" * 100_000,
         "\\text{" * 20_000,
         "is correct " * 10_000,

@@ -46,6 +46,23 @@ def test_version_names_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
     assert prompt_version("direct") != before
 
 
+def test_published_versions_stay() -> None:
+    """Answers on disk and models in the registry name these; a new text needs a new style."""
+    assert {style: prompt_version(style).partition(":")[2] for style in PROMPTS} == {
+        "direct": "00af26c2e7d4",
+        "stepwise": "88b789d5f041",
+        "huatuogpt-o1": "2984570bdd35",
+        "medreason": "51e4120cbd9d",
+        "m1": "b938e2afc154",
+        "biomed-r1": "24ce93534b62",
+    }
+
+
+def test_m1_is_asked_as_it_was_evaluated() -> None:
+    (message,) = build_messages(item("Does it help?", "yes"), "m1")
+    assert message["content"] == "Does it help?\nA. yes\nB. scurvy\nReturn your final response within \\boxed{}."
+
+
 def test_unknown_style_is_refused() -> None:
     with pytest.raises(InputError, match="'terse' is not one of"):
         build_messages(item("Why?", "yes"), "terse")

@@ -7,7 +7,7 @@ import html
 import json
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -90,6 +90,16 @@ def group_id(question: str, context: str | None = None) -> str:
 
 def group_of(item: Item) -> str:
     return item.group_id or group_id(item.question, item.context)
+
+
+def items_digest(items: Sequence[Item]) -> str:
+    """sha256 of what an evaluation asks and how it is marked, in order; strata and other notes do not count."""
+    digest = hashlib.sha256()
+    for item in items:
+        openings = [item.opening(k) for k in range(len(OPENINGS))]
+        fields = [item.id, item.question, item.context, item.options, item.answer_idx, *openings]
+        digest.update(json.dumps(fields, ensure_ascii=False).encode() + b"\n")
+    return digest.hexdigest()
 
 
 def parse_item(row: Mapping[str, Any], where: str) -> Item:

@@ -35,14 +35,14 @@ FORMATS = {
 }
 ANSWERS = (
     ("With her asthma, a beta blocker is risky too, yet it is the best of these.\n\nThe answer is B.", "B"),
-    ("In asthma **adenosine** can cause bronchospasm. Therefore the right choice is **D. Synchronised cardioversion**.", "D"),
+    ("**Adenosine** can cause bronchospasm. Therefore the right choice is **D. Synchronised cardioversion**.", "D"),
     ("Explanation: nothing needs to be done at once, so I would suggest observation.", "C"),
     ("The final answer is $\\boxed{\\text{B}}$.", "B"),
     ("\\boxed{C. Observation}", "C"),
     ("B", "B"),
     ("I cannot say.", None),
     ("", None),
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize("style", FORMATS)

@@ -20,6 +20,7 @@ VERBS = {
     "ingest": ("components.stages.ingest:command", "Read a question set of any accepted shape, write Items."),
     "classify": ("components.stages.classify:command", "Train the reasoning/knowledge classifier on expert labels."),
     "stratify": ("components.stages.stratify:command", "Score items: reasoning or knowledge."),
+    "openings": ("components.stages.openings:command", "Have a model write three wrong openings per question."),
     "curate": ("components.stages.curate:command", "Build the decontaminated SFT and RL training mixes."),
     "sft": ("components.stages.sft:command", "Supervised fine-tuning on a curated mix."),
     "grpo": ("components.stages.grpo:command", "GRPO on a curated mix."),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Collection
 from typing import Literal
 
 from components.errors import InputError
@@ -63,17 +64,18 @@ def template_half(template: str) -> Half:
     return "training" if hashlib.sha256(template.encode()).digest()[0] % 2 == 0 else "evaluation"
 
 
-def make_openings(item: Item, seed: int, half: Half) -> list[str]:
+def make_openings(item: Item, seed: int, half: Half, avoid: Collection[str] = ()) -> list[str]:
     """Three wrong openings for an item, the same for the same id, seed and half.
 
-    Each names one wrong option by letter and text, a different one each where there are enough; an option whose text
-    contains the right one's is named only if there is no other. Raises InputError when no wrong option is usable.
+    Each names one wrong option by letter and text, a different one each where there are enough, those in `avoid` last.
+    An option whose text contains the right one's is never named. Raises InputError when no wrong option is usable.
     """
     rng = random.Random(f"{OPENINGS_VERSION}|{seed}|{half}|{item.id}")
     letters = usable_wrong_letters(item)
     if not letters:
         raise InputError(f"item {item.id}: every wrong option contains the right option's text; give it openings")
     rng.shuffle(letters)
+    letters.sort(key=lambda letter: letter in avoid)
     right = f" {normalise(item.options[item.answer_idx])} "
     templates = [t for t in TEMPLATES if template_half(t) == half]
     rng.shuffle(templates)

@@ -1,0 +1,193 @@
+"""Openings: a model writes three wrong beginnings of an answer per question; templates stand in where it fails."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+from pydantic import BaseModel, ConfigDict, Field
+
+from components.engines.base import Engine, Request, Sampling
+from components.platform.models import local_model, weights_digest
+from components.platform.progress import progress
+from components.platform.tables import read_items, write_items
+from components.platform.verbs import config_options, parse_config, write_json
+from components.qa.items import OPENINGS, Item
+from components.qa.opening_prompt import opening_messages, opening_prompt_version
+from components.qa.opening_rule import RULE_VERSION, judge, written_opening
+from components.qa.openings import OPENINGS_VERSION, make_openings, usable_wrong_letters
+from components.qa.sampling import sample
+
+
+class OpeningsConfig(BaseModel):
+    """How openings are written. The published generator is not known (paper.md): these are our choices."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    attempts: int = Field(4, ge=1, le=20, description="how often one opening is asked for before a template stands in")
+    temperature: float = Field(0.7, gt=0, description="above 0: asking again has to give something else")
+    top_p: float = Field(0.95, gt=0, le=1)
+    max_new_tokens: int = Field(64, ge=8, description="an opening that is cut off there is not used")
+    seed: int = Field(0, ge=0, description="of the texts, the templates and the sample that `limit` takes")
+    engine: Literal["auto", "vllm", "transformers"] = Field("auto", description="auto: done first, by measured speeds")
+    dtype: Literal["auto", "bfloat16", "float32"] = Field("auto", description="auto: bfloat16 where hardware has it")
+    batch_size: int = Field(64, ge=1, description="openings written together (transformers)")
+    max_context: int = Field(8192, ge=1, description="tokens of prompt and opening, at most")
+    limit: int | None = Field(None, ge=1, description="a seeded sample of the questions; null: all")
+
+
+@dataclass
+class Slot:
+    """One of an item's three openings while it is being written; `attempt` counts from 1, 0 for a template."""
+
+    item: Item
+    place: int
+    text: str | None = None
+    letter: str | None = None
+    attempt: int = 0
+    refused: list[str] = field(default_factory=list)  # why each earlier text was not used
+
+
+Draft = list[Slot]  # the three slots of one item
+
+
+def openings(items: Path, model: str, config: OpeningsConfig, out: Path) -> dict[str, Any]:
+    """Write the items of a file to `out` with three openings each by `model` (a reference); returns the evidence.
+
+    Openings that the items have already are replaced. Raises InputError for an item that no opening can suit.
+    """
+    from components.engines.choice import choose_engine, load_engine, resolve_dtype
+
+    questions = sample(read_items(items), config.limit, config.seed)
+    for item in questions:
+        make_openings(item, config.seed, "evaluation")  # one that no opening suits must not wait for the model
+    drafts = [[Slot(item, place) for place in range(len(OPENINGS))] for item in questions]
+    folder = local_model(model)
+    chosen = choose_engine(config.engine, folder, len(OPENINGS) * len(drafts) * config.max_new_tokens)
+    engine = load_engine(chosen, folder, resolve_dtype(config.dtype), config.batch_size, config.max_context)
+    try:
+        for attempt in range(1, config.attempts + 1):
+            ask(engine, drafts, attempt, config)
+    finally:
+        engine.close()
+    for draft in drafts:
+        fill_with_templates(draft, config.seed)
+    written = {
+        "model": model,
+        "weights_sha256": weights_digest(folder),
+        "engine": engine.version,
+        "prompt": opening_prompt_version(),
+        "rule": RULE_VERSION,
+        "templates": OPENINGS_VERSION,
+    }
+    write_items([_finished(draft, written) for draft in drafts], out)
+    return _evidence([slot for draft in drafts for slot in draft], config, written)
+
+
+def ask(engine: Engine, drafts: Sequence[Draft], attempt: int, config: OpeningsConfig) -> None:
+    """Ask once for every opening that is still missing and keep what the rule accepts, in place."""
+    missing = [(slot, draft) for draft in drafts for slot in draft if slot.text is None]
+    if not missing:
+        return
+    requests = [_request(slot, draft, attempt, config.seed) for slot, draft in missing]
+    sampling = Sampling(config.max_new_tokens, config.temperature, config.top_p)
+    answers = dict(progress(engine.generate(requests, sampling), f"openings, attempt {attempt}", len(requests)))
+    # In file order: which of two openings that name the same option stays must not depend on which was done first.
+    for index, (slot, draft) in enumerate(missing):
+        answer = answers[index]
+        text = written_opening(answer.text)
+        verdict = judge(text, slot.item)
+        if answer.finish_reason == "length":
+            slot.refused.append("cut off")
+        elif verdict.letter is None:
+            slot.refused.append(verdict.reason)
+        elif verdict.letter not in _free(draft):
+            slot.refused.append("names an option that another opening names")
+        else:
+            slot.text, slot.letter, slot.attempt = text, verdict.letter, attempt
+
+
+def fill_with_templates(draft: Draft, seed: int) -> None:
+    """A template of the evaluation half for every opening still missing, in place, options not yet named first."""
+    taken = {slot.letter for slot in draft if slot.letter}
+    made = iter(make_openings(draft[0].item, seed, "evaluation", avoid=taken))
+    for slot in draft:
+        if slot.text is None:
+            slot.text = next(made)
+
+
+def _free(draft: Draft) -> list[str]:
+    """Wrong options no opening of the item names yet; all of them again when each is named."""
+    usable = usable_wrong_letters(draft[0].item)
+    taken = {slot.letter for slot in draft}
+    return [letter for letter in usable if letter not in taken] or usable
+
+
+def _request(slot: Slot, draft: Draft, attempt: int, seed: int) -> Request:
+    """Asks for another option at every attempt, and with another seed."""
+    free = _free(draft)
+    name = f"{seed}|{slot.item.id}|{slot.place}|{attempt}"
+    return Request(
+        id=f"item {slot.item.id} (opening {slot.place}, attempt {attempt})",
+        messages=opening_messages(slot.item, free[(slot.place + attempt - 1) % len(free)]),
+        seed=int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big"),
+    )
+
+
+def _finished(draft: Draft, written: dict[str, str]) -> Item:
+    by = ["model" if slot.attempt else "template" for slot in draft]
+    source = by[0] if len(set(by)) == 1 else "model and template"
+    texts = {name: slot.text for name, slot in zip(OPENINGS, draft, strict=True)}
+    item = draft[0].item
+    return item.with_(**texts, meta={**item.meta, "trace_source": source, "openings": {"by": by, **written}})
+
+
+def _evidence(slots: Sequence[Slot], config: OpeningsConfig, written: dict[str, str]) -> dict[str, Any]:
+    accepted = Counter(slot.attempt for slot in slots)
+    templated = accepted.pop(0, 0)
+    counts = {
+        "openings": len(slots),
+        "accepted_first": accepted[1],
+        "accepted_after_retries": len(slots) - templated - accepted[1],
+        "templated": templated,
+    }
+    rates = {
+        "acceptance_rate_first": accepted[1] / len(slots),
+        "acceptance_rate": (len(slots) - templated) / len(slots),
+        "texts_asked": sum(len(slot.refused) for slot in slots) + len(slots) - templated,
+    }
+    return {
+        "rows_in": len(slots) // len(OPENINGS),
+        "rows_out": len(slots) // len(OPENINGS),
+        **counts,
+        **rates,
+        "accepted_by_attempt": {str(n): accepted[n] for n in range(1, config.attempts + 1)},
+        "refused": dict(Counter(reason for slot in slots for reason in slot.refused).most_common()),
+        **written,
+        "metrics": {**counts, **rates},
+    }
+
+
+@click.command("openings")
+@click.option("--items", required=True, type=click.Path(dir_okay=False), help="Questions (Parquet or JSONL).")
+@click.option("--model", required=True, help="Model reference: who writes them.")
+@click.option("--out", required=True, type=click.Path(dir_okay=False), help="Items to write (.parquet or .jsonl).")
+@click.option("--limit", type=click.IntRange(min=1), help="Only a seeded sample of this many questions.")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False), help="Write the evidence here.")
+@config_options(OpeningsConfig)
+def command(items: str, model: str, out: str, limit: int | None, json_file: str | None, config: OpeningsConfig) -> None:
+    """Have a model write three wrong openings per question."""
+    if limit is not None:
+        config = parse_config(OpeningsConfig, {**config.model_dump(), "limit": limit}, "openings")
+    evidence = openings(Path(items), model, config, Path(out))
+    write_json(json_file, evidence)
+    click.echo(
+        f"{evidence['openings']} openings: {evidence['accepted_first']} accepted at once "
+        f"({evidence['acceptance_rate_first']:.1%}), {evidence['accepted_after_retries']} when asked again, "
+        f"{evidence['templated']} from templates; items in {out}"
+    )

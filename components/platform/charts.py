@@ -26,6 +26,7 @@ Points = Sequence[tuple[float, float]]
 
 LEFT, RIGHT = 1.0, 99.0  # percent: room for half a marker at either end
 TITLE, ROW, AXIS, LEGEND = 22, 20, 22, 24  # pixels
+LINE = 44  # characters that fit a phone's width
 
 
 @dataclass(frozen=True)
@@ -82,18 +83,17 @@ def dots(
 ) -> Markup:
     """Intervals on a shared axis, one group a model. `label` is the figure's alternative text."""
     top = LEGEND if legend else 4
-    height = top + sum(TITLE + ROW * len(g.dots) + 6 for g in groups) + AXIS
+    height = top + sum(_title_height(g) + ROW * len(g.dots) + 6 for g in groups) + AXIS
     parts = [_legend(legend), _grid(ax, top, height - AXIS, zero)]
     y = top
     for group in groups:
-        parts.append(_title(group.title, group.note, y + 15))
+        first = y + _title_height(group)
+        parts.append(_title(group.title, group.note, y + 15, first - 7))
         if group.mark is not None:
-            parts.append(
-                _line(ax.x(group.mark), ax.x(group.mark), y + TITLE, y + TITLE + ROW * len(group.dots), "mark")
-            )
+            parts.append(_line(ax.x(group.mark), ax.x(group.mark), first, first + ROW * len(group.dots), "mark"))
         for index, dot in enumerate(group.dots):
-            parts.append(_dot(dot, ax, y + TITLE + ROW * index + ROW // 2))
-        y += TITLE + ROW * len(group.dots) + 6
+            parts.append(_dot(dot, ax, first + ROW * index + ROW // 2))
+        y = first + ROW * len(group.dots) + 6
     return _svg(label, height, parts)
 
 
@@ -104,7 +104,7 @@ def bars(label: str, rows: Sequence[tuple[str, str, float]], ax: Axis, mark: tup
     parts = [_legend([("mark", mark[1])]), _grid(ax, top, height - AXIS)]
     for index, (name, note, value) in enumerate(rows):
         y = top + step * index
-        parts.append(_title(name, note, y + 14))
+        parts.append(_title(name, note, y + 14, y + 14))
         width = float(ax.x(value)[:-1]) - LEFT
         parts.append(
             Markup('<rect class="bar" x="{}%" y="{}" width="{:.2f}%" height="10"/>').format(LEFT, y + 19, width)
@@ -185,9 +185,16 @@ def _line(x1: str, x2: str, y1: float, y2: float, kind: str) -> Markup:
     return Markup('<line class="{}" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>').format(kind, x1, x2, y1, y2)
 
 
-def _title(title: str, note: str, y: float) -> Markup:
+def _title_height(group: Group) -> int:
+    """A name and a note that are too long for one line of a phone get a line each."""
+    return TITLE + (16 if len(group.title) + len(group.note) > LINE else 0)
+
+
+def _title(title: str, note: str, y: float, note_y: float) -> Markup:
+    if len(title) > LINE:  # the end of a path or of a model's name tells most
+        title = "…" + title[-LINE:]
     return Markup('<text class="name" x="0" y="{}">{}</text><text class="note" x="100%" y="{}">{}</text>').format(
-        y, title, y, note
+        y, title, note_y, note
     )
 
 

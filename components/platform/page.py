@@ -36,12 +36,12 @@ class Example:
     title: str
     question: str
     options: tuple[tuple[str, str, bool], ...]  # letter, text, is the right one
-    outputs: tuple[tuple[str, str], ...]  # who and in which setting, what was written
+    outputs: tuple[tuple[str, str], ...]  # who and in which setting, what was written; a wrong opening before it
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page. `absent` says why it is empty; the page then shows that sentence alone."""
+    """A part of the page. `absent` says why there is nothing to show; the page then only lists it as left out."""
 
     anchor: str
     title: str
@@ -59,6 +59,14 @@ class Page:
     sections: Sequence[Section]
     citation: str
     facts: Sequence[tuple[str, str]] = field(default_factory=tuple)  # short name and value, under the headline
+
+    @property
+    def shown(self) -> list[Section]:
+        return [section for section in self.sections if not section.absent]
+
+    @property
+    def left_out(self) -> list[Section]:
+        return [section for section in self.sections if section.absent]
 
 
 def render_html(page: Page) -> str:

@@ -8,12 +8,12 @@ from typing import Any
 
 from components.platform import report_figures as figures
 from components.platform.page import Example, Figure, Page, Section
-from components.qa import findings, findings_curation, findings_gate, findings_published, published
+from components.qa import findings, findings_benchmarks, findings_curation, findings_gate, findings_published, published
 from components.qa import findings_runs as runs
 from components.qa import findings_tables as tables
 from components.qa.findings import Record, Scores
 from components.qa.items import Item
-from components.qa.regressions import Regression, shorten, titles, worst_regressions
+from components.qa.regressions import Regression, shorten, titles, worst_falls, worst_regressions
 from components.qa.wording import is_number, percent
 
 # The curves worth a drawing, by stage; what a history does not have is not drawn.
@@ -43,9 +43,9 @@ class Inputs:
 class Limits:
     """How much text the page shows."""
 
-    examples: int
-    example_chars: int
-    removed_rows: int
+    examples: int = 4
+    example_chars: int = 900
+    removed_rows: int = 12
 
 
 def build_page(title: str, found: Inputs, limits: Limits) -> Page:
@@ -63,7 +63,7 @@ def build_page(title: str, found: Inputs, limits: Limits) -> Page:
         _training(found.histories),
         _curation(found.curation, limits),
         _regressions(found, limits),
-        _choices(scores, found.metadata, found.lineage),
+        _choices(found),
         _paper(found),
     ]
     return Page(title, findings_gate.headline(scores, decision), sections, published.CITATION, _facts(scores, decision))
@@ -76,16 +76,19 @@ def _facts(scores: Scores, decision: Record | None) -> list[tuple[str, str]]:
         for stratum in findings.STRATA if scores.stratified else ("all",):
             cell = scores.cell(name, "plain", stratum)
             if cell and is_number(cell["accuracy"]):
-                facts.append((f"{name}, {stratum}", percent(cell["accuracy"])))
+                facts.append((f"{name}, {stratum}" if len(scores.models) > 1 else stratum, percent(cell["accuracy"])))
+    adversarial = scores.cell(scores.models[0], "adversarial")
+    if len(scores.models) == 1 and adversarial and is_number(adversarial["accuracy"]):
+        facts.append(("after a wrong opening", percent(adversarial["accuracy"])))
     return facts
 
 
 def _strata(scores: Scores) -> Section:
-    absent = (
-        "" if scores.stratified else "The questions carry no strata, so only accuracies over all of them are shown."
-    )
     sentences = findings.strata_sentences(scores)
-    return Section("strata", "Knowledge and reasoning", sentences, [figures.strata_figure(scores)], absent=absent)
+    if not scores.stratified:
+        sentences.append("The questions carry no strata, so only accuracies over all of them are shown.")
+    title = "Knowledge and reasoning" if scores.stratified else "Accuracy"
+    return Section("strata", title, sentences, [figures.strata_figure(scores)])
 
 
 def _openings(scores: Scores) -> Section:
@@ -119,7 +122,9 @@ def _gate(decision: Record | None) -> Section:
 
 
 def _benchmarks(scores: Scores) -> Section:
-    found = [t for s in tables.SETTINGS if (t := tables.benchmark_table(scores, s))]
+    found = [findings_benchmarks.overview_table(scores)]
+    if scores.stratified:
+        found += [t for s in tables.SETTINGS if (t := findings_benchmarks.benchmark_table(scores, s))]
     sentence = "Accuracy with its 95 % interval. With few questions a row is wide open: read the rows together."
     return Section("benchmarks", "Benchmark by benchmark", [sentence], [], found)
 
@@ -174,45 +179,52 @@ def _curation(curation: Record | None, limits: Limits) -> Section:
 
 def _regressions(found: Inputs, limits: Limits) -> Section:
     title = "Worst regressions"
-    decision = found.decision
-    if decision is None or not limits.examples:
-        absent = (
-            "Question text is left out of this page." if decision else "Without a decision there is no pair to compare."
-        )
-        return Section("regressions", title, absent=absent)
-    pair = decision["baseline"], decision["candidate"]
-    worst = worst_regressions(found.items, found.answers, *pair, limits.examples)
+    decision, scores = found.decision, found.scores
+    if not limits.examples:
+        return Section("regressions", title, absent="Question text was left out of this page.")
+    if decision is None and len(scores.models) > 1:
+        return Section("regressions", title, absent="Without a decision there is no pair to compare.")
+    if decision is None:
+        title = "Lost under a wrong opening"
+        worst = worst_falls(found.items, found.answers, scores.models[0], limits.examples)
+        sentence = "Questions that were answered right when asked plainly and wrong after most of the openings."
+        unit, none = "openings", "No question with answers went from right to wrong under an opening."
+    else:
+        pair = decision["baseline"], decision["candidate"]
+        worst = worst_regressions(found.items, found.answers, *pair, limits.examples)
+        sentence = f"Questions that {pair[0]} answered right and {pair[1]} answered wrong, in most settings first."
+        unit, none = "settings", "No question with answers of both models got worse."
     if not worst:
-        return Section("regressions", title, absent="No question with answers of both models got worse.")
-    shown = [_example(r, name, pair, limits.example_chars) for r, name in zip(worst, titles(worst), strict=True)]
-    sentence = f"Questions that {pair[0]} answered right and {pair[1]} answered wrong, in most settings first."
+        return Section("regressions", title, absent=none)
+    shown = [_example(r, name, limits.example_chars) for r, name in zip(worst, titles(worst, unit), strict=True)]
     return Section("regressions", title, [sentence], examples=shown)
 
 
-def _example(found: Regression, title: str, pair: tuple[str, str], most: int) -> Example:
+def _example(found: Regression, title: str, most: int) -> Example:
     item = found.item
     text = f"{item.context}\n\n{item.question}" if item.context else item.question
     options = tuple((k, v, k == item.answer_idx) for k, v in item.options.items())
-    who = [f"{name}, {found.setting.replace('_', ' ')}" for name in pair]
-    outputs = tuple(zip(who, (shorten(t, most) for t in (found.before, found.after)), strict=True))
-    return Example(title, shorten(text, most), options, outputs)
+    first, second = ((who, shorten(t, most)) for who, t in zip(found.who, (found.before, found.after), strict=True))
+    opening = [("The wrong opening, put in its mouth", found.opening)] if found.opening else []
+    return Example(title, shorten(text, most), options, (first, *opening, second))
 
 
-def _choices(scores: Scores, metadata: Mapping[str, Mapping[str, str]], lineage: Mapping[str, str]) -> Section:
-    found = []
-    metadata = {m: r for m, r in metadata.items() if r} or scores.versions.get("answers") or {}
+def _choices(found: Inputs) -> Section:
+    shown = []
+    metadata = {m: r for m, r in found.metadata.items() if r} or found.scores.versions.get("answers") or {}
     if metadata:
-        found.append(runs.metadata_table(metadata))
-    versions = {k: v for k, v in scores.versions.items() if k != "answers"}
+        shown.append(runs.metadata_table(metadata))
+    sources = runs.opening_sources(found.items)
+    if sources:
+        shown.append(tables.pairs_table("Who wrote the wrong openings", sources))
+    versions = {k: v for k, v in found.scores.versions.items() if k != "answers"}
     if versions:
-        found.append(tables.pairs_table("How they were scored", versions))
-    if lineage:
-        found.append(tables.pairs_table("Where this run came from", lineage))
+        shown.append(tables.pairs_table("How the answers were scored", versions))
+    if found.lineage:
+        shown.append(tables.pairs_table("Where this run came from", found.lineage))
     sentence = "Each of these can move the figures above; compare two reports only where they agree."
-    absent = "" if found else "Neither the scores nor the answers say how they were made."
-    return Section(
-        "choices", "Choices that could change the numbers", [sentence] if found else [], [], found, absent=absent
-    )
+    absent = "" if shown else "Neither the scores nor the answers say how they were made."
+    return Section("choices", "Choices that could change the numbers", [sentence], [], shown, absent=absent)
 
 
 def _paper(found: Inputs) -> Section:

@@ -32,7 +32,7 @@ def curation_tables(curation: Record, most: int) -> list[Table]:
         found.append(_sets_table(sets))
     if isinstance(curation.get("counts"), Mapping):
         rows = tuple((Cell(_title(k)), Cell(v, kind="words")) for k, v in flatten(curation["counts"]).items())
-        found.append(Table("Training questions", ("What", "Questions"), rows))
+        found.append(Table("Training questions", ("What", "Questions"), rows, folded=True))
     removed = [r for r in curation.get("removed") or [] if isinstance(r, Mapping)]
     if removed and most:
         found.append(_removed_table(removed, most))
@@ -56,7 +56,7 @@ def _removed_table(removed: Sequence[Record], most: int) -> Table:
         for r in removed[:most]
     )
     note = f"The first {len(rows)} of {len(removed)}; curation.json lists all." if len(removed) > most else ""
-    return Table("Removed questions", ("Question", "Reason", "Because of", "Overlap"), rows, note)
+    return Table("Removed questions", ("Question", "Reason", "Because of", "Overlap"), rows, note, folded=True)
 
 
 def _shown(name: str, value: Any) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from components.qa.findings import Record, Scores
-from components.qa.wording import has_interval, is_difference, join, percent, points, subject
+from components.qa.findings import Record, Scores, drop_sentences
+from components.qa.wording import has_interval, is_difference, join, percent, points, spread, subject
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,8 @@ class Headline:
 
 def headline(scores: Scores, decision: Record | None) -> Headline:
     """The first thing a reader sees: what was compared, what was decided and why, and how sure that is."""
+    if decision is None and len(scores.models) == 1 and scores.cell(scores.models[0]):
+        return _alone(scores, scores.models[0])
     if decision is None:
         return Headline(None, _names(scores.models, "scored"), (_scope(scores, scores.models[0]), _no_gate()))
     baseline, candidate = decision["baseline"], decision["candidate"]
@@ -96,6 +98,17 @@ def _scope(scores: Scores, model: str) -> str:
     groups = "" if cell["groups"] == cell["n"] else f" ({cell['groups']:,} distinct)"
     count = len(scores.benchmarks)
     return f"Each was asked {cell['n']:,} questions{groups} from {count} benchmark{'s' if count != 1 else ''}."
+
+
+def _alone(scores: Scores, model: str) -> Headline:
+    """One model by itself: how much it gets right, how sure that is, and what a wrong opening does to it."""
+    cell = scores.cell(model)
+    assert cell is not None
+    interval = f" (95 % interval {spread(cell['ci_low'], cell['ci_high'])})" if has_interval(cell) else ""
+    scope = _scope(scores, model).replace("Each", "It", 1)
+    right = f"{percent(cell['accuracy'])} of its plain answers are right{interval}; guessing gives {percent(cell['chance'])}."
+    title = f"{model} answers {percent(cell['accuracy'])} of the questions right"
+    return Headline(None, title, (f"{scope} {right}", *drop_sentences(scores)))
 
 
 def _no_gate() -> str:

@@ -47,7 +47,7 @@ def public_table(scores: Scores, models: Sequence[str]) -> Table:
         rows.append((Cell(benchmark), *ours, *theirs))
     note = "Public figures: model card of II-Medical-8B-SFT, whole test sets. A check of plausibility, not a ranking."
     head = ("Benchmark", *(f"{m} (here)" for m in models), *published.ACCURACIES)
-    return Table("Public accuracies of other models on these benchmarks", head, tuple(rows), note)
+    return Table("Public accuracies of other models on these benchmarks", head, tuple(rows), note, folded=True)
 
 
 def _paper_row(title: str, fact: float, ours: str) -> tuple[Cell, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -71,7 +72,12 @@ def share_table(found: Sequence[Share]) -> Table:
     )
     note = f"The paper reports {percent(REASONING_SHARE)} over all eleven benchmarks together."
     return Table(
-        "Share of questions called reasoning", ("Benchmark", "Reasoning", "Questions"), rows, note, compact=True
+        "Share of questions called reasoning, with intervals",
+        ("Benchmark", "Reasoning", "Questions"),
+        rows,
+        note,
+        compact=True,
+        folded=True,
     )
 
 
@@ -133,6 +139,20 @@ def metadata_table(metadata: Mapping[str, Mapping[str, str]]) -> Table:
     return Table("How the answers were made", ("Choice", "Value"), tuple(rows))
 
 
+def opening_sources(items: Iterable[Item]) -> dict[str, str]:
+    """How many questions have published, template or model-written openings, and which model and prompt wrote those."""
+    counts: Counter[str] = Counter()
+    writers: dict[str, str] = {}
+    for item in items:
+        if any(item.opening(k) for k in range(3)):
+            counts[str(item.meta.get("trace_source", "not recorded"))] += 1
+            written = item.meta.get("openings")
+            if isinstance(written, Mapping):
+                writers.update({name: str(written[name]) for name in ("model", "prompt", "rule") if name in written})
+    found = {source: f"{count:,} questions" for source, count in counts.most_common()}
+    return found | {f"written by, {name}" if name != "model" else "written by": text for name, text in writers.items()}
+
+
 def _short(text: str) -> str:
     """Digests cut to what tells them apart."""
     return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{20,}\b", "\\1…", text)
@@ -148,7 +168,7 @@ def confusion_table(labels: Sequence[int], probs: Sequence[float], threshold: fl
         share = percent(right / len(hits)) if hits else "n/a"
         rows.append((Cell(f"Expert: {name}"), Cell(str(sum(hits))), Cell(str(len(hits) - sum(hits))), Cell(share)))
     head = ("Held-out questions", "called reasoning", "called knowledge", "right")
-    return Table(f"Confusion at threshold {threshold:.3f}", head, tuple(rows))
+    return Table(f"Confusion at threshold {threshold:.3f}", head, tuple(rows), folded=True)
 
 
 def classifier_table(classifier: Record) -> Table | None:

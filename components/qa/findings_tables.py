@@ -26,7 +26,8 @@ class Cell:
 class Table:
     """Rows of cells; the first cell of a row names it. Rows in `group_starts` get a heavier line.
 
-    `compact` puts a cell's second line beside the first where the page is wide.
+    `compact` puts a cell's second line beside the first where the page is wide; `folded` shows the caption alone until
+    a reader opens it.
     """
 
     caption: str
@@ -35,6 +36,7 @@ class Table:
     note: str = ""
     group_starts: frozenset[int] = frozenset()
     compact: bool = False
+    folded: bool = False
 
 
 def gate_table(decision: Record) -> Table:
@@ -72,7 +74,7 @@ def strata_table(scores: Scores) -> Table:
                     continue
                 rows.append(
                     (
-                        Cell(model, f"{'plain' if setting == 'plain' else 'adversarial'}, {stratum}"),
+                        _row_name(scores, model, f"{'plain' if setting == 'plain' else 'adversarial'}, {stratum}"),
                         accuracy_cell(cell),
                         Cell(percent(cell.get("accuracy_answered"))),
                         Cell(percent(cell.get("chance"))),
@@ -99,34 +101,6 @@ def strata_table(scores: Scores) -> Table:
     return Table("Accuracy over all benchmarks", head, tuple(rows), note, frozenset(starts), compact=True)
 
 
-def benchmark_table(scores: Scores, setting: str) -> Table | None:
-    """Accuracy per benchmark and stratum, one column a model; None where nothing was asked in that setting."""
-    models = [m for m in scores.models if any(scores.cell(m, setting, "all", b) for b in scores.benchmarks)]
-    if not models:
-        return None
-    rows: list[tuple[Cell, ...]] = []
-    starts: set[int] = set()
-    for benchmark in [*scores.benchmarks, "all", "macro"]:
-        starts.add(len(rows))
-        for stratum in scores.strata:
-            cells = [scores.cell(m, setting, stratum, benchmark) for m in models]
-            known = next((c for c in cells if c), None)
-            if known is None:
-                continue
-            title = {"all": "All questions", "macro": "Mean of benchmarks"}.get(benchmark, benchmark)
-            rows.append(
-                (
-                    Cell(title, stratum),
-                    *(accuracy_cell(c, known["n"]) for c in cells),
-                    questions_cell(known),
-                    Cell(percent(known.get("chance"))),
-                )
-            )
-    caption = f"Accuracy per benchmark and stratum, {SETTINGS.get(setting, setting)}"
-    head = ("Benchmark", *models, "Questions", "Chance")
-    return Table(caption, head, tuple(rows), "", frozenset(starts), compact=True)
-
-
 def gap_table(scores: Scores) -> Table:
     """The knowledge minus reasoning gap by the three ways of pooling, hard and soft strata."""
     rows: list[tuple[Cell, ...]] = []
@@ -139,7 +113,7 @@ def gap_table(scores: Scores) -> Table:
                 if any(gaps):
                     sub = f"{'plain' if setting == 'plain' else 'adversarial'}, {weighting} strata"
                     cells = (Cell(signed(g["estimate"]), _interval(g, True)) if g else Cell("–") for g in gaps)
-                    rows.append((Cell(model, sub), *cells))
+                    rows.append((_row_name(scores, model, sub), *cells))
     head = ("Model", "Pooled", "Within benchmarks", "Mean of benchmarks")
     note = (
         "Positive: knowledge questions are answered better. Pooled as in the paper; within benchmarks: each "
@@ -162,7 +136,7 @@ def sensitivity_table(scores: Scores, model: str) -> Table | None:
         rows.append((Cell(f"{threshold:.1f}"), Cell(percent(share, 0)), *cells))
     head = ("Threshold", "Called reasoning", "Pooled", "Within benchmarks")
     caption = f"The gap of {model} at other thresholds, in points"
-    return Table(caption, head, tuple(rows), compact=True) if rows else None
+    return Table(caption, head, tuple(rows), compact=True, folded=True) if rows else None
 
 
 def drop_table(scores: Scores) -> Table | None:
@@ -232,6 +206,11 @@ def questions_cell(record: Record) -> Cell:
     """How many questions, and how many of them are distinct where copies are among them."""
     copies = record.get("groups") != record.get("n")
     return Cell(_count(record.get("n")), f"{_count(record.get('groups'))} distinct" if copies else "")
+
+
+def _row_name(scores: Scores, model: str, sub: str) -> Cell:
+    """The model and what of it a row shows; in a report on one model its name would only repeat."""
+    return Cell(model, sub) if len(scores.models) > 1 else Cell(sub[:1].upper() + sub[1:])
 
 
 def _count(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The questions on which the candidate fell furthest behind the baseline, for a human to read."""
+"""The questions that went worst, for a human to read: lost by a candidate, or lost under a wrong opening."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ from typing import Any
 
 from components.qa.items import Item, group_of
 
+Rows = Mapping[tuple[str, str], Mapping[str, Any]]  # (model, setting) -> the answer
+
 
 @dataclass(frozen=True)
 class Regression:
-    """An item, how many settings were lost, and both models' outputs in the setting to show."""
+    """An item, how many settings were lost, and two outputs to show: who wrote them, and the opening of the second."""
 
     item: Item
     lost: int
     asked: int
-    setting: str
+    who: tuple[str, str]
     before: str
     after: str
+    opening: str = ""
 
 
 def worst_regressions(
@@ -30,11 +33,36 @@ def worst_regressions(
 
     A setting is lost where the baseline was right and the candidate wrong. Only answers that carry `correct` count.
     """
-    by_item: dict[str, dict[tuple[str, str], Mapping[str, Any]]] = defaultdict(dict)
-    for row in answers:
-        if row.get("model") in (baseline, candidate) and isinstance(row.get("correct"), bool):
-            by_item[row["item_id"]][row["model"], row["setting"]] = row
+    by_item = _by_item(answers, (baseline, candidate))
     found = [r for item in items if (r := _regression(item, by_item.get(item.id, {}), baseline, candidate))]
+    return _worst(found, most)
+
+
+def worst_falls(items: Iterable[Item], answers: Iterable[Mapping[str, Any]], model: str, most: int) -> list[Regression]:
+    """The same for one model alone: right when asked plainly, wrong after as many wrong openings as possible."""
+    by_item = _by_item(answers, (model,))
+    found = []
+    for item in items:
+        rows = by_item.get(item.id, {})
+        openings = sorted(s for _, s in rows if s != "plain")
+        lost = [s for s in openings if not rows[model, s]["correct"]]
+        if not lost or not rows.get((model, "plain"), {}).get("correct"):
+            continue
+        who = (f"{model}, plain", f"{model}, {_words(lost[0])}")
+        before, after = rows[model, "plain"], rows[model, lost[0]]
+        found.append(Regression(item, len(lost), len(openings), who, _output(before), _output(after), _opening(after)))
+    return _worst(found, most)
+
+
+def _by_item(answers: Iterable[Mapping[str, Any]], models: Sequence[str]) -> dict[str, dict[tuple[str, str], Any]]:
+    found: dict[str, dict[tuple[str, str], Any]] = defaultdict(dict)
+    for row in answers:
+        if row.get("model") in models and isinstance(row.get("correct"), bool):
+            found[row["item_id"]][row["model"], row["setting"]] = row
+    return found
+
+
+def _worst(found: list[Regression], most: int) -> list[Regression]:
     found.sort(key=lambda r: (-r.lost, -(r.item.reasoning_prob or 0.0), r.item.id))
     kept: dict[str, Regression] = {}
     for regression in found:
@@ -42,16 +70,15 @@ def worst_regressions(
     return list(kept.values())[:most]
 
 
-def _regression(
-    item: Item, rows: Mapping[tuple[str, str], Mapping[str, Any]], baseline: str, candidate: str
-) -> Regression | None:
+def _regression(item: Item, rows: Rows, baseline: str, candidate: str) -> Regression | None:
     shared = sorted((s for m, s in rows if m == baseline and (candidate, s) in rows), key=_plain_first)
     lost = [s for s in shared if rows[baseline, s]["correct"] and not rows[candidate, s]["correct"]]
     won = [s for s in shared if rows[candidate, s]["correct"] and not rows[baseline, s]["correct"]]
     if len(lost) <= len(won):
         return None
-    before, after = (_output(rows[m, lost[0]]) for m in (baseline, candidate))
-    return Regression(item, len(lost), len(shared), lost[0], before, after)
+    before, after = rows[baseline, lost[0]], rows[candidate, lost[0]]
+    who = (f"{baseline}, {_words(lost[0])}", f"{candidate}, {_words(lost[0])}")
+    return Regression(item, len(lost), len(shared), who, _output(before), _output(after), _opening(after))
 
 
 def shorten(text: str, most: int) -> str:
@@ -62,14 +89,24 @@ def shorten(text: str, most: int) -> str:
     return (re.sub(r"\S+$", "", beginning).rstrip() or beginning.rstrip()) + " […]"
 
 
-def titles(found: Sequence[Regression]) -> list[str]:
-    return [f"{r.item.dataset_name}, {r.item.id}: {r.lost} of {r.asked} settings lost" for r in found]
+def titles(found: Sequence[Regression], unit: str = "settings") -> list[str]:
+    return [f"{r.item.dataset_name}, {r.item.id}: {r.lost} of {r.asked} {unit} lost" for r in found]
 
 
 def _plain_first(setting: str) -> tuple[bool, str]:
     return setting != "plain", setting
 
 
+def _words(setting: str) -> str:
+    """`adversarial_0` is the first of three openings to a reader."""
+    _, _, number = setting.partition("_")
+    return f"after wrong opening {int(number) + 1}" if number.isdigit() else setting
+
+
 def _output(row: Mapping[str, Any]) -> str:
     output = str(row.get("output") or "").strip()
     return output or "(nothing was written)"
+
+
+def _opening(row: Mapping[str, Any]) -> str:
+    return str(row.get("prefill") or "").strip()

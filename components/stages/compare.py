@@ -6,7 +6,7 @@ rule.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,13 @@ import click
 from pydantic import BaseModel, ConfigDict, Field
 
 from components.errors import GateRefusedError, InputError
-from components.platform.tables import iterate_rows, read_items, read_metadata
+from components.platform.score_files import DRAWS, read_answers, write_scores
+from components.platform.tables import read_items
 from components.platform.verbs import config_options, write_json
 from components.qa.comparison import comparisons
 from components.qa.gate import Rules, conditions, decide, distinct
-from components.qa.items import Item
-from components.qa.outcomes import Answers, grade, item_table
+from components.qa.outcomes import item_table
 from components.qa.scoring import score
-
-Versions = dict[str, dict[str, str]]  # model -> what its answer files say of themselves
 
 
 class CompareConfig(BaseModel):
@@ -33,7 +31,7 @@ class CompareConfig(BaseModel):
     alpha: float = Field(0.05, gt=0, lt=1, description="chance of any false promotion, over all looks together")
     margin: float = Field(0.03, gt=0, lt=1, description="how much worse (a fraction) still counts as not worse")
     no_answer_bound: float = Field(0.1, gt=0, le=1, description="share of unanswered items that must be excluded")
-    draws: int = Field(10_000, ge=100, description="bootstrap draws")
+    draws: int = Field(DRAWS, ge=100, description="bootstrap draws")
     seed: int = Field(0, ge=0)
 
 
@@ -70,37 +68,23 @@ def compare(
 
 def score_files(items: Path, answers: Sequence[Path], config: CompareConfig, out: Path) -> dict[str, Any]:
     """Writes the scores of every model in `answers` to `out` and returns them; no decision."""
-    asked = read_items(items)
-    graded, versions = read_answers(asked, answers)
-    scores = score(item_table(asked), graded, seed=config.seed, draws=config.draws, answer_versions=versions)
-    write_json(out, scores)
-    return scores
+    return write_scores(items, answers, out, config.draws, config.seed)
 
 
-def read_answers(items: Sequence[Item], paths: Sequence[Path]) -> tuple[Answers, Versions]:
-    """Graded answers of all files, and per model the metadata of the files that hold its answers.
-
-    Raises InputError when two files of one model were made under different conditions.
-    """
-    versions: Versions = {}
-
-    def rows() -> Iterator[tuple[str, Mapping[str, Any]]]:
-        for path in paths:
-            metadata = read_metadata(path)
-            models: set[str] = set()
-            for number, row in enumerate(iterate_rows(path), start=1):
-                models.add(str(row.get("model")))
-                yield f"{path}: row {number}", row
-            for model in sorted(models):
-                known = versions.setdefault(model, dict(metadata))
-                for key in known.keys() | metadata.keys():
-                    if known.get(key) != metadata.get(key):
-                        raise InputError(
-                            f"{path}: {key}: {metadata.get(key)!r}, but other answers of {model!r} have "
-                            f"{known.get(key)!r}; evaluate the model again under one set of conditions"
-                        )
-
-    return grade(items, rows()), versions
+def score_evidence(scores: Mapping[str, Any]) -> dict[str, Any]:
+    """The evidence of a scoring without a decision: each model's accuracies over all benchmarks, and its drops."""
+    metrics = {
+        f"{cell['model']}_{cell['setting']}_{cell['stratum']}_accuracy": cell["accuracy"]
+        for cell in scores["cells"]
+        if cell["benchmark"] == "all" and cell["setting"] in ("plain", "adversarial")
+    }
+    metrics |= {
+        f"{drop['model']}_drop_{drop['stratum']}": drop["estimate"]
+        for drop in scores["adversarial_drops"]
+        if drop["benchmark"] == "all"
+    }
+    models = list(dict.fromkeys(cell["model"] for cell in scores["cells"]))
+    return {"models": models, "metrics": {name: value for name, value in metrics.items() if value is not None}}
 
 
 def _evidence(scores: Mapping[str, Any], decision: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +10,18 @@ import click
 from pydantic import BaseModel, ConfigDict, Field
 
 from components.errors import InputError
-from components.platform.page import render_html, render_markdown
-from components.platform.report_sections import Inputs, Limits, build_page
-from components.platform.tables import iterate_rows, read_items, read_metadata
+from components.platform.report_files import TITLE, read_inputs, write_report
+from components.platform.report_sections import Limits
 from components.platform.verbs import config_options, write_json
-from components.qa.findings import Scores, check_schema
 
 
 class ReportConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    title: str = "BioMed-R1: knowledge and reasoning in medical language models"
-    examples: int = Field(4, ge=0, description="worst regressions shown with their text; 0 keeps all text out")
-    example_chars: int = Field(900, ge=100, description="characters shown of a question and of each output")
-    removed_rows: int = Field(12, ge=0, description="removed training questions listed by name")
+    title: str = TITLE
+    examples: int = Field(Limits.examples, ge=0, description="worst regressions shown in full; 0 keeps all text out")
+    example_chars: int = Field(Limits.example_chars, ge=100, description="characters of a question and of each output")
+    removed_rows: int = Field(Limits.removed_rows, ge=0, description="removed training questions listed by name")
 
 
 def report(
@@ -43,63 +40,9 @@ def report(
 
     Raises InputError naming the file that is unreadable or of a newer schema.
     """
-    found = Inputs(
-        scores=Scores(_read(scores), str(scores)),
-        decision=_optional(decision, _read),
-        items=_optional(items, read_items) or [],
-        answers=_answer_rows(answers),
-        metadata={_model_of(path): read_metadata(path) for path in answers},
-        classifier=_optional(classifier, _read),
-        curation=_optional(curation, _read),
-        histories={name: _read(path, (dict, list)) for name, path in (histories or {}).items()},
-        lineage=lineage or {},
-    )
-    page = build_page(config.title, found, Limits(config.examples, config.example_chars, config.removed_rows))
-    out_dir.mkdir(parents=True, exist_ok=True)
-    text, markdown = render_html(page), render_markdown(page)
-    (out_dir / "report.html").write_text(text, encoding="utf-8")
-    (out_dir / "report.md").write_text(markdown, encoding="utf-8")
-    return {
-        "html": "report.html",
-        "markdown": "report.md",
-        "headline": page.headline.title,
-        "sections": [s.anchor for s in page.sections if not s.absent],
-        "absent": [s.anchor for s in page.sections if s.absent],
-        "metrics": {
-            "report_bytes": len(text.encode()),
-            "report_figures": sum(len(s.figures) for s in page.sections),
-            "report_tables": sum(len(s.tables) for s in page.sections),
-        },
-    }
-
-
-def _optional(path: Path | None, reader: Callable[[Path], Any]) -> Any:
-    return None if path is None else reader(Path(path))
-
-
-def _read(path: Path, kinds: type | tuple[type, ...] = dict) -> Any:
-    """A JSON record of a schema that this version reads; raises InputError naming the file."""
-    try:
-        value = json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not readable as JSON ({error}); write it again") from None
-    if not isinstance(value, kinds):
-        raise InputError(f"{path}: must hold a JSON record, not {type(value).__name__}")
-    if isinstance(value, dict):
-        check_schema(value, str(path))
-    return value
-
-
-def _answer_rows(paths: Sequence[Path]) -> Iterator[dict[str, Any]]:
-    for path in paths:
-        yield from iterate_rows(path)
-
-
-def _model_of(path: Path) -> str:
-    """The model whose answers a file holds, by its first row; an empty file goes by its name."""
-    return str(next(iterate_rows(path), {}).get("model", path.stem))
+    found = read_inputs(scores, decision, items, answers, classifier, curation, histories, lineage)
+    limits = Limits(config.examples, config.example_chars, config.removed_rows)
+    return write_report(config.title, found, limits, out_dir)
 
 
 def _file(name: str, text: str, **extra: Any) -> Callable[[Any], Any]:

@@ -46,7 +46,8 @@ PROBE = """({
     return t.left < f.left - 1.5 || t.right > f.right + 1.5;}).map(e => e.textContent).slice(0, 5),
   overlapping: [...document.querySelectorAll('svg[role=img] text.note')].filter(e => {
     const n = e.previousElementSibling.getBoundingClientRect();
-    return n.width > 0 && n.right > e.getBoundingClientRect().left;}).map(e => e.textContent).slice(0, 5)
+    const t = e.getBoundingClientRect();
+    return n.width > 0 && n.right > t.left && n.bottom > t.top + 2;}).map(e => e.textContent).slice(0, 5)
 })"""
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from components.platform.report_files import write_evaluation
+from components.platform.tables import write_items, write_rows
 from components.stages.report import ReportConfig, report
 
 HERE = Path(__file__).parent
@@ -23,6 +25,37 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fixtures = runpy.run_path(str(HERE.parent / "stages" / "report_fixtures.py"))
     report(**fixtures["write_run"](folder / "run"), config=ReportConfig(), out_dir=folder)
     return folder / "report.html"
+
+
+@pytest.fixture(scope="module")
+def unfolded(page: Path) -> Path:
+    """The same page with everything that a reader can open already open."""
+    path = page.with_name("unfolded.html")
+    text = page.read_text(encoding="utf-8")
+    assert text.count("<details>") > 5
+    path.write_text(text.replace("<details>", "<details open>"), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report on one model with a long name, as `evaluate` writes it."""
+    folder = tmp_path_factory.mktemp("alone")
+    fixtures = runpy.run_path(str(HERE.parent / "stages" / "report_fixtures.py"))
+    items = fixtures["make_items"]()
+    rows = [{**row, "model": "package:smollm2-135m-instruct"} for row in fixtures["make_answers"](items, "base")]
+    write_items(items, folder / "items.parquet")
+    write_rows(rows, folder / "answers.parquet", fixtures["METADATA"])
+    write_evaluation(folder / "items.parquet", folder / "answers.parquet")
+    return folder / "report.html"
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("which", ["unfolded", "alone"])
+def test_other_pages_fit_as_well(which: str, width: int, request: pytest.FixtureRequest) -> None:
+    seen: Any = SCREENSHOT["look"](CHROMIUM, request.getfixturevalue(which), width)
+    assert seen.width <= width and seen.wide == [] and seen.clipped == [] and seen.overlapping == []
+    assert seen.requests == [] and seen.complaints == []
 
 
 @pytest.mark.parametrize("width, dark", [(390, False), (390, True), (1280, False)])

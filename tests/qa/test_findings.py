@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.errors import InputError
-from components.qa import findings, findings_gate, findings_runs, findings_tables, wording
+from components.qa import findings, findings_benchmarks, findings_gate, findings_runs, findings_tables, wording
 from components.qa.findings import Scores
 from components.qa.items import Item
-from components.qa.regressions import shorten, worst_regressions
+from components.qa.regressions import shorten, worst_falls, worst_regressions
 
 
 def gap(estimate: float, low: float, high: float) -> dict[str, Any]:
@@ -112,10 +112,10 @@ def test_a_newer_schema_is_refused_with_the_way_out() -> None:
 
 def test_tables_mark_what_was_not_measured() -> None:
     scores = Scores({"cells": [cell(model="a", benchmark="medqa"), cell(model="b", benchmark="medqa", n=7, groups=7)]})
-    table = findings_tables.benchmark_table(scores, "plain")
+    table = findings_benchmarks.benchmark_table(scores, "plain")
     assert table is not None and table.head == ("Benchmark", "a", "b", "Questions", "Chance")
     assert table.rows[0][2].sub.endswith("n 7"), "a model that was asked fewer questions says so"
-    assert findings_tables.benchmark_table(scores, "adversarial") is None
+    assert findings_benchmarks.benchmark_table(scores, "adversarial") is None
     empty = Scores({"cells": [cell(accuracy=None, ci_low=None, ci_high=None, n=0, groups=0)]})
     assert findings_tables.strata_table(empty).rows[0][1].text == "–"
 
@@ -147,7 +147,20 @@ def test_worst_regressions_show_a_group_once_and_most_lost_first() -> None:
     found = worst_regressions(items(), rows, "base", "new", 5)
     assert [r.item.id for r in found] == ["q1", "q2"], "q3 is a copy of q1, q4 lost nothing"
     assert (found[0].lost, found[0].asked, found[0].before) == (2, 2, "base plain")
+    assert found[0].who == ("base, plain", "new, plain")
     assert worst_regressions(items(), rows, "new", "base", 5) == []
+
+
+def test_worst_falls_are_right_when_plain_and_most_often_lost_first() -> None:
+    rows = [
+        {"item_id": name, "model": "m", "setting": s, "correct": ok, "output": s, "prefill": f"{s}?"}
+        for name, right in (("q1", (1, 0, 1)), ("q2", (1, 0, 0)), ("q3", (0, 0, 0)), ("q4", (1, 1, 1)))
+        for s, ok in zip(("plain", "adversarial_0", "adversarial_1"), map(bool, right), strict=True)
+    ]
+    found = worst_falls(items(), rows, "m", 5)
+    assert [(r.item.id, r.lost, r.asked) for r in found] == [("q2", 2, 2), ("q1", 1, 2)], "q3 was never right"
+    assert found[0].who == ("m, plain", "m, after wrong opening 1") and found[0].opening == "adversarial_0?"
+    assert worst_falls(items(), rows, "other", 5) == []
 
 
 def test_roc_agrees_with_counting_pairs() -> None:

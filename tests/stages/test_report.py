@@ -13,6 +13,10 @@ import pytest
 from click.testing import CliRunner
 
 from components.errors import InputError
+from components.platform.report_files import read_inputs, write_report
+from components.platform.report_sections import Limits
+from components.platform.score_files import write_scores
+from components.platform.tables import write_items, write_rows
 from components.stages.report import ReportConfig, command, report
 
 FIXTURES = runpy.run_path(str(Path(__file__).with_name("report_fixtures.py")))
@@ -162,7 +166,28 @@ def test_scores_without_strata_make_a_page(run: dict[str, Any], tmp_path: Path) 
     (tmp_path / "scores.json").write_text(json.dumps(scores))
     inputs = {**run, "scores": tmp_path / "scores.json", "decision": None, "items": None}
     evidence = report(**inputs, config=ReportConfig(), out_dir=tmp_path)
-    assert "strata" in evidence["absent"] and "gaps" in evidence["absent"] and "openings" in evidence["sections"]
+    assert "gaps" in evidence["absent"] and {"strata", "openings"} <= set(evidence["sections"])
+    assert "carry no strata" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_lone_evaluation_makes_a_page_without_empty_sections(tmp_path: Path) -> None:
+    """Scores, items and answers of one model: no gate, classifier or training, and nothing that stands empty."""
+    items = [i.with_(meta={"trace_source": "template"}, adversarial_trace_0="x") for i in FIXTURES["make_items"]()]
+    rows = [{**row, "prefill": "Hmm, B?"} for row in FIXTURES["make_answers"](items, "base")]
+    write_items(items, tmp_path / "items.parquet")
+    write_rows(rows, tmp_path / "answers.parquet", FIXTURES["METADATA"])
+    scores = write_scores(tmp_path / "items.parquet", [tmp_path / "answers.parquet"], tmp_path / "scores.json", 500)
+    found = read_inputs(
+        tmp_path / "scores.json", items=tmp_path / "items.parquet", answers=[tmp_path / "answers.parquet"]
+    )
+    evidence = write_report("Title", found, Limits(), tmp_path)
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert evidence["absent"] == ["gate", "classifier", "training", "curation"]
+    assert not any(f'id="{anchor}"' in html for anchor in evidence["absent"])
+    accuracy = next(c["accuracy"] for c in scores["cells"] if c["setting"] == "plain" and c["benchmark"] == "all")
+    assert f"base answers {100 * accuracy:.1f}\N{NO-BREAK SPACE}% of the questions right" in html
+    assert "Lost under a wrong opening" in html and "Hmm, B?" in html and "Who wrote the wrong openings" in html
+    assert "88 questions" in html
 
 
 @pytest.mark.parametrize("per_benchmark", [1, 2])

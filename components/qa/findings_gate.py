@@ -106,8 +106,9 @@ def _alone(scores: Scores, model: str) -> Headline:
     assert cell is not None
     interval = f" (95 % interval {spread(cell['ci_low'], cell['ci_high'])})" if has_interval(cell) else ""
     scope = _scope(scores, model).replace("Each", "It", 1)
-    right = f"{percent(cell['accuracy'])} of its plain answers are right{interval}; guessing gives {percent(cell['chance'])}."
-    title = f"{model} answers {percent(cell['accuracy'])} of the questions right"
+    accuracy, chance = percent(cell["accuracy"]), percent(cell["chance"])
+    right = f"{accuracy} of its plain answers are right{interval}; guessing gives {chance}."
+    title = f"{model} answers {accuracy} of the questions right"
     return Headline(None, title, (f"{scope} {right}", *drop_sentences(scores)))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import os
+import re
 import subprocess
 from functools import lru_cache
 from importlib import metadata
@@ -57,7 +58,7 @@ def _reachable(module: str) -> set[Path]:
         if path is None or path in found:
             continue
         found.add(path)
-        if "templates" in path.read_text(encoding="utf-8"):
+        if re.search(r"^_TEMPLATES = ", path.read_text(encoding="utf-8"), re.MULTILINE):
             found |= {p for p in (path.parent / "templates").glob("*") if p.is_file()}
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:

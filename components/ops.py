@@ -144,7 +144,8 @@ def evaluate(
 ) -> None:
     from pathlib import Path
 
-    from components.platform.execution import Call, execute
+    from components.platform import store
+    from components.platform.execution import Call, execute, journal_uri
     from components.platform.registry import absent
     from components.platform.tables import write_rows
     from components.stages import evaluate as stage
@@ -157,11 +158,14 @@ def evaluate(
 
     def work(out: Path) -> dict:
         if not nobody:
-            return stage.evaluate(Path(items.path), model, name, settings, out / "answers.parquet")
+            table = out / "answers.parquet"
+            return stage.evaluate(Path(items.path), model, name, settings, table, journal_uri("evaluate"))
         write_rows([], out / "answers.parquet")
         return {"model": model, "absent": True, "rows_in": 0, "rows_out": 0}
 
     product = execute(call, work)
+    if product.evidence.get("journal"):
+        store.delete_prefix(product.evidence["journal"])
     product.save("answers.parquet", answers.path)
     answers.metadata.update(product.metadata)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
-FinishReason = Literal["stop", "length"]
+# content_filter: an endpoint withheld the answer, or the rest of it.
+FinishReason = Literal["stop", "length", "content_filter"]
 # continued: the opening begins the assistant's turn and the model goes on; two_turn: for endpoints that cannot do that.
 PrefillMode = Literal["continued", "two_turn"]
 
@@ -54,6 +55,11 @@ class Engine(Protocol):
     name: str
     version: str  # library, its version and the number format: what could change an answer
     prefill_mode: PrefillMode
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What else a receipt should say, such as the requests that an endpoint got; {} for local engines."""
+        ...
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[tuple[int, Generation]]:
         """Yield (position in `requests`, answer) as answers are done, each position once, in any order."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from transformers import AutoModelForCausalLM, DynamicCache
@@ -39,6 +39,7 @@ class _Row:
 class TransformersEngine:
     name = "transformers"
     prefill_mode: PrefillMode = "continued"
+    notes: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, folder: Path, dtype: str, batch_size: int = 64, max_context: int = 8192) -> None:
         """Load the plain transformers checkpoint in `folder`; `dtype` is a torch name such as "bfloat16"."""

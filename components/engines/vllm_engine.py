@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -38,6 +38,7 @@ class VllmEngine:
     prefill_mode: PrefillMode = "continued"
 
     def __init__(self, folder: Path, dtype: str, max_context: int = 8192) -> None:
+    notes: ClassVar[dict[str, Any]] = {}
         """Load the plain transformers checkpoint in `folder`; `dtype` is a torch name such as "bfloat16"."""
         for name, value in _ENVIRONMENT.items():
             os.environ.setdefault(name, value)

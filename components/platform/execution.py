@@ -126,6 +126,13 @@ def input_digest(value: str) -> str:
     path = Path(value)
     if path.is_file():
         return store.file_sha256(path)
+def journal_uri(stage: str) -> str:
+    """Where a stage keeps records of unfinished work, each below a key of everything that could change one."""
+    uri = f"{_root()}/checkpoints/{stage}"
+    fresh = os.environ.get(FRESH_VARIABLE)
+    return f"{uri}-{fresh}" if fresh else uri
+
+
     return model_digest(value)
 
 

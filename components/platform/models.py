@@ -23,6 +23,8 @@ PACKAGES = {
 # What a hub snapshot may bring: weights as safetensors, configuration and tokenizer; no pickles, no code.
 HUB_FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
 KINDS = "a folder, package:NAME, hf:ORG/NAME@REVISION, s3://..., registry:NAME@ALIAS or registry:NAME#VERSION"
+# A model behind an OpenAI-compatible endpoint: no folder, no weights, only the name the endpoint has for it.
+ENDPOINT = "openai:"
 
 
 def local_model(ref: str) -> Path:
@@ -39,7 +41,7 @@ def local_model(ref: str) -> Path:
         folder = _stored(ref)
     elif ref.startswith("registry:"):
         folder = _stored(_registered(ref))
-    elif ref.startswith("openai:"):
+    elif ref.startswith(ENDPOINT):
         raise InputError(f"model {ref}: lives behind an endpoint and has no weights to load here")
     else:
         folder = Path(ref)
@@ -60,11 +62,22 @@ def model_digest(ref: str) -> str:
             raise InputError(f"model {ref}: {uri} has no {store.MANIFEST}: nothing complete was stored there")
         return store.manifest_digest(manifest)
     folder = _checked(Path(ref), ref)
+    if ref.startswith(ENDPOINT):
+        return f"{ENDPOINT}{endpoint_name(ref)}"  # what stands behind the name cannot be known
     files = sorted(p for p in folder.iterdir() if p.is_file())
     return hashlib.sha256("".join(f"{p.name}\0{store.file_sha256(p)}\n" for p in files).encode()).hexdigest()
 
 
 def weights_digest(folder: Path) -> str:
+def endpoint_name(ref: str) -> str | None:
+    """NAME of `openai:NAME`, None for a model that is loaded here; raises InputError for an empty name."""
+    if not ref.startswith(ENDPOINT):
+        return None
+    if not (name := ref.removeprefix(ENDPOINT)):
+        raise InputError(f"model {ref}: write openai:NAME, with the name that the endpoint knows")
+    return name
+
+
     """sha256 over a folder's safetensors, in name order (what "the same weights" means in receipts and summaries)."""
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*.safetensors")):

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import click
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
-from components.engines.base import Engine, Generation, Request, Sampling
-from components.errors import InputError, StageError
-from components.platform.models import local_model, weights_digest
-from components.platform.progress import progress
+from components.engines.answers import Answers, answer_row, ask, setting_counts
+from components.engines.base import Engine, Request, Sampling
+from components.engines.endpoint import EndpointConfig
+from components.errors import InputError
+from components.platform import store
+from components.platform.journal import Journal
+from components.platform.lineage import code_digest
+from components.platform.models import endpoint_name, local_model, weights_digest
 from components.platform.tables import read_items, write_rows
 from components.platform.verbs import config_options, parse_config, write_json
-from components.qa.extraction import EXTRACTION_VERSION, extract
-from components.qa.items import OPENINGS, Item
+from components.qa.extraction import EXTRACTION_VERSION
+from components.qa.items import OPENINGS, Item, items_digest
 from components.qa.prompts import PROMPTS, build_messages, prompt_version
 from components.qa.sampling import sample
 
@@ -29,8 +33,8 @@ Setting = Literal["plain", "adversarial_0", "adversarial_1", "adversarial_2"]
 SETTINGS: tuple[Setting, ...] = ("plain", "adversarial_0", "adversarial_1", "adversarial_2")
 
 
-class EvaluateConfig(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class EvaluateConfig(EndpointConfig):
+    """Recipe part of the evaluate stage; the inherited fields are read by engine `openai` alone."""
 
     settings: tuple[Setting, ...] = Field(SETTINGS, min_length=1, description="which openings the model gets")
     prompt: str = Field("direct", description="style of components/qa/prompts.py")
@@ -38,7 +42,9 @@ class EvaluateConfig(BaseModel):
     temperature: float = Field(0.0, ge=0, description="0: the likeliest token, always")
     top_p: float = Field(1.0, gt=0, le=1)
     seed: int = Field(0, ge=0, description="of sampled answers, and of the sample that `limit` takes")
-    engine: Literal["auto", "vllm", "transformers"] = Field("auto", description="auto: done first, by measured speeds")
+    engine: Literal["auto", "vllm", "transformers", "openai"] = Field(
+        "auto", description="auto: openai for openai:NAME, else the one done first by measured speeds"
+    )
     dtype: Literal["auto", "bfloat16", "float32"] = Field("auto", description="auto: bfloat16 where hardware has it")
     batch_size: int = Field(64, ge=1, description="answers written together (transformers)")
     max_context: int = Field(8192, ge=1, description="tokens of prompt and answer, at most; the model's own if less")
@@ -59,42 +65,39 @@ class EvaluateConfig(BaseModel):
         return value
 
 
-def evaluate(items: Path, model: str, name: str, config: EvaluateConfig, out: Path) -> dict[str, Any]:
+def evaluate(
+    items: Path, model: str, name: str, config: EvaluateConfig, out: Path, journal: str | None = None
+) -> dict[str, Any]:
     """Ask `model` (a reference) every item of the file in every setting and write the answers table `out`.
 
-    `name` stands in the table's `model` column. Returns the evidence. Raises InputError for an item without the
-    opening a setting needs, and StageError when an answer is missing in the end.
+    `name` stands in the table's `model` column. Answers are kept below `journal` (s3://... or a folder) as they come,
+    and those that are there already are not asked again; its URI is in the evidence, for whoever stores the table to
+    delete. Returns the evidence. Raises InputError for an item without the opening a setting needs, and StageError
+    when an answer is missing in the end.
     """
     started = time.monotonic()
     questions = sample(read_items(items), config.limit, config.seed)
-    asked = [(item, setting) for item in questions for setting in config.settings]
-    requests = [make_request(item, setting, config) for item, setting in asked]
-    folder = local_model(model)
-    engine, load_seconds = _load(folder, config, len(requests))
+    pairs = [(item, setting) for item in questions for setting in config.settings]
+    requests = [make_request(item, setting, config) for item, setting in pairs]
+    begun = time.monotonic()
+    engine, weights = _load(model, config, len(requests))
     try:
+        seconds = {"load": time.monotonic() - begun}
+        metadata = _metadata(engine, config, questions, model, weights)
+        kept = _journal(engine, metadata, config, journal)
         begun = time.monotonic()
-        answers = _generate(engine, requests, config)
-        generation_seconds = time.monotonic() - begun
+        answers = ask(engine, requests, Sampling(config.max_new_tokens, config.temperature, config.top_p), kept)
+        seconds["generation"] = time.monotonic() - begun
         rows = [
-            _row(item, setting, request, answer, name, engine.prefill_mode)
-            for (item, setting), request, answer in zip(asked, requests, answers, strict=True)
+            answer_row(item, setting, request, answer, name, engine.prefill_mode)
+            for (item, setting), request, answer in zip(pairs, requests, answers.generations, strict=True)
         ]
-        weights = weights_digest(folder)
-        write_rows(rows, out, _metadata(engine, config, questions, model, weights))
-        seconds = {"load": load_seconds, "generation": generation_seconds, "total": time.monotonic() - started}
-        return _evidence(rows, len(questions), config, engine, weights, seconds)
+        write_rows(rows, out, metadata)
+        seconds["total"] = time.monotonic() - started
+        evidence = _evidence(rows, len(questions), answers, metadata, seconds)
+        return {**evidence, **engine.notes, **({"journal": kept.uri} if kept else {})}
     finally:
         engine.close()
-
-
-def items_digest(items: Sequence[Item]) -> str:
-    """sha256 of what an evaluation asks and how it is marked, in order; strata and other notes do not count."""
-    digest = hashlib.sha256()
-    for item in items:
-        openings = [item.opening(k) for k in range(len(OPENINGS))]
-        fields = [item.id, item.question, item.context, item.options, item.answer_idx, *openings]
-        digest.update(json.dumps(fields, ensure_ascii=False).encode() + b"\n")
-    return digest.hexdigest()
 
 
 def make_request(item: Item, setting: Setting, config: EvaluateConfig) -> Request:
@@ -113,45 +116,31 @@ def make_request(item: Item, setting: Setting, config: EvaluateConfig) -> Reques
     )
 
 
-def _load(folder: Path, config: EvaluateConfig, count: int) -> tuple[Engine, float]:
+def _load(model: str, config: EvaluateConfig, count: int) -> tuple[Engine, str]:
+    """The engine, and the digest of the weights it loaded ("" behind an endpoint)."""
+    name = endpoint_name(model)
+    if (name is None) == (config.engine == "openai") and (name is None or config.engine != "auto"):
+        raise InputError(
+            f"model {model}: engine {config.engine} cannot answer for it; openai:NAME goes with engine openai"
+        )
+    if name is not None:
+        from components.engines.openai_engine import OpenAIEngine
+
+        return OpenAIEngine(name, config), ""
     from components.engines.choice import choose_engine, load_engine, resolve_dtype
 
-    begun = time.monotonic()
+    folder = local_model(model)
     chosen = choose_engine(config.engine, folder, count * config.max_new_tokens)
     engine = load_engine(chosen, folder, resolve_dtype(config.dtype), config.batch_size, config.max_context)
-    return engine, time.monotonic() - begun
+    return engine, weights_digest(folder)
 
 
-def _generate(engine: Engine, requests: list[Request], config: EvaluateConfig) -> list[Generation]:
-    sampling = Sampling(config.max_new_tokens, config.temperature, config.top_p)
-    answers: dict[int, Generation] = {}
-    for index, answer in progress(engine.generate(requests, sampling), "answers", len(requests)):
-        if index in answers:
-            raise StageError(f"{requests[index].id}: answered twice by {engine.name}")
-        answers[index] = answer
-    missing = [request.id for index, request in enumerate(requests) if index not in answers]
-    if missing:
-        raise StageError(f"{len(missing)} of {len(requests)} answers are missing, the first for {missing[0]}")
-    return [answers[index] for index in range(len(requests))]
-
-
-def _row(
-    item: Item, setting: str, request: Request, answer: Generation, name: str, prefill_mode: str
-) -> dict[str, Any]:
-    letter = extract(answer.text, item.options)
-    return {
-        "item_id": item.id,
-        "model": name,
-        "setting": setting,
-        "output": answer.text,
-        "prefill": request.opening,
-        "prefill_mode": prefill_mode,
-        "extracted": letter,
-        "correct": letter == item.answer_idx,
-        "finish_reason": answer.finish_reason,
-        "prompt_tokens": answer.prompt_tokens,
-        "output_tokens": answer.output_tokens,
-    }
+def _journal(engine: Engine, metadata: Mapping[str, str], config: EvaluateConfig, uri: str | None) -> Journal | None:
+    """Answers that may be taken over: of the same questions, weights, engine and its code, prompt and decoding."""
+    code = code_digest(type(engine).__module__)
+    parts = [sorted(metadata.items()), code, config.settings, config.batch_size, config.max_context]
+    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return Journal(uri, key) if uri else None
 
 
 def _metadata(
@@ -162,6 +151,10 @@ def _metadata(
     decoding: dict[str, Any] = {"max_new_tokens": config.max_new_tokens, "temperature": config.temperature}
     if not greedy:
         decoding |= {"top_p": config.top_p, "seed": config.seed}
+    if engine.name == "openai" and not config.send_sampling:
+        decoding = {"max_new_tokens": config.max_new_tokens, "sampling": "the endpoint's own"}
+    if engine.name == "openai" and config.extra_body:
+        decoding["extra_body"] = config.extra_body
     return {
         "schema_version": SCHEMA_VERSION,
         "engine": engine.version,
@@ -175,46 +168,26 @@ def _metadata(
 
 
 def _evidence(
-    rows: list[dict[str, Any]],
-    items: int,
-    config: EvaluateConfig,
-    engine: Engine,
-    weights: str,
-    seconds: dict[str, float],
+    rows: list[dict[str, Any]], items: int, answers: Answers, metadata: Mapping[str, str], seconds: dict[str, float]
 ) -> dict[str, Any]:
-    per_setting = {}
-    for setting in config.settings:
-        mine = [row for row in rows if row["setting"] == setting]
-        per_setting[setting] = {
-            "n": len(mine),
-            "correct": sum(row["correct"] for row in mine),
-            "accuracy": sum(row["correct"] for row in mine) / len(mine),
-            "no_answer": sum(row["extracted"] is None for row in mine),
-            "truncated": sum(row["finish_reason"] == "length" for row in mine),
-        }
-    totals: Counter[str] = Counter()
-    for row in rows:
-        totals.update({"prompt_tokens": row["prompt_tokens"], "output_tokens": row["output_tokens"]})
+    settings = setting_counts(rows, list(dict.fromkeys(row["setting"] for row in rows)))
     counts = {
-        "truncated": sum(s["truncated"] for s in per_setting.values()),
-        "no_answer": sum(s["no_answer"] for s in per_setting.values()),
-        **totals,
-        "tokens_per_second": totals["output_tokens"] / max(seconds["generation"], 1e-9),
-    }
-    return {
         "rows_in": items,
         "rows_out": len(rows),
-        "settings": per_setting,
+        "asked": answers.asked,
+        "resumed": answers.resumed,
+        **{name: sum(s[name] for s in settings.values()) for name in ("truncated", "no_answer")},
+        **{name: sum(row[name] for row in rows) for name in ("prompt_tokens", "output_tokens")},
+        "tokens_per_second": answers.tokens_now / max(seconds["generation"], 1e-9),
+    }
+    return {
         **counts,
+        "settings": settings,
         "seconds": seconds,
-        "engine": engine.version,
-        "prompt": prompt_version(config.prompt),
-        "weights_sha256": weights,
+        **{name: metadata[name] for name in ("engine", "prompt", "weights_sha256")},
         "metrics": {
-            "rows_in": items,
-            "rows_out": len(rows),
             **counts,
-            **{f"accuracy_{setting}": s["accuracy"] for setting, s in per_setting.items()},
+            **{f"accuracy_{setting}": s["accuracy"] for setting, s in settings.items()},
             **{f"seconds_{part}": value for part, value in seconds.items()},
         },
     }
@@ -223,10 +196,11 @@ def _evidence(
 @click.command("evaluate")
 @click.option("--model", required=True, help="Model reference.")
 @click.option("--items", required=True, type=click.Path(dir_okay=False), help="Questions (Parquet or JSONL).")
-@click.option("--out", required=True, type=click.Path(file_okay=False), help="Folder for answers.parquet.")
+@click.option("--out", required=True, type=click.Path(file_okay=False), help="Folder for answers, scores and report.")
 @click.option("--name", help="What to call the model in the answers [default: the reference].")
 @click.option("--settings", help=f"Comma-separated, of {', '.join(SETTINGS)} [default: all].")
-@click.option("--engine", type=click.Choice(["auto", "vllm", "transformers"]), help="[default: auto]")
+@click.option("--engine", type=click.Choice(["auto", "vllm", "transformers", "openai"]), help="[default: auto]")
+@click.option("--base-url", help="Endpoint of an openai:NAME model.")
 @click.option("--limit", type=click.IntRange(min=1), help="Ask a seeded sample of this many questions.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False), help="Write the evidence here.")
 @config_options(EvaluateConfig)
@@ -237,17 +211,23 @@ def command(
     name: str | None,
     settings: str | None,
     engine: str | None,
+    base_url: str | None,
     limit: int | None,
     json_file: str | None,
     config: EvaluateConfig,
 ) -> None:
     """Ask a model every question, plainly and after adversarial openings."""
     given = {"settings": settings and tuple(settings.split(",")), "engine": engine, "limit": limit}
+    given["base_url"] = base_url
     changed = {**config.model_dump(), **{key: value for key, value in given.items() if value}}
     config = parse_config(EvaluateConfig, changed, "evaluate")
     answers = Path(out) / "answers.parquet"
     answers.parent.mkdir(parents=True, exist_ok=True)
-    evidence = evaluate(Path(items), model, name or model, config, answers)
+    journal = answers.with_name("answers.journal")
+    evidence = evaluate(Path(items), model, name or model, config, answers, str(journal))
+    store.delete_prefix(str(journal))
+    # Imported by name: a change of the report must not change the code that answers are kept by (platform/lineage.py).
+    importlib.import_module("components.platform.report_files").write_evaluation(Path(items), answers)
     write_json(json_file, evidence)
     for setting, cell in evidence["settings"].items():
         click.echo(
@@ -256,5 +236,5 @@ def command(
         )
     click.echo(
         f"{evidence['output_tokens']} tokens in {evidence['seconds']['generation']:.0f} s with {evidence['engine']}; "
-        f"answers in {answers}"
+        f"answers.parquet, scores.json and report.html in {out}"
     )

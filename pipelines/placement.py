@@ -1,26 +1,102 @@
-"""Where a task runs: the one place that turns a profile's role into a KFP task's resources."""
+"""Where a task runs: the one place that turns a profile's role into what KFP and Kubernetes are told about a task."""
 
 from __future__ import annotations
 
-from typing import Literal
+from kfp import dsl, kubernetes
+from kfp.dsl.structures import ResourceSpec
 
-from kfp import dsl
+from components.platform.environment import QUIET
+from components.platform.gpus import GPUS_VARIABLE
+from pipelines.profile import Profile, Resources, Role
 
-from pipelines.settings import Profile
-
-Role = Literal["cpu", "classifier", "trainer", "generator"]
 GPU_RESOURCE = "nvidia.com/gpu"
+# Set on every GPU node by NVIDIA's GPU feature discovery.
+GPU_PRODUCT_LABEL = "nvidia.com/gpu.product"
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+PRIORITY_LABEL = "kueue.x-k8s.io/priority-class"
+# The user of the images (images/*.Dockerfile); its group is the same.
+USER = 10001
+# The images' root is read-only, so the scratch volume is where everything is written.
+SCRATCH = "/tmp"
+HOME = "/tmp/biomed-r1"
+HF_HOME = "/cache/huggingface"
 
 
-def place(task: dsl.PipelineTask, role: Role, profile: Profile, display_name: str) -> dsl.PipelineTask:
-    """Give a task its name, image and resources, and turn KFP's own cache off (design D5: it cannot see our code)."""
+def place(
+    task: dsl.PipelineTask, role: Role, profile: Profile, display_name: str, retried: bool = True
+) -> dsl.PipelineTask:
+    """Give a task its name, image and resources, and in a cluster all that its pod needs.
+
+    KFP's own cache is off (design D5: it cannot see our code). `retried` is for what a second attempt can mend.
+    """
     resources = profile.roles[role]
     task.set_display_name(display_name)
     task.set_caching_options(False)
-    task.set_cpu_request(resources.cpu).set_memory_request(resources.memory).set_memory_limit(resources.memory)
-    if resources.gpus:
-        task.set_accelerator_type(resources.gpu_type or GPU_RESOURCE).set_accelerator_limit(resources.gpus)
-    image = profile.gpu_image if resources.gpus else profile.cpu_image
-    if image:
-        task.set_container_image(image)
+    # Set as a whole: each of KFP's setters walks the call stack, and together they were most of a compile.
+    container = task.container_spec
+    assert container is not None
+    container.resources = ResourceSpec(
+        cpu_request=resources.cpu,
+        cpu_limit=resources.cpu,
+        memory_request=resources.memory,
+        memory_limit=resources.memory,
+        accelerator_type=GPU_RESOURCE if resources.gpus else None,
+        accelerator_count=str(resources.gpus) if resources.gpus else None,
+    )
+    container.image = (profile.gpu_image if resources.gpus else profile.cpu_image) or container.image
+    if profile.cluster:
+        container.env = _environment(resources, profile)
+        _secrets(task, profile)
+        _volumes(task, resources, profile)
+        _scheduling(task, resources, profile)
+        _lifetime(task, resources, profile, retried)
+        kubernetes.set_security_context(task, run_as_user=USER, run_as_group=USER, run_as_non_root=True)
     return task
+
+
+def _environment(resources: Resources, profile: Profile) -> dict[str, str]:
+    values = {**QUIET, "BIOMED_R1_HOME": HOME, **{k: v for k, v in profile.environment.items() if v is not None}}
+    if profile.hf_cache:
+        values["HF_HOME"] = HF_HOME
+    if resources.gpus:
+        values[GPUS_VARIABLE] = str(resources.gpus)
+    return dict(sorted(values.items()))
+
+
+def _secrets(task: dsl.PipelineTask, profile: Profile) -> None:
+    for secret in profile.secrets:
+        key_to_variable = {key: variable for variable, key in secret.keys.items()}
+        kubernetes.use_secret_as_env(task, secret.name, key_to_variable, optional=secret.optional)
+
+
+def _volumes(task: dsl.PipelineTask, resources: Resources, profile: Profile) -> None:
+    kubernetes.empty_dir_mount(task, "scratch", SCRATCH, size_limit=resources.scratch)
+    if resources.shm:
+        kubernetes.empty_dir_mount(task, "shm", "/dev/shm", medium="Memory", size_limit=resources.shm)
+    if profile.hf_cache:
+        kubernetes.mount_pvc(task, profile.hf_cache, HF_HOME)
+
+
+def _scheduling(task: dsl.PipelineTask, resources: Resources, profile: Profile) -> None:
+    if resources.gpus:
+        # GPU nodes are tainted with the resource's name: these pods belong there, whatever the taint's value.
+        kubernetes.add_toleration(task, key=GPU_RESOURCE, operator="Exists")
+        if profile.gpu_product:
+            kubernetes.add_node_selector(task, GPU_PRODUCT_LABEL, profile.gpu_product)
+    if profile.queue:
+        kubernetes.add_pod_label(task, QUEUE_LABEL, profile.queue.name)
+        kubernetes.add_pod_label(task, PRIORITY_LABEL, profile.queue.priority_class)
+
+
+def _lifetime(task: dsl.PipelineTask, resources: Resources, profile: Profile, retried: bool) -> None:
+    timeout = 60 * (resources.timeout_minutes or 0)
+    kubernetes.set_timeout(task, timeout)
+    if not retried:
+        return
+    retry = profile.retry
+    task.set_retry(
+        num_retries=retry.attempts,
+        backoff_duration=f"{retry.first_wait_seconds}s",
+        backoff_factor=retry.factor,
+        backoff_max_duration=f"{retry.deadline_seconds(timeout)}s",
+    )

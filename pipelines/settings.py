@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from importlib.resources import files
-from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from components.errors import InputError
 from components.platform.verbs import parse_config, read_yaml, set_path
@@ -23,12 +21,12 @@ from components.stages.register import RegisterConfig
 from components.stages.report import ReportConfig
 from components.stages.sft import SftConfig
 from components.stages.stratify import StratifyConfig
+from pipelines.profile import Profile, load_profile
+from pipelines.shipped import Section, shipped_or_file
+
+__all__ = ["Profile", "Recipe", "as_json", "load_profile", "load_recipe"]
 
 Setting = Literal["plain", "adversarial_0", "adversarial_1", "adversarial_2"]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Data(Section):
@@ -75,49 +73,17 @@ class Recipe(Section):
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-class Resources(Section):
-    """What one role's tasks ask the cluster for."""
-
-    cpu: str
-    memory: str
-    gpus: int = 0
-    gpu_type: str | None = None
-
-
-class Profile(Section):
-    """Where a pipeline runs: the resources of each role, and the images."""
-
-    name: str
-    description: str = ""
-    cpu_image: str | None = None
-    gpu_image: str | None = None
-    roles: dict[Literal["cpu", "classifier", "trainer", "generator"], Resources]
-
-
 def load_recipe(name: str, changes: Sequence[str] = (), data: str | None = None) -> Recipe:
     """A shipped recipe by name or one from a file, with `path=value` changes; raises InputError naming the key."""
-    path = _shipped_or_file(name, "recipes")
+    path = shipped_or_file(name, "recipes")
     values = read_yaml(path)
+    if "models" in values:
+        raise InputError(f"recipe {path.name}: lists `models`, so it evaluates and trains nothing; name another")
     if data is not None:
         values["data"] = {"benchmarks": data, "train": data}
     for change in changes:
         set_path(values, change)
     return parse_config(Recipe, values, f"recipe {path.name}")
-
-
-def load_profile(name: str) -> Profile:
-    path = _shipped_or_file(name, "profiles")
-    return parse_config(Profile, read_yaml(path), f"profile {path.name}")
-
-
-def _shipped_or_file(name: str, kind: Literal["recipes", "profiles"]) -> Path:
-    folder = Path(str(files("pipelines"))) / kind
-    if (folder / f"{name}.yaml").is_file():
-        return folder / f"{name}.yaml"
-    if name.endswith((".yaml", ".yml")) and Path(name).is_file():
-        return Path(name)
-    shipped = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
-    raise InputError(f"{kind[:-1]} {name!r}: neither a YAML file nor one of the shipped ones ({shipped})")
 
 
 def as_json(config: BaseModel) -> str:

@@ -11,27 +11,26 @@ import click
 
 from components.platform import execution, store
 from components.platform.tracking import Tracked
+from components.qa.sharding import task_name
+from pipelines.evaluation_recipe import AnyRecipe, EvaluationRecipe
+from pipelines.settings import Recipe
 
 Receipts = Mapping[str, Mapping[str, Any]]
 
 
-def summarise(run_id: str, base_model: str, folder: Path, receipts: Receipts, parent: Tracked) -> dict[str, Any]:
-    """The run summary of the contract; also fetches the report and the answers' addresses and logs the headline."""
-    compared = receipts["compare"]["uri"]
-    scores = store.get_json(f"{compared}/scores.json")
-    gate = store.get_json(f"{compared}/decision.json")
+def summarise(run_id: str, recipe: AnyRecipe, folder: Path, receipts: Receipts, parent: Tracked) -> dict[str, Any]:
+    """The run summary of the contract; also fetches the report and the answers' addresses and logs the headline.
+
+    An evaluation decides and registers nothing: its `gate` and `model_version` are null.
+    """
+    made = _trained(recipe, receipts) if isinstance(recipe, Recipe) else _evaluated(recipe, receipts)
+    scored = receipts["compare" if isinstance(recipe, Recipe) else "score"]
     report = folder / "report.html"
     store.get_file(receipts["report"]["uri"], "report.html", report)
-    models = [
-        {"name": name, "uri": uri, "weights_sha256": receipts[f"evaluate-{name}"]["evidence"].get("weights_sha256")}
-        for name, uri in (
-            ("base", base_model),
-            ("sft", receipts["sft"]["uri"]),
-            ("grpo", receipts["grpo"]["uri"]),
-        )
-    ]
-    parent.tags({"gate.decision": gate["decision"], "report": receipts["report"]["uri"] + "/report.html"})
-    parent.metrics(receipts["compare"]["evidence"].get("metrics", {}))
+    parent.tags({"report": receipts["report"]["uri"] + "/report.html"})
+    if made["gate"]:
+        parent.tags({"gate.decision": made["gate"]["decision"]})
+    parent.metrics(scored["evidence"].get("metrics", {}))
     root = os.environ[execution.STORE_VARIABLE].rstrip("/")
     return {
         "schema_version": 1,
@@ -40,20 +39,40 @@ def summarise(run_id: str, base_model: str, folder: Path, receipts: Receipts, pa
             {key: receipt[key] for key in ("task", "seconds", "reused", "uri", "evidence")} | {"name": receipt["task"]}
             for receipt in receipts.values()
         ],
-        "scores": scores,
-        "gate": gate,
-        "model_version": receipts["register"]["evidence"]["version"],
-        "models": models,
-        "answers_uri": {
-            name: f"{receipts[f'evaluate-{name}']['uri']}/answers.parquet"
-            for name in ("base", "sft", "grpo", "champion")
-        },
+        "scores": store.get_json(f"{scored['uri']}/scores.json"),
+        **made,
         "report": str(report),
         "mlflow_uri": os.environ.get("MLFLOW_TRACKING_URI"),
         "mlflow_run_id": parent.run_id,
         "s3_prefix": root,
-        "gpu_seconds": sum(float(r["evidence"].get("gpu_seconds", 0)) for r in receipts.values()),
+        "gpu_seconds": sum(float(r.get("gpu_seconds", 0)) for r in receipts.values()),
     }
+
+
+def _trained(recipe: Recipe, receipts: Receipts) -> dict[str, Any]:
+    models = {"base": recipe.base_model, "sft": receipts["sft"]["uri"], "grpo": receipts["grpo"]["uri"]}
+    return {
+        "gate": store.get_json(f"{receipts['compare']['uri']}/decision.json"),
+        "model_version": receipts["register"]["evidence"]["version"],
+        "models": [_model(name, uri, receipts[f"evaluate-{name}"]) for name, uri in models.items()],
+        "answers_uri": {
+            name: f"{receipts[f'evaluate-{name}']['uri']}/answers.parquet" for name in (*models, "champion")
+        },
+    }
+
+
+def _evaluated(recipe: EvaluationRecipe, receipts: Receipts) -> dict[str, Any]:
+    merged = receipts["merge"]["uri"]
+    return {
+        "gate": None,
+        "model_version": None,
+        "models": [_model(m.name, m.model, receipts[task_name(m.name, 0, recipe.shards)]) for m in recipe.models],
+        "answers_uri": {m.name: f"{merged}/{m.name}.parquet" for m in recipe.models},
+    }
+
+
+def _model(name: str, uri: str, evaluated: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": name, "uri": uri, "weights_sha256": evaluated["evidence"].get("weights_sha256")}
 
 
 def print_summary(summary: Mapping[str, Any]) -> None:
@@ -75,16 +94,17 @@ def print_summary(summary: Mapping[str, Any]) -> None:
         cells = [pooled.get((model, setting, stratum)) for stratum in strata]
         table.add_row(model, setting, *(_cell(cell) for cell in cells))
     console.print(table)
-    gate = summary["gate"]
-    console.print(f"Gate: {gate['decision']} ({gate['candidate']} against {gate['baseline']}, look {gate['look']})")
-    for reason in gate["reasons"]:
-        console.print(f"  {'ok  ' if reason['passed'] else 'FAIL'}  {reason['text']}", highlight=False)
+    if gate := summary["gate"]:
+        console.print(f"Gate: {gate['decision']} ({gate['candidate']} against {gate['baseline']}, look {gate['look']})")
+        for reason in gate["reasons"]:
+            console.print(f"  {'ok  ' if reason['passed'] else 'FAIL'}  {reason['text']}", highlight=False)
     console.print("Research software: these figures are not for clinical decisions.", highlight=False)
+    version = f"version {summary['model_version']}" if summary["model_version"] else "none registered"
     for label, value in (
         ("report", summary["report"]),
         ("MLflow", f"{summary['mlflow_uri']} (run {summary['mlflow_run_id']})"),
         ("S3", summary["s3_prefix"]),
-        ("model", f"version {summary['model_version']}"),
+        ("model", version),
     ):
         click.echo(f"{label:8} {value}")
 

@@ -23,6 +23,7 @@ from pydantic import BaseModel
 
 from components.errors import InputError
 from components.platform import faults, logs, store, tracking
+from components.platform.gpus import asked_gpus, check_gpus
 from components.platform.home import home
 from components.platform.lineage import code_digest, git_revision
 from components.platform.models import model_digest
@@ -81,12 +82,13 @@ def execute(call: Call, work: Callable[[Path], Evidence]) -> Product:
     logs.event(call.task, "started")
     started = time.monotonic()
     root = _root()
-    run = os.environ.get(RUN_VARIABLE) or call.run
+    run = run_id(call.run)
     digests = {name: input_digest(value) for name, value in call.inputs.items()}
     code = code_digest(f"components.stages.{call.stage}")
     key = stage_key(call.stage, digests, call.config, code)
     uri = f"{root}/artifacts/{call.stage}/{key}"
     with tracking.stage_run(run, call.stage, call.task) as tracked:
+        check_gpus()
         tracked.params({"key": key, "config": call.config.model_dump(mode="json")})
         tracked.tags({"biomed_r1.uri": uri, "git_revision": git_revision()})
         manifest = None if os.environ.get(FRESH_VARIABLE) else store.read_manifest(uri)
@@ -100,6 +102,11 @@ def execute(call: Call, work: Callable[[Path], Evidence]) -> Product:
         _receipt(root, run, call, product, key, seconds)
     logs.event(call.task, "finished", seconds=seconds, reused=reused)
     return product
+
+
+def run_id(given: str) -> str:
+    """The pipeline run's id: the one `biomed-r1 run` chose, else the one KFP gave the task."""
+    return os.environ.get(RUN_VARIABLE) or given
 
 
 def stage_key(stage: str, digests: Mapping[str, str], config: BaseModel, code: str) -> str:
@@ -119,13 +126,6 @@ def resume_uri(call: Call) -> str:
     return f"{uri}-{fresh}" if fresh else uri
 
 
-def input_digest(value: str) -> str:
-    """The digest of an input: a local file's sha256, a model reference's content, or a given `digest:` text."""
-    if value.startswith("digest:"):
-        return value.removeprefix("digest:")
-    path = Path(value)
-    if path.is_file():
-        return store.file_sha256(path)
 def journal_uri(stage: str) -> str:
     """Where a stage keeps records of unfinished work, each below a key of everything that could change one."""
     uri = f"{_root()}/checkpoints/{stage}"
@@ -133,6 +133,13 @@ def journal_uri(stage: str) -> str:
     return f"{uri}-{fresh}" if fresh else uri
 
 
+def input_digest(value: str) -> str:
+    """The digest of an input: a local file's sha256, a model reference's content, or a given `digest:` text."""
+    if value.startswith("digest:"):
+        return value.removeprefix("digest:")
+    path = Path(value)
+    if path.is_file():
+        return store.file_sha256(path)
     return model_digest(value)
 
 
@@ -169,6 +176,7 @@ def _receipt(root: str, run: str, call: Call, product: Product, key: str, second
         "state": "succeeded",
         "reused": product.reused,
         "seconds": round(seconds, 2),
+        "gpu_seconds": round(seconds * asked_gpus(), 2),
         "uri": product.uri,
         "digest": product.digest,
         "mlflow_run_id": product.run_id,

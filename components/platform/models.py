@@ -10,6 +10,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 from components.errors import InputError
 from components.platform import store
@@ -22,9 +23,9 @@ PACKAGES = {
 }
 # What a hub snapshot may bring: weights as safetensors, configuration and tokenizer; no pickles, no code.
 HUB_FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
-KINDS = "a folder, package:NAME, hf:ORG/NAME@REVISION, s3://..., registry:NAME@ALIAS or registry:NAME#VERSION"
 # A model behind an OpenAI-compatible endpoint: no folder, no weights, only the name the endpoint has for it.
 ENDPOINT = "openai:"
+KINDS = "a folder, package:NAME, hf:ORG/NAME@REVISION, s3://..., registry:NAME@ALIAS or registry:NAME#VERSION"
 
 
 def local_model(ref: str) -> Path:
@@ -61,14 +62,13 @@ def model_digest(ref: str) -> str:
         if manifest is None:
             raise InputError(f"model {ref}: {uri} has no {store.MANIFEST}: nothing complete was stored there")
         return store.manifest_digest(manifest)
-    folder = _checked(Path(ref), ref)
     if ref.startswith(ENDPOINT):
         return f"{ENDPOINT}{endpoint_name(ref)}"  # what stands behind the name cannot be known
+    folder = _checked(Path(ref), ref)
     files = sorted(p for p in folder.iterdir() if p.is_file())
     return hashlib.sha256("".join(f"{p.name}\0{store.file_sha256(p)}\n" for p in files).encode()).hexdigest()
 
 
-def weights_digest(folder: Path) -> str:
 def endpoint_name(ref: str) -> str | None:
     """NAME of `openai:NAME`, None for a model that is loaded here; raises InputError for an empty name."""
     if not ref.startswith(ENDPOINT):
@@ -78,6 +78,7 @@ def endpoint_name(ref: str) -> str | None:
     return name
 
 
+def weights_digest(folder: Path) -> str:
     """sha256 over a folder's safetensors, in name order (what "the same weights" means in receipts and summaries)."""
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*.safetensors")):
@@ -92,6 +93,22 @@ def check_reference(ref: str) -> None:
         _hub_call(ref, lambda hub: hub.model_info(repository, revision=revision, timeout=5))
     else:
         model_digest(ref)
+
+
+def card_file(ref: str, name: str, folder: Path) -> Path | None:
+    """A small file that lies beside a model's weights, without fetching those; None where there is none.
+
+    Copied to `folder` where the reference is stored; a hub repository is not looked into.
+    """
+    if ref.startswith("s3://"):
+        if not any(file["path"] == name for file in (store.read_manifest(ref) or {}).get("files", [])):
+            return None
+        store.get_file(ref, name, folder / name)
+        return folder / name
+    if ref.startswith(("hf:", "registry:", ENDPOINT)):
+        return None
+    path = local_model(ref) / name
+    return path if path.is_file() else None
 
 
 def _checked(folder: Path, ref: str) -> Path:
@@ -168,7 +185,7 @@ def _registered(ref: str) -> str:
 def _split_hub(ref: str) -> tuple[str, str]:
     found = re.fullmatch(r"hf:([\w.-]+/[\w.-]+)@([0-9a-f]{40})", ref)
     if not found:
-        raise InputError(f"model {ref}: write hf:ORG/NAME@REVISION with a 40-digit commit; hub models are pinned")
+        raise InputError(f"model {ref}: write hf:ORG/NAME@REVISION, a 40-digit commit; `biomed-r1 pin RECIPE` finds it")
     return found[1], found[2]
 
 
@@ -178,6 +195,30 @@ def _hub(repository: str, revision: str) -> Path:
         ref, lambda hub: hub.snapshot_download(repository, revision=revision, allow_patterns=HUB_FILES, etag_timeout=5)
     )
     return Path(str(path))
+
+
+def hub_commit(repository: str, dataset: bool, revision: str | None = None) -> str:
+    """The commit (40 hexadecimal digits) that a revision of a hub repository, by default its main branch, is at now.
+
+    Raises InputError where the hub is out of reach, refuses, or answers with anything else.
+    """
+    ref = f"hf:{'datasets/' if dataset else ''}{repository}" + (f"@{revision}" if revision else "")
+
+    def look_up(hub: ModuleType) -> str:
+        info = (hub.dataset_info if dataset else hub.model_info)(repository, revision=revision, timeout=10)
+        if not re.fullmatch(r"[0-9a-f]{40}", str(info.sha)):
+            raise ValueError(f"it named no commit but {str(info.sha)[:60]!r}")
+        return str(info.sha)
+
+    return str(_hub_call(ref, look_up))
+
+
+def check_hub_dataset(repository: str, revision: str) -> None:
+    """Raise InputError, in seconds and without a download, for a hub data set that is out of reach."""
+    _hub_call(
+        f"hf:datasets/{repository}@{revision}",
+        lambda hub: hub.dataset_info(repository, revision=revision, timeout=5),
+    )
 
 
 def hub_dataset(repository: str, revision: str) -> Path:

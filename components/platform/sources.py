@@ -47,6 +47,17 @@ def source_files(source: str, kind: Kind) -> list[Path]:
     return found
 
 
+def check_source(source: str, kind: Kind) -> None:
+    """Raise InputError, in seconds and without a download, for a source that cannot be read."""
+    if source.startswith("hf:"):
+        models.check_hub_dataset(*_split_hub(source))
+    elif source.startswith("s3://"):
+        if store.read_manifest(source.rstrip("/")) is None:
+            raise InputError(f"{source}: no {store.MANIFEST}: nothing complete was stored there")
+    else:
+        source_files(source, kind)
+
+
 def source_digest(source: str, kind: Kind) -> str:
     """sha256 over the names and contents of a source's files (a pinned hub set: its name and revision)."""
     if source.startswith("hf:"):
@@ -79,10 +90,12 @@ def _folder(source: str) -> Path:
             store.get_dir(source.rstrip("/"), folder)
         return folder
     if source.startswith("hf:"):
-        found = re.fullmatch(r"hf:datasets/([\w.-]+/[\w.-]+)@([0-9a-f]{40})", source)
-        if not found:
-            raise InputError(
-                f"{source}: write hf:datasets/ORG/NAME@REVISION with a 40-digit commit; hub sets are pinned"
-            )
-        return models.hub_dataset(found[1], found[2])
+        return models.hub_dataset(*_split_hub(source))
     return Path(source)
+
+
+def _split_hub(source: str) -> tuple[str, str]:
+    found = re.fullmatch(r"hf:datasets/([\w.-]+/[\w.-]+)@([0-9a-f]{40})", source)
+    if not found:
+        raise InputError(f"{source}: write hf:datasets/ORG/NAME@REVISION with a 40-digit commit; hub sets are pinned")
+    return found[1], found[2]

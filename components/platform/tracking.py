@@ -20,6 +20,7 @@ from components.errors import InputError
 EXPERIMENT = "biomed-r1"
 RUN_TAG = "biomed_r1.run"
 STAGE_TAG = "biomed_r1.stage"
+TASK_TAG = "biomed_r1.task"
 PID_TAG = "biomed_r1.process"
 PARENT_VARIABLE = "BIOMED_R1_PARENT_RUN_ID"
 _DIGEST_LENGTH = 32  # MLflow keeps at most 36 characters of a dataset's digest
@@ -88,11 +89,12 @@ def stage_run(run: str, stage: str, name: str) -> Iterator[Tracked]:
         return
     if injected := os.environ.get("MLFLOW_RUN_ID"):
         tracked = Tracked(injected)
-        tracked.tags({RUN_TAG: run, STAGE_TAG: stage})
+        tracked.tags({RUN_TAG: run, STAGE_TAG: stage, TASK_TAG: name})
         yield tracked
         return
     parent = os.environ.get(PARENT_VARIABLE) or parent_run(run)
-    with _ended(_create(name, {RUN_TAG: run, STAGE_TAG: stage, "mlflow.parentRunId": parent})) as tracked:
+    tags = {RUN_TAG: run, STAGE_TAG: stage, TASK_TAG: name, "mlflow.parentRunId": parent}
+    with _ended(_create(name, tags)) as tracked:
         yield tracked
 
 
@@ -114,6 +116,45 @@ def parent_run(run: str) -> str:
     if found:
         return str(found[0].info.run_id)
     return _create(run, {RUN_TAG: run, STAGE_TAG: "pipeline"})
+
+
+def open_pipeline(run: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+    """Log a cluster run's parameters and tags before its tasks, so that none of them has to make the parent."""
+    if os.environ.get("MLFLOW_TRACKING_URI"):
+        tracked = Tracked(_pipeline_run_id(run))
+        tracked.params(params)
+        tracked.tags(tags)
+
+
+def close_pipeline(run: str, status: str, tags: Mapping[str, str], metrics: Mapping[str, float]) -> None:
+    """Log a cluster run's outcome and end its runs with `status` (MLflow's word), unless the platform owns them."""
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        return
+    tracked = Tracked(_pipeline_run_id(run))
+    tracked.tags(tags)
+    tracked.metrics(metrics)
+    if not os.environ.get("MLFLOW_RUN_ID"):
+        end_unfinished(run)
+        _client().set_terminated(tracked.run_id, status)
+
+
+def begun_tasks(run: str) -> list[str]:
+    """The tasks of a pipeline run that have a run in MLflow, oldest first, once each."""
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        return []
+    found = _client().search_runs(
+        [_experiment()], f"tags.`{RUN_TAG}` = '{run}'", max_results=1000, order_by=["attributes.start_time ASC"]
+    )
+    names = [r.data.tags.get(TASK_TAG, "") for r in found if r.data.tags.get(STAGE_TAG) != "pipeline"]
+    return [name for name in dict.fromkeys(names) if name]
+
+
+def _pipeline_run_id(run: str) -> str:
+    """The run that stands for the whole pipeline run: the parent of the one the platform injected, else our own."""
+    injected = os.environ.get("MLFLOW_RUN_ID")
+    if injected is None:
+        return parent_run(run)
+    return str(_client().get_run(injected).data.tags.get("mlflow.parentRunId", injected))
 
 
 def end_dead_runs() -> None:

@@ -1,0 +1,58 @@
+"""How a cluster run ended, recorded in MLflow by its exit handler whatever happened, from receipts (design D13)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from components.errors import StageError
+from components.platform import store, tracking
+from components.platform.execution import STORE_VARIABLE, read_receipts
+
+# KFP's words and MLflow's.
+STATUS = {"SUCCEEDED": "FINISHED", "FAILED": "FAILED", "CANCELLED": "KILLED"}
+
+
+class OutcomeConfig(BaseModel):
+    """What a run owes: the tasks that leave a receipt, and what a GPU-hour costs (USD)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tasks: tuple[str, ...]
+    price_per_gpu_hour: float | None = None
+
+
+def record_outcome(run: str, state: str, config: OutcomeConfig) -> dict[str, str]:
+    """Tag the run's MLflow parent with its outcome, log GPU time and cost, and end what is still open.
+
+    `state` is KFP's: SUCCEEDED, FAILED or CANCELLED. Returns the tags. Raises StageError, after recording, when KFP
+    calls a run a success whose tasks did not all leave a receipt.
+    """
+    receipts = read_receipts(os.environ[STORE_VARIABLE].rstrip("/"), run)
+    missing = [task for task in config.tasks if task not in receipts]
+    begun = [task for task in tracking.begun_tasks(run) if task in missing]
+    believed = "FAILED" if state == "SUCCEEDED" and missing else state
+    tags = {"outcome.state": believed, "outcome.missing": ", ".join(missing)}
+    if believed != "SUCCEEDED":
+        # A task that began and left no receipt failed; where none began, the next one could not even start.
+        tags["outcome.failed_task"] = (begun or missing or ["none"])[0]
+    metrics = gpu_use(receipts, config.price_per_gpu_hour)
+    if compared := receipts.get("compare"):
+        tags["gate.decision"] = str(store.get_json(f"{compared['uri']}/decision.json")["decision"])
+        metrics |= compared["evidence"].get("metrics", {})
+    tracking.close_pipeline(run, STATUS.get(believed, "FAILED"), tags, metrics)
+    if believed != state:
+        raise StageError(f"KFP says {state}, but there is no receipt of {', '.join(missing)}: the run failed")
+    return tags
+
+
+def gpu_use(receipts: Mapping[str, Mapping[str, Any]], price_per_gpu_hour: float | None) -> dict[str, float]:
+    """GPU-seconds held by the tasks that ended well and, where a price is given, what they cost in USD."""
+    seconds = sum(float(receipt.get("gpu_seconds", 0)) for receipt in receipts.values())
+    use = {"gpu_seconds": seconds}
+    if price_per_gpu_hour is not None:
+        use["gpu_cost_usd"] = round(seconds / 3600 * price_per_gpu_hour, 2)
+    return use

@@ -1,0 +1,26 @@
+"""What recipes and profiles share: strict sections, and YAML files shipped by name or given by path."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from components.errors import InputError
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def shipped_or_file(name: str, kind: Literal["recipes", "profiles"]) -> Path:
+    """The YAML file of a shipped recipe or profile, or the file of that path; raises InputError naming the shipped."""
+    folder = Path(str(files("pipelines"))) / kind
+    if (folder / f"{name}.yaml").is_file():
+        return folder / f"{name}.yaml"
+    if name.endswith((".yaml", ".yml")) and Path(name).is_file():
+        return Path(name)
+    shipped = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
+    raise InputError(f"{kind[:-1]} {name!r}: neither a YAML file nor one of the shipped ones ({shipped})")

@@ -39,9 +39,16 @@ def read_items(path: str | Path) -> list[Item]:
     return items
 
 
-def write_items(items: Sequence[Item], path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
-    """Items as Parquet (or JSONL, by suffix), with the columns of the published evaluation set."""
-    _write([item_row(item) for item in items], Path(path), _ITEM_SCHEMA, metadata)
+def write_items(
+    items: Sequence[Item],
+    path: str | Path,
+    metadata: Mapping[str, str] | None = None,
+    columns: Sequence[str] = COLUMNS,
+) -> None:
+    """Items as Parquet (or JSONL, by suffix), with `columns` alone where given; null columns keep their type."""
+    schema = pa.schema([_ITEM_SCHEMA.field(name) for name in columns])
+    rows = [{name: row[name] for name in columns} for row in map(item_row, items)]
+    _write(rows, Path(path), schema, metadata)
 
 
 def read_rows(path: str | Path) -> list[dict[str, Any]]:

@@ -1,0 +1,204 @@
+"""Export: the stratified questions as lm-evaluation-harness tasks, or in the published Parquet columns."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from components.errors import InputError
+from components.platform import lm_eval_tasks
+from components.platform.tables import read_items, write_items
+from components.platform.verbs import config_options, write_json
+from components.qa.extraction import EXTRACTION_VERSION
+from components.qa.items import OPENINGS, STRATA, Item, items_digest
+from components.qa.prompts import PROMPTS, build_messages, prompt_version
+
+SETTINGS = ("plain", "adversarial_0", "adversarial_1", "adversarial_2")
+# The columns of zou-lab/BioMed-R1-Eval, in its order (its data card).
+PUBLISHED_COLUMNS = ("id", "question", "answer", "options", "answer_idx", "dataset_name", *OPENINGS, *STRATA)
+# As the published set names its files: one configuration a benchmark, split `test`.
+PARQUET_NAME = "test-00000-of-00001.parquet"
+GROUP = "biomed_r1"
+
+
+class ExportConfig(BaseModel):
+    """How exported lm-eval tasks ask; the Parquet export reads none of it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    prompt: str = Field("direct", description="style of components/qa/prompts.py")
+    settings: tuple[Literal["plain", "adversarial_0", "adversarial_1", "adversarial_2"], ...] = Field(
+        ("plain",), min_length=1, description="which openings the model gets; one task each"
+    )
+    max_new_tokens: int = Field(64, ge=1, description="an answer is cut there; as in `evaluate`")
+
+    @field_validator("prompt")
+    @classmethod
+    def _known_prompt(cls, value: str) -> str:
+        if value not in PROMPTS:
+            raise ValueError(f"is not one of {', '.join(PROMPTS)}")
+        return value
+
+
+def export_lm_eval(items: Sequence[Item], config: ExportConfig, out: Path) -> dict[str, Any]:
+    """Write a task per stratum, benchmark and setting to `out` (YAML and JSONL), and groups over them.
+
+    Answers are greedy and marked by our extraction. Needs `lm_eval ... --include_path OUT --apply_chat_template`.
+    Raises InputError for an item without the opening a setting needs.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(str(lm_eval_tasks.__file__), out / "biomed_r1_tasks.py")
+    groups: dict[str, list[str]] = {}
+    for (stratum, benchmark), members in _parts(items).items():
+        data = f"{stratum}_{_name(benchmark)}.jsonl"
+        rows = [_document(item, config.prompt) for item in members]
+        (out / data).write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), encoding="utf-8")
+        for setting in config.settings:
+            _check_openings(members, setting)
+            suffix = "" if setting == "plain" else f"_{setting}"
+            task = f"{GROUP}_{stratum}_{_name(benchmark)}{suffix}"
+            _write_yaml(out / f"{task}.yaml", _task(task, setting, data, members, config), functions=True)
+            groups.setdefault(f"{GROUP}_{stratum}{suffix}", []).append(task)
+    for group, tasks in groups.items():
+        _write_yaml(out / f"{group}.yaml", _group(group, tasks))
+    plain = [group for group in groups if group in (f"{GROUP}_{s}" for s in ("knowledge", "reasoning", "unstratified"))]
+    if plain:
+        _write_yaml(out / f"{GROUP}.yaml", _group(GROUP, plain))
+    count = sum(len(tasks) for tasks in groups.values())
+    return {"rows_in": len(items), "tasks": count, "groups": {g: len(t) for g, t in groups.items()}}
+
+
+def export_parquet(items: Sequence[Item], out: Path) -> dict[str, Any]:
+    """Write OUT/BENCHMARK/test-00000-of-00001.parquet with the columns of the published BioMed-R1-Eval, and a card.
+
+    That set has no column for a context: it goes before the question, as a prompt shows it. Ids, keys, openings and
+    strata stay; everything else of an item (meta, groups, traces) has no column there and is left out.
+    """
+    by_benchmark: dict[str, list[Item]] = {}
+    for item in items:
+        by_benchmark.setdefault(item.dataset_name, []).append(item)
+    configs = []
+    for benchmark, members in by_benchmark.items():
+        if not re.fullmatch(r"[\w.-]+", benchmark):
+            raise InputError(f"dataset_name: {benchmark!r} cannot name a folder; use letters, digits, _ . and -")
+        write_items([_with_context(i) for i in members], out / benchmark / PARQUET_NAME, columns=PUBLISHED_COLUMNS)
+        files = [{"split": "test", "path": f"{benchmark}/{PARQUET_NAME}"}]
+        configs.append({"config_name": benchmark, "data_files": files})
+    card = yaml.safe_dump({"configs": configs}, sort_keys=False)
+    (out / "README.md").write_text(f"---\n{card}---\n", encoding="utf-8")
+    return {"rows_in": len(items), "rows_out": len(items), "benchmarks": {k: len(v) for k, v in by_benchmark.items()}}
+
+
+def _parts(items: Sequence[Item]) -> dict[tuple[str, str], list[Item]]:
+    """Items by stratum and benchmark; those without a stratum are `unstratified`."""
+    names = {True: "reasoning", False: "knowledge", None: "unstratified"}
+    found: dict[tuple[str, str], list[Item]] = {}
+    for item in items:
+        found.setdefault((names[item.is_reasoning], item.dataset_name), []).append(item)
+    return found
+
+
+def _document(item: Item, prompt: str) -> dict[str, Any]:
+    messages = build_messages(item, prompt)
+    if [m["role"] for m in messages] != ["user"]:
+        raise InputError(f"prompt: {prompt} has other messages than one of the user; lm-eval tasks hold one")
+    openings = {name: item.opening(k) or "" for k, name in enumerate(OPENINGS)}
+    options = json.dumps(item.options, ensure_ascii=False)
+    return {
+        "id": item.id,
+        "prompt": messages[0]["content"],
+        "options": options,
+        "answer_idx": item.answer_idx,
+    } | openings
+
+
+def _check_openings(items: Sequence[Item], setting: str) -> None:
+    if setting == "plain":
+        return
+    k = SETTINGS.index(setting) - 1
+    for item in items:
+        if not item.opening(k):
+            raise InputError(f"item {item.id}: {OPENINGS[k]}: missing, and setting {setting} needs it; run ingest")
+
+
+def _task(name: str, setting: str, data: str, items: Sequence[Item], config: ExportConfig) -> dict[str, Any]:
+    means = {"aggregation": "mean"}
+    task = {
+        "task": name,
+        "dataset_kwargs": {"file": data},
+        "test_split": "test",
+        "output_type": "generate_until",
+        "doc_to_text": "prompt",
+        "doc_to_target": "answer_idx",
+        "target_delimiter": "",  # else a space would follow the prompt
+        "num_fewshot": 0,
+        "generation_kwargs": {
+            "until": [],
+            "do_sample": False,
+            "temperature": 0.0,
+            "max_gen_toks": config.max_new_tokens,
+        },
+        "metric_list": [
+            {"metric": "exact_match", **means, "higher_is_better": True},
+            {"metric": "no_answer", **means, "higher_is_better": False},
+        ],
+        "metadata": {
+            "version": 1.0,
+            "prompt": prompt_version(config.prompt),
+            "extraction": EXTRACTION_VERSION,
+            "items_digest": items_digest(items),
+        },
+    }
+    return task if setting == "plain" else task | {"gen_prefix": OPENINGS[SETTINGS.index(setting) - 1]}
+
+
+def _group(name: str, tasks: Sequence[str]) -> dict[str, Any]:
+    metrics = [{"metric": m, "weight_by_size": True} for m in ("exact_match", "no_answer")]
+    return {"group": name, "task": list(tasks), "aggregate_metric_list": metrics, "metadata": {"version": 1.0}}
+
+
+def _write_yaml(path: Path, value: dict[str, Any], functions: bool = False) -> None:
+    text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+    if functions:
+        for field in ("load", "process_results"):
+            text += f"{'custom_dataset' if field == 'load' else field}: !function biomed_r1_tasks.{field}\n"
+    path.write_text(text, encoding="utf-8")
+
+
+def _with_context(item: Item) -> Item:
+    return item.with_(question=f"{item.context}\n\n{item.question}") if item.context else item
+
+
+def _name(benchmark: str) -> str:
+    return re.sub(r"\W+", "_", benchmark)
+
+
+@click.command("export")
+@click.option("--items", required=True, type=click.Path(dir_okay=False), help="Stratified questions.")
+@click.option("--to", "form", required=True, type=click.Choice(["lm-eval", "parquet"]), help="What to write.")
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to write.")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False), help="Write the evidence here.")
+@config_options(ExportConfig)
+def command(items: str, form: str, out: Path, json_file: str | None, config: ExportConfig) -> None:
+    """Write the strata as lm-evaluation-harness tasks, or the questions in the published Parquet columns."""
+    questions = read_items(items)
+    if form == "parquet":
+        evidence = export_parquet(questions, out)
+        click.echo(f"{len(questions)} questions of {len(evidence['benchmarks'])} benchmarks in {out}")
+    else:
+        evidence = export_lm_eval(questions, config, out)
+        groups = ", ".join(evidence["groups"])
+        click.echo(f"{len(questions)} questions as {evidence['tasks']} tasks in {out}; groups: {groups}")
+        click.echo(
+            f"lm_eval run --model hf ... --include_path {out} --tasks {next(iter(evidence['groups']))} "
+            "--apply_chat_template"
+        )
+    write_json(json_file, evidence)

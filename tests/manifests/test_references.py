@@ -1,0 +1,167 @@
+"""What the manifests name exists, and agrees with what the compiled pipelines and the code name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kubectl import MANIFESTS, ROOT, containers, pod_specs
+
+from pipelines.placement import USER
+from pipelines.profile import Profile, load_profile
+
+# Secrets that an operator creates (README, "For operators") and their keys. None is in the repository.
+OPERATORS_SECRETS = {
+    "biomed-r1-s3": {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"},
+    "biomed-r1-mlflow": {"username", "password"},
+    "biomed-r1-mlflow-server": {"admin-username", "admin-password", "flask-secret-key"},
+    "biomed-r1-postgres": {"password"},
+    "biomed-r1-hub": {"token"},
+    "kfp-mlflow-credentials": {"username", "password"},
+}
+CLUSTER_PROFILES = ("kind", "a100x8", "h100x8")
+
+
+def _named(objects: list[dict[str, Any]], kind: str) -> set[str]:
+    return {item["metadata"]["name"] for item in objects if item["kind"] == kind}
+
+
+def _secret_references(pod: dict[str, Any]) -> set[tuple[str, str | None]]:
+    found: set[tuple[str, str | None]] = set()
+    for container in containers(pod):
+        for variable in container.get("env", ()):
+            if reference := variable.get("valueFrom", {}).get("secretKeyRef"):
+                found.add((reference["name"], reference["key"]))
+        found |= {(s["secretRef"]["name"], None) for s in container.get("envFrom", ()) if "secretRef" in s}
+    return found
+
+
+def test_every_secret_is_one_that_operators_create(objects: list[dict[str, Any]]) -> None:
+    for name, _, pod in pod_specs(objects):
+        for secret, key in _secret_references(pod):
+            assert secret in OPERATORS_SECRETS, name
+            assert key is None or key in OPERATORS_SECRETS[secret], name
+    for item in objects:
+        for rule in item.get("rules", ()):
+            if "secrets" in rule["resources"]:
+                assert set(rule["resourceNames"]) <= set(OPERATORS_SECRETS)
+
+
+def test_every_config_map_account_and_claim_is_defined(objects: list[dict[str, Any]]) -> None:
+    maps, claims = _named(objects, "ConfigMap"), _named(objects, "PersistentVolumeClaim")
+    keys = {item["metadata"]["name"]: set(item["data"]) for item in objects if item["kind"] == "ConfigMap"}
+    for name, _, pod in pod_specs(objects):
+        assert pod["serviceAccountName"] in _named(objects, "ServiceAccount"), name
+        for volume in pod["volumes"]:
+            assert volume.get("configMap", {"name": next(iter(maps))})["name"] in maps, name
+            assert volume.get("persistentVolumeClaim", {"claimName": "biomed-r1-hf-cache"})["claimName"] in claims, name
+        for container in containers(pod):
+            for source in container.get("envFrom", ()):
+                assert source.get("configMapRef", {"name": next(iter(maps))})["name"] in maps, name
+            for variable in container.get("env", ()):
+                reference = variable.get("valueFrom", {}).get("configMapKeyRef")
+                if reference and not reference.get("optional"):
+                    assert reference["key"] in keys[reference["name"]], name
+            for word in container.get("command", ()):
+                if word.startswith("/scripts/"):
+                    assert word.removeprefix("/scripts/") in keys[_scripts(pod)], name
+
+
+def _scripts(pod: dict[str, Any]) -> str:
+    return next(str(volume["configMap"]["name"]) for volume in pod["volumes"] if volume["name"] == "scripts")
+
+
+def test_every_mount_has_its_volume_and_every_volume_a_mount(objects: list[dict[str, Any]]) -> None:
+    claimed = {"StatefulSet/postgres": {"data"}}
+    for name, _, pod in pod_specs(objects):
+        mounted = {mount["name"] for container in containers(pod) for mount in container.get("volumeMounts", ())}
+        assert mounted == {volume["name"] for volume in pod["volumes"]} | claimed.get(name, set()), name
+
+
+def test_every_service_and_budget_selects_pods(objects: list[dict[str, Any]]) -> None:
+    pods = [labels for _, labels, _ in pod_specs(objects)]
+    for item in objects:
+        if item["kind"] in ("Service", "PodDisruptionBudget"):
+            selector = item["spec"]["selector"]
+            wanted = selector.get("matchLabels", selector).items()
+            assert [labels for labels in pods if wanted <= labels.items()], item["metadata"]["name"]
+
+
+def test_every_image_has_a_tag_that_was_chosen(objects: list[dict[str, Any]]) -> None:
+    for name, _, pod in pod_specs(objects):
+        for container in containers(pod):
+            tag = container["image"].rpartition(":")[2]
+            assert tag not in ("", "latest", container["image"]), name
+
+
+def test_the_images_user_is_the_pipelines_user(objects: list[dict[str, Any]]) -> None:
+    for name, _, pod in pod_specs(objects):
+        expected = 999 if name == "StatefulSet/postgres" else USER
+        assert pod["securityContext"]["runAsUser"] == expected, name
+
+
+@pytest.mark.parametrize("name", CLUSTER_PROFILES)
+def test_profiles_and_manifests_name_the_same_things(rendered: dict[str, list[dict[str, Any]]], name: str) -> None:
+    profile, objects = load_profile(name), rendered["kind" if name == "kind" else "prod"]
+    for secret in profile.secrets:
+        assert set(secret.keys.values()) <= OPERATORS_SECRETS[secret.name], secret.name
+    if profile.queue:
+        assert profile.queue.name in _named(objects, "LocalQueue")
+        assert profile.queue.priority_class in _named(objects, "WorkloadPriorityClass")
+    if profile.hf_cache:
+        assert profile.hf_cache in _named(objects, "PersistentVolumeClaim")
+    told = next(item["data"] for item in objects if item["metadata"]["name"] == "biomed-r1-environment")
+    for variable, value in profile.environment.items():
+        assert value is None or told.get(variable) == value, variable
+
+
+@pytest.mark.parametrize("name", CLUSTER_PROFILES)
+def test_the_quota_admits_the_profiles_largest_task(rendered: dict[str, list[dict[str, Any]]], name: str) -> None:
+    profile, objects = load_profile(name), rendered["kind" if name == "kind" else "prod"]
+    hard = next(item["spec"]["hard"] for item in objects if item["kind"] == "ResourceQuota")
+    queue = next((item["spec"] for item in objects if item["kind"] == "ClusterQueue"), None)
+    largest = {"cpu": _largest(profile, "cpu"), "memory": _largest(profile, "memory")}
+    assert largest["cpu"] < int(hard["requests.cpu"])
+    assert largest["memory"] < int(hard["limits.memory"].removesuffix("Gi"))
+    gpus = max(role.gpus for role in profile.roles.values())
+    assert gpus <= int(hard["requests.nvidia.com/gpu"])
+    if queue and profile.queue:
+        resources = queue["resourceGroups"][0]["flavors"][0]["resources"]
+        quotas = {resource["name"]: int(resource["nominalQuota"].removesuffix("Gi")) for resource in resources}
+        assert gpus <= quotas["nvidia.com/gpu"]
+        assert largest["cpu"] <= quotas["cpu"]
+        assert largest["memory"] <= quotas["memory"]
+
+
+def _largest(profile: Profile, field: str) -> int:
+    """The most any role asks for: cores, or Gi."""
+    return max(int(str(getattr(role, field)).removesuffix("Gi")) for role in profile.roles.values())
+
+
+def test_the_mlflow_plugin_is_set_alike_on_both_sides(objects: list[dict[str, Any]]) -> None:
+    launcher = next(item["data"] for item in objects if item["metadata"]["name"] == "kfp-launcher")
+    run_side = json.loads(launcher["plugins.mlflow"])
+    api_side = json.loads((MANIFESTS / "base/kfp-api-server.json").read_text(encoding="utf-8"))["plugins"]["mlflow"]
+    assert run_side == api_side
+    assert run_side["settings"]["injectUserEnvVars"] is True
+    told = next(item["data"] for item in objects if item["metadata"]["name"] == "biomed-r1-environment")
+    assert run_side["endpoint"] == told["MLFLOW_TRACKING_URI"]
+    s3 = yaml.safe_load(launcher["providers"])["s3"]["default"]
+    secret = s3["credentials"]["secretRef"]
+    assert {secret["accessKeyKey"], secret["secretKeyKey"]} == OPERATORS_SECRETS[secret["secretName"]]
+    if endpoint := told.get("AWS_ENDPOINT_URL_S3"):
+        assert endpoint == f"http://{s3['endpoint']}"
+
+
+def test_lifecycle_expires_backups_where_backups_are_written() -> None:
+    rules = json.loads((MANIFESTS / "base/s3-lifecycle.json").read_text(encoding="utf-8"))["Rules"]
+    by_name = {rule["ID"]: rule for rule in rules}
+    assert by_name["abort-unfinished-uploads"]["Filter"] == {"Prefix": ""}
+    assert 0 < by_name["abort-unfinished-uploads"]["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] <= 7
+    environment = (MANIFESTS / "base/environment.env").read_text(encoding="utf-8")
+    prefix = by_name["expire-database-backups"]["Filter"]["Prefix"]
+    assert f"BIOMED_R1_STORE=s3://biomed-r1/{Path(prefix).parts[0]}\n" in environment
+    assert "/backups/" in (ROOT / "manifests/base/scripts/store_backup.py").read_text(encoding="utf-8")

@@ -1,0 +1,147 @@
+"""Pod Security `restricted`, least privilege, and a network closed by default."""
+
+from __future__ import annotations
+
+import copy
+import re
+from typing import Any
+
+import pytest
+from kubectl import containers, pod_specs
+
+# kubernetes.io/docs/concepts/security/pod-security-standards, "Restricted".
+VOLUMES = {
+    "name", "configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret",
+}  # fmt: skip
+HOST_FIELDS = ("hostNetwork", "hostPID", "hostIPC")
+
+
+def restricted_problems(pod: dict[str, Any]) -> list[str]:
+    """What Pod Security `restricted` would refuse in a pod spec, and what this project asks for besides."""
+    problems = [f"{field} is set" for field in HOST_FIELDS if pod.get(field)]
+    problems += [f"volume {v['name']}: a kind that is not allowed" for v in pod.get("volumes", ()) if set(v) - VOLUMES]
+    outer = pod.get("securityContext", {})
+    for container in containers(pod):
+        name, own = container["name"], container.get("securityContext", {})
+        context = {**outer, **own}
+        wanted = {
+            "runs as non-root": context.get("runAsNonRoot") is True and context.get("runAsUser", 1) > 0,
+            "no privilege escalation": own.get("allowPrivilegeEscalation") is False,
+            "not privileged": not own.get("privileged"),
+            "drops every capability": own.get("capabilities", {}).get("drop") == ["ALL"],
+            "adds no capability": not own.get("capabilities", {}).get("add"),
+            "seccomp": context.get("seccompProfile", {}).get("type") == "RuntimeDefault",
+            "no host port": not any(port.get("hostPort") for port in container.get("ports", ())),
+            # Not asked by `restricted`:
+            "read-only root": own.get("readOnlyRootFilesystem") is True,
+            "requests and limits": all(
+                container.get("resources", {}).get(part, {}).get("memory") for part in ("requests", "limits")
+            ) and "cpu" in container["resources"]["requests"],
+            "writable /tmp": any(m["mountPath"] == "/tmp" for m in container.get("volumeMounts", ()))
+            or container["command"][0] == "pg_dump",
+        }  # fmt: skip
+        problems += [f"{name}: {what}" for what, holds in wanted.items() if not holds]
+    return problems
+
+
+def test_every_pod_is_restricted(objects: list[dict[str, Any]]) -> None:
+    pods = pod_specs(objects)
+    assert len(pods) == 6
+    assert {name: found for name, _, pod in pods if (found := restricted_problems(pod))} == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda pod: pod.update(hostNetwork=True), "hostNetwork"),
+        (lambda pod: pod["volumes"].append({"name": "host", "hostPath": {"path": "/"}}), "volume host"),
+        (lambda pod: pod["securityContext"].update(runAsUser=0), "non-root"),
+        (lambda pod: pod["securityContext"].pop("seccompProfile"), "seccomp"),
+        (lambda pod: pod["containers"][0]["securityContext"].update(privileged=True), "privileged"),
+        (lambda pod: pod["containers"][0]["securityContext"].pop("allowPrivilegeEscalation"), "escalation"),
+        (lambda pod: pod["initContainers"][0]["securityContext"]["capabilities"].update(add=["NET_RAW"]), "adds"),
+        (lambda pod: pod["initContainers"][0]["securityContext"].pop("readOnlyRootFilesystem"), "read-only"),
+    ],
+)
+def test_the_check_itself_refuses(rendered: dict[str, list[dict[str, Any]]], change: Any, problem: str) -> None:
+    pod = next(copy.deepcopy(pod) for name, _, pod in pod_specs(rendered["kind"]) if name == "Deployment/mlflow")
+    assert restricted_problems(pod) == []
+    change(pod)
+    assert any(problem in found for found in restricted_problems(pod))
+
+
+def test_the_namespace_enforces_restricted(objects: list[dict[str, Any]]) -> None:
+    labels = next(item for item in objects if item["kind"] == "Namespace")["metadata"]["labels"]
+    levels = {mode: labels[f"pod-security.kubernetes.io/{mode}"] for mode in ("enforce", "audit", "warn")}
+    assert levels == {"enforce": "restricted", "audit": "restricted", "warn": "restricted"}
+
+
+def test_roles_have_no_wildcard_and_read_secrets_by_name_only(objects: list[dict[str, Any]]) -> None:
+    roles = {item["metadata"]["name"]: item for item in objects if item["kind"] == "Role"}
+    assert set(roles) == {"biomed-r1-runner", "biomed-r1-deployer", "biomed-r1-scheduler"}
+    for name, role in roles.items():
+        for rule in role["rules"]:
+            entries = [entry for part in ("apiGroups", "resources", "verbs") for entry in rule[part]]
+            assert not any("*" in entry for entry in entries), name
+            if "secrets" in rule["resources"]:
+                assert rule["verbs"] == ["get"], name
+                assert rule["resourceNames"], name
+            assert not {"escalate", "bind", "impersonate"} & set(rule["verbs"]), name
+            assert not {"pods/exec", "pods/attach", "serviceaccounts/token"} & set(rule["resources"]), name
+
+
+def test_each_role_is_bound_to_its_own_account_and_no_cluster_role_exists(objects: list[dict[str, Any]]) -> None:
+    for item in objects:
+        assert item["kind"] not in ("ClusterRole", "ClusterRoleBinding")
+        if item["kind"] == "RoleBinding":
+            name = item["metadata"]["name"]
+            assert item["roleRef"]["name"] == name
+            assert [(s["kind"], s["name"]) for s in item["subjects"]] == [("ServiceAccount", name)]
+
+
+def test_no_pod_of_ours_gets_a_token_for_the_kubernetes_api(objects: list[dict[str, Any]]) -> None:
+    for name, _, pod in pod_specs(objects):
+        assert pod["serviceAccountName"] == "biomed-r1-service", name
+        assert pod["automountServiceAccountToken"] is False, name
+
+
+def test_everything_is_denied_by_default_in_both_directions(objects: list[dict[str, Any]]) -> None:
+    policies = {item["metadata"]["name"]: item["spec"] for item in objects if item["kind"] == "NetworkPolicy"}
+    assert policies["default-deny"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    for name, spec in policies.items():
+        for direction in ("ingress", "egress"):
+            peers = "from" if direction == "ingress" else "to"
+            assert (direction in spec) <= (direction.capitalize() in spec["policyTypes"]), name
+            for rule in spec.get(direction, ()):
+                assert rule.get(peers), f"{name}: a rule without {peers} allows everyone"
+                assert rule.get("ports"), f"{name}: a rule without ports allows every port"
+                assert {} not in rule[peers], f"{name}: an empty peer allows everyone"
+
+
+def test_no_way_leads_to_cloud_credentials(objects: list[dict[str, Any]]) -> None:
+    blocks = [
+        peer["ipBlock"]
+        for item in objects if item["kind"] == "NetworkPolicy"
+        for rule in item["spec"].get("egress", ())
+        for peer in rule["to"] if "ipBlock" in peer
+    ]  # fmt: skip
+    assert blocks
+    assert all("169.254.0.0/16" in block["except"] for block in blocks)
+
+
+def test_every_policy_selects_pods_that_exist(objects: list[dict[str, Any]]) -> None:
+    """A label misspelt in a policy closes or opens the wrong door without a word."""
+    ours = {labels["app.kubernetes.io/name"] for _, labels, _ in pod_specs(objects)}
+    text = str([item["spec"] for item in objects if item["kind"] == "NetworkPolicy"])
+    named = set(re.findall(r"'app.kubernetes.io/name': '([\w-]+)'", text))
+    for values in re.findall(r"'key': 'app.kubernetes.io/name', 'operator': 'In', 'values': \[([^]]*)\]", text):
+        named |= set(re.findall(r"[\w-]+", values))
+    assert named == ours == {"mlflow", "postgres", "serving", "backup", "watch"}
+
+
+def test_no_secret_is_contained(objects: list[dict[str, Any]]) -> None:
+    assert not [item for item in objects if item["kind"] == "Secret"]
+    for item in objects:
+        for name, value in re.findall(r"'name': '(\w*(?:PASSWORD|TOKEN|SECRET)\w*)', 'value': '([^']*)'", str(item)):
+            pytest.fail(f"{item['kind']}/{item['metadata']['name']}: {name}={value}")
+        assert not re.search(r"://[^/@\s']+:[^/@\s']+@", str(item)), "a URI with a password"

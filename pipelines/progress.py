@@ -25,11 +25,15 @@ class Progress:
         self._read = 0
         self._current: tuple[str, float] | None = None
         self._live = sys.stderr.isatty()
+        # Whether a task said that it failed.
+        self.failed = False
 
     def update(self) -> None:
         for event in self._new_events():
             if event["state"] == "started":
                 self._current = (event["task"], event["time"])
+            elif event["state"] == "failed":
+                self.failed = True
             else:
                 self._clear()
                 how = "reused" if event["reused"] else "done"

@@ -87,7 +87,7 @@ def execute(call: Call, work: Callable[[Path], Evidence]) -> Product:
     code = code_digest(f"components.stages.{call.stage}")
     key = stage_key(call.stage, digests, call.config, code)
     uri = f"{root}/artifacts/{call.stage}/{key}"
-    with tracking.stage_run(run, call.stage, call.task) as tracked:
+    with logs.failure_noted(call.task), tracking.stage_run(run, call.stage, call.task) as tracked:
         check_gpus()
         tracked.params({"key": key, "config": call.config.model_dump(mode="json")})
         tracked.tags({"biomed_r1.uri": uri, "git_revision": git_revision()})
@@ -180,6 +180,9 @@ def _receipt(root: str, run: str, call: Call, product: Product, key: str, second
         "uri": product.uri,
         "digest": product.digest,
         "mlflow_run_id": product.run_id,
+        # How the task's process ran, seen from inside: images are to be used without root and without writing to them.
+        "user": os.getuid(),
+        "root_read_only": bool(os.statvfs("/").f_flag & os.ST_RDONLY),
         # What a reused stage must not have paid for.
         "imported": [name for name in HEAVY if name in sys.modules],
         "evidence": product.evidence,

@@ -6,6 +6,8 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,3 +51,13 @@ def event(task: str, state: str, **details: Any) -> None:
     text = json.dumps({"time": time.time(), "task": task, "state": state, **details}) + "\n"
     with (Path(folder) / "events.jsonl").open("a", encoding="utf-8") as file:
         file.write(text)
+
+
+@contextmanager
+def failure_noted(task: str) -> Iterator[None]:
+    """Append a `failed` event when the block raises: a runner can take a failed task for a success."""
+    try:
+        yield
+    except BaseException:
+        event(task, "failed")
+        raise

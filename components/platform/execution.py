@@ -79,7 +79,13 @@ def execute(call: Call, work: Callable[[Path], Evidence]) -> Product:
     the failure is in MLflow; a receipt is written only for a stage that ended well.
     """
     logs.redirect(call.task)
-    logs.event(call.task, "started")
+    with logs.events_of(call.task) as details:
+        product, seconds = _execute(call, work)
+        details |= {"seconds": seconds, "reused": product.reused}
+    return product
+
+
+def _execute(call: Call, work: Callable[[Path], Evidence]) -> tuple[Product, float]:
     started = time.monotonic()
     root = _root()
     run = run_id(call.run)
@@ -87,7 +93,7 @@ def execute(call: Call, work: Callable[[Path], Evidence]) -> Product:
     code = code_digest(f"components.stages.{call.stage}")
     key = stage_key(call.stage, digests, call.config, code)
     uri = f"{root}/artifacts/{call.stage}/{key}"
-    with logs.failure_noted(call.task), tracking.stage_run(run, call.stage, call.task) as tracked:
+    with tracking.stage_run(run, call.stage, call.task) as tracked:
         check_gpus()
         tracked.params({"key": key, "config": call.config.model_dump(mode="json")})
         tracked.tags({"biomed_r1.uri": uri, "git_revision": git_revision()})
@@ -100,8 +106,7 @@ def execute(call: Call, work: Callable[[Path], Evidence]) -> Product:
         product = Product(uri, store.manifest_digest(manifest), evidence, reused, tracked.run_id)
         seconds = time.monotonic() - started
         _receipt(root, run, call, product, key, seconds)
-    logs.event(call.task, "finished", seconds=seconds, reused=reused)
-    return product
+    return product, seconds
 
 
 def run_id(given: str) -> str:

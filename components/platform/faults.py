@@ -1,6 +1,7 @@
 """Faults that tests plant through the environment, because a crash cannot be rehearsed otherwise.
 
-`BIOMED_R1_FAULT=point:raise` makes that point raise, `point:sleep=SECONDS` makes it wait; commas separate several.
+`BIOMED_R1_FAULT=point:raise` makes that point raise, `point:vanish` ends the process at once as if all were well, and
+`point:sleep=SECONDS` makes it wait; commas separate several.
 Unset, which is always so outside tests, a point costs one look-up.
 """
 
@@ -23,5 +24,7 @@ def point(name: str) -> None:
             continue
         if what == "raise":
             raise RuntimeError(f"fault planted at {name} by {VARIABLE}")
+        if what == "vanish":
+            os._exit(0)
         if what.startswith("sleep="):
             time.sleep(float(what.removeprefix("sleep=")))

@@ -54,10 +54,16 @@ def event(task: str, state: str, **details: Any) -> None:
 
 
 @contextmanager
-def failure_noted(task: str) -> Iterator[None]:
-    """Append a `failed` event when the block raises: a runner can take a failed task for a success."""
+def events_of(task: str) -> Iterator[dict[str, Any]]:
+    """Events around a task: `started`, then `finished` with the yielded details, or `failed`.
+
+    The last one because a runner can take a failed task for a success.
+    """
+    event(task, "started")
+    details: dict[str, Any] = {}
     try:
-        yield
+        yield details
     except BaseException:
         event(task, "failed")
         raise
+    event(task, "finished", **details)

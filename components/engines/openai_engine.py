@@ -146,6 +146,8 @@ class OpenAIEngine:
         clock = asyncio.get_running_loop().time
         if call.not_before > clock():
             await call.pause(call.not_before - clock())
+        if call.stopped.is_set():
+            raise TransientError("another request has ended the run")
         await self.budget.reserve(most)
         spent = most
         try:

@@ -7,6 +7,7 @@ common beginning. One process on one device: nothing is left behind when this on
 from __future__ import annotations
 
 import gc
+import json
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,8 @@ import torch
 
 from components.engines.base import Generation, PrefillMode, Request, Sampling
 from components.engines.rendering import context_limit, encode, generation, load_tokenizer, stop_ids
-from components.errors import StageError
+from components.errors import InputError, StageError
+from components.platform.gpus import asked_gpus
 
 # Read by vLLM when it is imported. The engine's core in this process saves a child process and its start.
 _ENVIRONMENT = {
@@ -36,9 +38,9 @@ CPU_MAX_SEQUENCES = 64
 class VllmEngine:
     name = "vllm"
     prefill_mode: PrefillMode = "continued"
+    notes: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, folder: Path, dtype: str, max_context: int = 8192) -> None:
-    notes: ClassVar[dict[str, Any]] = {}
         """Load the plain transformers checkpoint in `folder`; `dtype` is a torch name such as "bfloat16"."""
         for name, value in _ENVIRONMENT.items():
             os.environ.setdefault(name, value)
@@ -48,7 +50,8 @@ class VllmEngine:
             warnings.simplefilter("ignore", FutureWarning)
             from vllm import LLM
 
-        self.version = f"{_distribution()} {dtype}"
+        self.gpus = tensor_parallel(folder, asked_gpus(), torch.cuda.device_count())
+        self.version = f"{_distribution()} {dtype}" + (f" tp{self.gpus}" if self.gpus > 1 else "")
         self.max_context = context_limit(folder, max_context)
         self.tokenizer = load_tokenizer(folder)
         self.stop = stop_ids(folder, self.tokenizer)
@@ -59,6 +62,7 @@ class VllmEngine:
         self._llm: Any = LLM(
             model=str(folder),
             max_model_len=self.max_context,
+            tensor_parallel_size=self.gpus,
             enforce_eager=on_cpu,  # compiling takes longer than it saves here
             enable_prefix_caching=True,
             generation_config="vllm",  # not the model's own: its temperature must not leak in
@@ -106,6 +110,20 @@ class VllmEngine:
             detokenize=False,  # rendering.generation does it, alike for every engine
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
+
+
+def tensor_parallel(folder: Path, asked: int, seen: int) -> int:
+    """Over how many GPUs the model is spread: those the profile asked for, else as many of those seen as fit.
+
+    vLLM gives each GPU the same number of attention heads. Raises InputError where `asked` does not divide them.
+    """
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    heads = config.get("num_attention_heads") or config.get("text_config", {}).get("num_attention_heads") or 1
+    if asked and heads % asked:
+        raise InputError(
+            f"{folder}: {heads} attention heads cannot be spread over {asked} GPUs; set `gpus` of the profile"
+        )
+    return asked or max(n for n in range(1, max(1, seen) + 1) if heads % n == 0)
 
 
 def _distribution() -> str:

@@ -59,3 +59,13 @@ def test_parameters_do_not_depend_on_the_number_format(tiny_model: Path, tmp_pat
 def test_auto_dtype_is_one_of_the_two() -> None:
     assert choice.resolve_dtype("auto") in ("bfloat16", "float32")
     assert choice.resolve_dtype("float32") == "float32"
+
+
+def test_a_model_is_spread_over_as_many_gpus_as_its_heads_allow(tmp_path: Path) -> None:
+    from components.engines.vllm_engine import tensor_parallel
+
+    (tmp_path / "config.json").write_text('{"num_attention_heads": 12}', encoding="utf-8")
+    assert [tensor_parallel(tmp_path, 0, seen) for seen in (0, 1, 2, 4, 5, 8)] == [1, 1, 2, 4, 4, 6]
+    assert [tensor_parallel(tmp_path, asked, 8) for asked in (1, 4, 6)] == [1, 4, 6]
+    with pytest.raises(InputError, match="12 attention heads cannot be spread over 8 GPUs"):
+        tensor_parallel(tmp_path, 8, 8)

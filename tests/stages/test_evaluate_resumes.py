@@ -16,6 +16,8 @@ import pytest
 from faulty_endpoint import FaultyEndpoint, asked, endpoint
 
 from components.errors import InputError, StageError
+from components.platform import store
+from components.platform.execution import read_receipts
 from components.platform.journal import Journal
 from components.platform.tables import read_metadata, read_rows, write_items
 from components.qa.items import Item
@@ -75,7 +77,6 @@ def kill_when(process: subprocess.Popen[bytes], ready: Callable[[], bool]) -> No
 
 def outputs(folder: Path) -> dict[str, str]:
     rows = read_rows(folder / "out" / "answers.parquet")
-    assert len(rows) == TOTAL
     return {f"item {row['item_id']} ({row['setting']})": row["output"] for row in rows}
 
 
@@ -100,6 +101,7 @@ def test_killed_and_resumed(items: Path) -> None:
     assert (evidence["asked"], evidence["resumed"], evidence["requests"]) == (36, 24, 36)
     assert again.total() == 36 and set(again.values()) == {1} and not again.keys() & set(first)
     after = outputs(folder)
+    assert len(after) == TOTAL
     assert {name: after[name] for name in before} == {name: value["text"] for name, value in before.items()}
     assert Counter(text.split()[-1] for text in after.values()) == {"First.": 24, "Second.": 36}
     assert not journal.exists()
@@ -189,24 +191,81 @@ def test_a_name_is_needed(items: Path) -> None:
         evaluate(items, "openai:", "m", EvaluateConfig(), items.parent / "a.parquet")
 
 
+# The KFP component's own function, as a pod runs it.
+COMPONENT = """
+import sys
+from kfp import dsl
+from components import ops
+items, model, config, answers = sys.argv[1:]
+ops.evaluate.python_func(
+    items=dsl.Dataset(uri=items), model=model, name="m", config=config, run="r", answers=dsl.Dataset(uri=answers)
+)
+"""
+
+
+def component(items: Path, settings: EvaluateConfig) -> subprocess.Popen[bytes]:
+    words = [str(items), "openai:some-model", settings.model_dump_json(), str(items.parent / "answers.parquet")]
+    return subprocess.Popen([sys.executable, "-c", COMPONENT, *words], stderr=subprocess.PIPE)
+
+
+def test_a_task_that_ended_early_is_resumed_from_the_store(items: Path, store_uri: str) -> None:
+    from kfp import dsl
+
+    from components import ops
+
+    def run(server: FaultyEndpoint, budget: int) -> None:
+        """What COMPONENT does, in this process."""
+        settings = config(server, max_requests=budget).model_dump_json()
+        answers = dsl.Dataset(uri=str(items.parent / "answers.parquet"))
+        ops.evaluate.python_func(dsl.Dataset(uri=str(items)), "openai:some-model", "m", settings, "r", answers)
+
+    journals = f"{store_uri}/checkpoints/evaluate"
+    with endpoint() as server:
+        with pytest.raises(StageError, match=rf"25 of {TOTAL} are answered and kept in {journals}"):
+            run(server, 25)
+        assert store.list_files(journals)
+        run(server, 36)
+        assert set(server.answered.values()) == {1} and len(server.bodies) == TOTAL
+    evidence = read_receipts(store_uri, "r")["evaluate-m"]["evidence"]
+    assert (evidence["asked"], evidence["resumed"]) == (35, 25)
+    assert len(read_rows(items.parent / "answers.parquet")) == TOTAL and not store.list_files(journals)
+
+
+@pytest.mark.slow
+def test_a_killed_pod_is_resumed_from_the_store(items: Path, store_uri: str) -> None:
+    """Nothing of the first one's disk is needed; at most the last few seconds' answers are asked for again."""
+    journals = f"{store_uri}/checkpoints/evaluate"
+    with endpoint() as server:
+        server.delay = 0.5
+        kill_when(component(items, config(server)), lambda: bool(store.list_files(journals)))
+        server.delay, first = 0.0, len(server.bodies)
+        assert first < TOTAL
+        process = component(items, config(server))
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors
+        evidence = read_receipts(store_uri, "r")["evaluate-m"]["evidence"]
+        assert evidence["resumed"] >= first - 16 and evidence["asked"] == len(server.bodies) - first
+        assert evidence["asked"] + evidence["resumed"] == TOTAL and not store.list_files(journals)
+
+
 @pytest.mark.slow
 def test_a_local_model_killed_and_resumed(items: Path, smollm: Path) -> None:
     """The transformers engine: a batch of answers at a time; in float32 a row does not depend on its neighbours."""
     folder, journal = items.parent, items.parent / "out" / "answers.journal"
-    words = ["--engine", "transformers"]
-    words += [w for pair in ("dtype=float32", "batch_size=4", "max_new_tokens=24") for w in ("--set", pair)]
+    fields = {"dtype": "float32", "batch_size": 4, "max_new_tokens": 8, "limit": 6}
+    words = ["--engine", "transformers", *(w for name, value in fields.items() for w in ("--set", f"{name}={value}"))]
     process = start(items, str(smollm), *words)
-    kill_when(process, lambda: len(kept(journal)) >= 12)
+    kill_when(process, lambda: len(kept(journal)) >= 8)
     before = kept(journal)
-    assert 12 <= len(before) < TOTAL
+    assert 8 <= len(before) < 24
     process = start(items, str(smollm), *words)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     evidence = json.loads((folder / "evidence.json").read_text())
-    assert (evidence["asked"], evidence["resumed"]) == (TOTAL - len(before), len(before))
+    assert (evidence["asked"], evidence["resumed"]) == (24 - len(before), len(before))
     after = outputs(folder)
     assert {name: after[name] for name in before} == {name: value["text"] for name, value in before.items()}
-    whole = EvaluateConfig(engine="transformers", dtype="float32", batch_size=4, max_new_tokens=24)
+    whole = EvaluateConfig(engine="transformers", **fields)
     undisturbed = evaluate(items, str(smollm), "m", whole, folder / "whole.parquet")
     assert undisturbed["settings"] == evidence["settings"]
     assert read_rows(folder / "whole.parquet") == read_rows(folder / "out" / "answers.parquet")

@@ -28,8 +28,13 @@ VERBS = {
     "score": ("components.stages.compare:score_command", "Score answers: accuracies, gaps and drops with intervals."),
     "compare": ("components.stages.compare:compare_command", "The gate: promote the candidate or refuse it, and why."),
     "report": ("components.stages.report:command", "Write the HTML report."),
+    "export": ("components.stages.export:command", "Write lm-evaluation-harness tasks or the published columns."),
     "register": ("components.stages.register:command", "Register a checkpoint as a model version in MLflow."),
+    "pin": ("pipelines.pins:command", "Pin a recipe's hub models and data sets to their commits."),
     "compile": ("pipelines.compile:command", "Compile a pipeline to KFP's IR (YAML)."),
+    "submit": ("pipelines.submit:command", "Run a recipe once on a Kubeflow cluster."),
+    "watch": ("pipelines.watch:command", "Follow a run on the cluster to its end."),
+    "schedule": ("pipelines.schedule:command", "Run a recipe on the cluster by the clock."),
 }
 
 

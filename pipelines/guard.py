@@ -21,7 +21,7 @@ from pipelines.tasks import expected
 
 
 @dsl.component(base_image=CPU_IMAGE, install_kfp_package=False)
-def doctor(config: str, recipe: str, tags: str, run: str) -> None:
+def doctor(config: str, recipe: str, tags: str, run: str, run_date: str) -> None:
     import json
 
     from components.platform import tracking
@@ -30,7 +30,9 @@ def doctor(config: str, recipe: str, tags: str, run: str) -> None:
 
     for label in preflight(PreflightConfig.model_validate_json(config)):
         print(f"ok    {label}")
-    tracking.open_pipeline(run_id(run), json.loads(recipe), json.loads(tags))
+    # KFP before 2.17 hands the placeholder over as it is.
+    known = {} if run_date.startswith("{{") else {"run_date": run_date}
+    tracking.open_pipeline(run_id(run), json.loads(recipe), json.loads(tags) | known)
 
 
 @dsl.component(base_image=CPU_IMAGE, install_kfp_package=False)
@@ -61,6 +63,8 @@ def guarded(recipe: AnyRecipe, profile: Profile) -> Iterator[list[dsl.PipelineTa
             recipe=recipe.model_dump_json(by_alias=True),
             tags=json.dumps({"recipe": recipe.name, "recipe_digest": recipe.digest(), "profile": profile.name}),
             run=run,
+            # When the schedule meant it to start, or when it was started by hand: lineage, and in no stage's key.
+            run_date=dsl.PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER,
         )
         # A wrong setting stays wrong, and the run should say so in seconds, not after three waits.
         place(first, "cpu", profile, "Check everything the run needs", retried=False)

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,3 +66,20 @@ def finished(smoke: Runner) -> Run:
     run = smoke()
     assert run.code == 0, run.stderr
     return run
+
+
+@pytest.fixture
+def kfp() -> Iterator[Any]:
+    """A Kubeflow Pipelines API on loopback; the test fails when a request breaks its contract."""
+    from tests.pipelines.cluster_verbs import served
+
+    with served() as server:
+        yield server
+
+
+@pytest.fixture
+def verb(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., Any]:
+    """Runs `biomed-r1 ...` in this process, with a token that must be in nothing it prints."""
+    from tests.pipelines.cluster_verbs import make_verb
+
+    return make_verb(monkeypatch, capfd, tmp_path)

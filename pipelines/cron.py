@@ -1,0 +1,60 @@
+"""KFP's cron expressions: six fields, the first of them seconds.
+
+KFP parses them with robfig/cron v1, which also accepts five fields and then reads the first as seconds: `0 3 * * 1`
+would run every hour in January. Hence the check here. Times are UTC unless the installation sets another zone
+(CRON_SCHEDULE_TIMEZONE of its scheduledworkflow controller).
+"""
+
+from __future__ import annotations
+
+import re
+
+from components.errors import InputError
+
+_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+_DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
+# Name, lowest, highest, names of the values from the lowest on (github.com/robfig/cron v1.2.0, spec.go).
+_FIELDS: tuple[tuple[str, int, int, tuple[str, ...]], ...] = (
+    ("seconds", 0, 59, ()),
+    ("minutes", 0, 59, ()),
+    ("hours", 0, 23, ()),
+    ("day of month", 1, 31, ()),
+    ("month", 1, 12, _MONTHS),
+    ("day of week", 0, 6, _DAYS),
+)
+_PART = re.compile(r"(?:[*?]|(\w+)(?:-(\w+))?)(?:/(\d+))?")
+
+
+def parse_cron(text: str) -> str:
+    """The expression with single spaces; raises InputError naming the field that is wrong, and why."""
+    fields = text.split()
+    if len(fields) == 5:
+        raise InputError(
+            f"--cron {text!r}: five fields; Kubeflow Pipelines wants six, seconds first: --cron '0 {' '.join(fields)}'"
+        )
+    if len(fields) != len(_FIELDS):
+        names = ", ".join(name for name, *_ in _FIELDS)
+        raise InputError(f"--cron {text!r}: {len(fields)} fields instead of six ({names}), e.g. '0 0 3 * * 0'")
+    for value, (name, lowest, highest, words) in zip(fields, _FIELDS, strict=True):
+        for part in value.split(","):
+            if not _fits(part, lowest, highest, words):
+                also = f" or {words[0]}-{words[-1]}" if words else ""
+                raise InputError(
+                    f"--cron {text!r}: {name} {part!r}: write *, a number {lowest}-{highest}{also}, a range A-B, "
+                    "a step */N or A-B/N, or several with commas"
+                )
+    return " ".join(fields)
+
+
+def _fits(part: str, lowest: int, highest: int, words: tuple[str, ...]) -> bool:
+    match = _PART.fullmatch(part)
+    if match is None or (match[3] and int(match[3]) == 0):
+        return False
+    ends = [_number(word, lowest, words) for word in match.groups()[:2] if word is not None]
+    return all(lowest <= end <= highest for end in ends) and ends == sorted(ends)
+
+
+def _number(word: str, lowest: int, words: tuple[str, ...]) -> int:
+    if word.isascii() and word.isdigit():
+        return int(word)
+    return words.index(word.upper()) + lowest if word.upper() in words else -1

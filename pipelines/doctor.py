@@ -14,20 +14,26 @@ from components.errors import InputError
 from components.platform import models, store, tracking
 from components.platform.home import home
 from components.stages.ingest import read_source
-from pipelines.settings import Recipe, load_recipe
+from pipelines.evaluation_recipe import AnyRecipe, load_any_recipe, model_references
+from pipelines.pins import unpinned
 
 # What a demo run writes outside the virtual environment, measured, and rounded up.
 NEEDED_DISK_BYTES = 8 * 10**9
 NEEDED_MEMORY_BYTES = 6 * 10**9
 
 
-def check_recipe_inputs(recipe: Recipe) -> None:
+def check_recipe_inputs(recipe: AnyRecipe) -> None:
     """Raise InputError unless every question set can be read and every model reference can work."""
+    if moving := unpinned(recipe):
+        raise InputError(
+            f"recipe {recipe.name}: {', '.join(moving)}: not pinned; where the hub can be reached, "
+            f"`biomed-r1 pin {recipe.name} -o FILE` writes a recipe that is"
+        )
     if not recipe.data.benchmarks.startswith("hf:"):
         read_source(recipe.data.benchmarks, "benchmarks", recipe.ingest.defects)
     if not recipe.data.train.startswith("hf:"):
         read_source(recipe.data.train, "train", recipe.ingest.defects)
-    for reference in (recipe.base_model, recipe.classify.model):
+    for reference in model_references(recipe):
         models.check_reference(reference)
 
 
@@ -75,7 +81,7 @@ def _packages() -> None:
 @click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change one value of the recipe.")
 def command(name: str, data: str | None, changes: tuple[str, ...]) -> None:
     """Check everything a run needs and say what is wrong."""
-    recipe = load_recipe(name, changes, data)
+    recipe = load_any_recipe(name, changes, data)
     sets = f"{recipe.data.benchmarks} and {recipe.data.train}"
     embedded = "configured" if os.environ.get("BIOMED_R1_STORE") else "embedded, started by a run"
     checks: list[tuple[str, Callable[[], None]]] = [
@@ -84,7 +90,7 @@ def command(name: str, data: str | None, changes: tuple[str, ...]) -> None:
         ("memory", _memory),
         ("packaged models", _packages),
         (f"S3 and MLflow ({embedded})", check_configured_servers),
-        (f"recipe {recipe.name}: data {sets}, models {recipe.base_model} and {recipe.classify.model}",
+        (f"recipe {recipe.name}: data {sets}, models {', '.join(dict.fromkeys(model_references(recipe)))}",
          lambda: check_recipe_inputs(recipe)),
     ]  # fmt: skip
     failed = []

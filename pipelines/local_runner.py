@@ -5,27 +5,33 @@ A process of its own, because KFP prints what it does to stdout; `biomed-r1 run`
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from pathlib import Path
 
-from components.errors import InputError
-from pipelines.settings import Recipe, load_profile
+from components.platform import execution
+from pipelines import docker_runner
+from pipelines.compile import build
+from pipelines.evaluation_recipe import parse_recipe, pipeline_of
+from pipelines.settings import load_profile
 
 
 def run(folder: Path, runner: str) -> None:
-    """Run the training pipeline of FOLDER/recipe.json; raises what KFP raises for a task that failed."""
+    """Run the pipeline of FOLDER/recipe.json; raises what KFP raises for a task that failed."""
     from kfp import local
-
-    from pipelines.training import training_pipeline
 
     # Resource requests are for clusters; a local runner warns about each one it ignores.
     warnings.filterwarnings("ignore", module="kfp")
-    if runner != "subprocess":
-        raise InputError(f"runner {runner!r}: only subprocess exists here")
-    recipe = Recipe.model_validate_json((folder / "recipe.json").read_text(encoding="utf-8"))
-    local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(folder / "kfp"))
-    training_pipeline(recipe, load_profile("local"))()
+    recipe = parse_recipe((folder / "recipe.json").read_text(encoding="utf-8"))
+    profile = load_profile("local")
+    how: local.SubprocessRunner | local.DockerRunner = local.SubprocessRunner(use_venv=False)
+    if runner == "docker":
+        profile = load_profile("docker").model_copy(update={"cpu_image": docker_runner.image()})
+        arguments = docker_runner.container_arguments(folder, os.environ[execution.RUN_VARIABLE])
+        how = local.DockerRunner(**arguments)
+    local.init(runner=how, pipeline_root=str(folder / "kfp"))
+    build(pipeline_of(recipe), recipe, profile)()
 
 
 if __name__ == "__main__":

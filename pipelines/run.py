@@ -17,17 +17,19 @@ from typing import Any
 import click
 import psutil
 
-from components.errors import GateRefusedError, StageError
+from components.errors import GateRefusedError, InputError, StageError
 from components.platform import execution, logs, tracking
 from components.platform.home import home
 from components.platform.verbs import write_json
-from pipelines import doctor, servers
+from pipelines import docker_runner, doctor, servers
+from pipelines.evaluation_recipe import AnyRecipe, EvaluationRecipe, load_any_recipe, model_references
 from pipelines.progress import Progress
-from pipelines.settings import Recipe, load_recipe
+from pipelines.staging import staged
 from pipelines.summary import print_summary, summarise
-from pipelines.tasks import TASKS
+from pipelines.tasks import expected
 
 GRACE_SECONDS = 10
+FAILED_SECONDS = 5
 
 
 @click.command("run")
@@ -35,7 +37,7 @@ GRACE_SECONDS = 10
 @click.option("--data", type=click.Path(), help="Folder with benchmarks/*.jsonl and train/*.jsonl (default: samples).")
 @click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change one value of the recipe.")
 @click.option("--fresh", is_flag=True, help="Ignore stored results: run every stage again.")
-@click.option("--runner", type=click.Choice(["subprocess"]), default="subprocess", show_default=True)
+@click.option("--runner", type=click.Choice(["subprocess", "docker"]), default="subprocess", show_default=True)
 @click.option("--fail-on-refusal", is_flag=True, help="Exit with code 3 when the gate refuses.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False), help="Write the run summary here.")
 def command(
@@ -47,8 +49,10 @@ def command(
     fail_on_refusal: bool,
     json_file: str | None,
 ) -> None:
-    """Run the whole pipeline: ingest to registered model, on this machine."""
-    recipe = load_recipe(name, changes, data)
+    """Run a recipe's whole pipeline, on this machine: ingest to registered model, or the evaluation of its models."""
+    recipe = load_any_recipe(name, changes, data)
+    if fail_on_refusal and isinstance(recipe, EvaluationRecipe):
+        raise InputError(f"--fail-on-refusal: recipe {recipe.name} evaluates models and has no gate")
     summary = run(recipe, runner, fresh)
     print_summary(summary)
     write_json(json_file, summary)
@@ -56,7 +60,7 @@ def command(
         raise GateRefusedError("the gate refused the candidate; the reasons are in the report")
 
 
-def run(recipe: Recipe, runner: str = "subprocess", fresh: bool = False) -> dict[str, Any]:
+def run(recipe: AnyRecipe, runner: str = "subprocess", fresh: bool = False) -> dict[str, Any]:
     """Run a recipe and return the run summary (design: contracts).
 
     Raises InputError before any work for what cannot work, StageError naming stage and log when a task left no
@@ -64,6 +68,8 @@ def run(recipe: Recipe, runner: str = "subprocess", fresh: bool = False) -> dict
     """
     doctor.check_disk()
     doctor.check_configured_servers()
+    if runner == "docker":
+        docker_runner.check()
     local_only = not any(ref.startswith(("s3://", "registry:")) for ref in _references(recipe))
     if local_only:
         doctor.check_recipe_inputs(recipe)
@@ -73,6 +79,8 @@ def run(recipe: Recipe, runner: str = "subprocess", fresh: bool = False) -> dict
             doctor.check_recipe_inputs(recipe)
         execution.clear_scratch()
         tracking.end_dead_runs()
+        if runner == "docker":
+            recipe = staged(recipe, os.environ[execution.STORE_VARIABLE].rstrip("/"))
         folder = home() / "runs" / run_id
         folder.mkdir(parents=True)
         (folder / "recipe.json").write_text(recipe.model_dump_json(by_alias=True, indent=1), encoding="utf-8")
@@ -80,18 +88,18 @@ def run(recipe: Recipe, runner: str = "subprocess", fresh: bool = False) -> dict
         tags = {"recipe": recipe.name, "recipe_digest": recipe.digest()}
         with tracking.pipeline_run(run_id, recipe.model_dump(mode="json", by_alias=True), tags) as parent:
             try:
-                _run_pipeline(folder, run_id, runner, fresh, parent.run_id or "")
+                _run_pipeline(folder, run_id, runner, fresh, parent.run_id or "", expected(recipe))
             finally:
                 # A task that was killed could not end its own run.
                 tracking.end_unfinished(run_id)
-            receipts = _believe_receipts(folder, run_id)
-            summary = summarise(run_id, recipe.base_model, folder, receipts, parent)
+            receipts = _believe_receipts(folder, run_id, expected(recipe))
+            summary = summarise(run_id, recipe, folder, receipts, parent)
     (folder / "summary.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
     return summary
 
 
-def _references(recipe: Recipe) -> Sequence[str]:
-    return (recipe.data.benchmarks, recipe.data.train, recipe.base_model, recipe.classify.model)
+def _references(recipe: AnyRecipe) -> Sequence[str]:
+    return (recipe.data.benchmarks, recipe.data.train, *model_references(recipe))
 
 
 @contextmanager
@@ -113,7 +121,7 @@ def _servers_of_this_run() -> Iterator[None]:
         raise
 
 
-def _run_pipeline(folder: Path, run_id: str, runner: str, fresh: bool, parent: str) -> None:
+def _run_pipeline(folder: Path, run_id: str, runner: str, fresh: bool, parent: str, tasks: Sequence[str]) -> None:
     environment = {
         **os.environ,
         execution.RUN_VARIABLE: run_id,
@@ -134,13 +142,19 @@ def _run_pipeline(folder: Path, run_id: str, runner: str, fresh: bool, parent: s
             stderr=subprocess.STDOUT,
             env=environment,
         )
-        progress = Progress(folder, TASKS)
+        progress = Progress(folder, tasks)
         try:
-            while process.poll() is None:
+            while process.poll() is None and not progress.failed:
                 progress.update()
                 time.sleep(0.3)
+            if progress.failed:
+                # The task still writes down why; a runner that takes it for a success would go on for minutes.
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(FAILED_SECONDS)
         finally:
             _end_tree(process)
+            if runner == "docker":
+                docker_runner.clear(folder, run_id)
             progress.update()
             progress.close()
 
@@ -160,10 +174,10 @@ def _end_tree(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _believe_receipts(folder: Path, run_id: str) -> dict[str, dict[str, Any]]:
+def _believe_receipts(folder: Path, run_id: str, tasks: Sequence[str]) -> dict[str, dict[str, Any]]:
     """The receipts of every task; raises StageError naming the first task without one, and its log."""
     receipts = execution.read_receipts(os.environ[execution.STORE_VARIABLE].rstrip("/"), run_id)
-    missing = [task for task in TASKS if task not in receipts]
+    missing = [task for task in tasks if task not in receipts]
     if missing:
         # Tasks that need nothing of each other run in KFP's order, not ours: the one that failed had started.
         begun = [task for task in logs.unfinished(folder) if task in missing]
@@ -171,7 +185,7 @@ def _believe_receipts(folder: Path, run_id: str) -> dict[str, dict[str, Any]]:
         log = logs.log_path(folder, task)
         log = log if log.is_file() else folder / "pipeline.log"
         raise StageError(f"stage {task} failed: {_last_words(log)}\nits log: {log}")
-    return {task: receipts[task] for task in TASKS}
+    return {task: receipts[task] for task in tasks}
 
 
 def _last_words(log: Path) -> str:

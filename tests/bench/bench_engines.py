@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -25,33 +24,18 @@ if __name__ == "__main__":
 ENGINES = ("transformers", "vllm")
 
 
-def questions(per_benchmark: int) -> list[Any]:
-    """The first rows of every benchmark: of BIOMED_R1_DATA where it is set, of the shipped samples elsewhere."""
-    from components.platform.tables import read_items
-    from components.qa.items import OPENINGS
-    from components.qa.openings import make_openings
-
-    folder = os.environ.get("BIOMED_R1_DATA")
-    root = Path(folder) if folder else Path(str(find_spec("components.samples").submodule_search_locations[0]))  # type: ignore
-    items = []
-    for path in sorted((root / "benchmarks").glob("*.jsonl")):
-        for item in read_items(path)[:per_benchmark]:
-            made = make_openings(item, 0, "evaluation")
-            texts = {name: getattr(item, name) or text for name, text in zip(OPENINGS, made, strict=True)}
-            items.append(item.with_(**texts))
-    return items
-
-
 def measure(engine_name: str, args: argparse.Namespace) -> dict[str, Any]:
     """Load and answer in this process."""
     started, cpu = time.monotonic(), time.process_time()
+    from real_questions import real_questions
+
     from components.engines.base import Sampling
     from components.engines.choice import load_engine
     from components.platform.models import local_model
     from components.stages.evaluate import EvaluateConfig, make_request
 
     config = EvaluateConfig()
-    asked = [make_request(i, s, config) for i in questions(args.items_per_benchmark) for s in config.settings]
+    asked = [make_request(i, s, config) for i in real_questions(args.items_per_benchmark) for s in config.settings]
     engine: Any = load_engine(engine_name, local_model(args.model), args.dtype)  # type: ignore[arg-type]
     loaded, loaded_cpu = time.monotonic(), time.process_time()
     if args.full:

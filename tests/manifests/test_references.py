@@ -19,6 +19,7 @@ OPERATORS_SECRETS = {
     "biomed-r1-mlflow": {"username", "password"},
     "biomed-r1-mlflow-server": {"admin-username", "admin-password", "flask-secret-key"},
     "biomed-r1-postgres": {"password"},
+    "biomed-r1-serving": {"api-key"},
     "biomed-r1-hub": {"token"},
     "kfp-mlflow-credentials": {"username", "password"},
 }

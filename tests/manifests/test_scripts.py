@@ -139,7 +139,8 @@ def models_endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = json.dumps({"object": "list", "data": [{"id": name, "object": "model"} for name in names]}).encode()
-            self.send_response(200 if self.path == "/v1/models" else 404)
+            known = self.headers.get("Authorization") == "Bearer the key" or "closed" not in names
+            self.send_response((200 if known else 401) if self.path == "/v1/models" else 404)
             self.end_headers()
             self.wfile.write(body)
 
@@ -167,6 +168,10 @@ def test_serving_is_compared_with_the_champion(
     MlflowClient().set_registered_model_alias(model_name, registry.CHAMPION, _version(model_name, "promote", new))
     assert script("serving_watch.py") == 1
     models_endpoint[:] = ["biomed-r1", new]
+    assert script("serving_watch.py") == 0
+    models_endpoint.append("closed")
+    assert script("serving_watch.py") == 1, "a key is asked for"
+    monkeypatch.setenv("VLLM_API_KEY", "the key")
     assert script("serving_watch.py") == 0
     monkeypatch.setenv("SERVING_URL", f"http://127.0.0.1:{free_port()}")
     assert script("serving_watch.py") == 1, "nothing is served"
@@ -222,3 +227,13 @@ def test_a_backup_restores(
     subprocess.run([str(programs / "pg_restore"), *login, *restore, dump], check=True, timeout=60)
     assert sql("select run_id from runs") == "kept"
     assert " ".join(restore) in (MANIFESTS / "runbooks/restore-backup.md").read_text(encoding="utf-8")
+
+
+def test_an_s3_server_takes_the_lifecycle(servers: Mapping[str, str]) -> None:
+    client, bucket = store._client(), f"lifecycle-{uuid.uuid4().hex[:8]}"
+    rules = json.loads((MANIFESTS / "base/s3-lifecycle.json").read_text(encoding="utf-8"))
+    client.create_bucket(Bucket=bucket)
+    client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration=rules)
+    kept = client.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+    assert {rule["ID"]: rule["Status"] for rule in kept} == {rule["ID"]: "Enabled" for rule in rules["Rules"]}
+    client.delete_bucket(Bucket=bucket)

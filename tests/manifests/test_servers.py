@@ -105,24 +105,27 @@ def test_mlflow_starts_as_deployed(
     assert ADMIN[1] not in log.read_text(errors="replace")
 
 
-def test_vllm_starts_as_deployed(rendered: dict[str, list[dict[str, Any]]], tiny_model: Path, tmp_path: Path) -> None:
+def test_vllm_starts_as_deployed(rendered: dict[str, list[dict[str, Any]]], smollm: Path, tmp_path: Path) -> None:
     """Every flag exists, the model answers, and its S3 URI is one of its names."""
     pytest.importorskip("vllm")
     port, uri = free_port(), "s3://biomed-r1/store/artifacts/grpo/x"
     container = _pod(rendered["kind"], "Deployment/serving")["containers"][0]
     words = [*container["command"], *container["args"]]
     for old, new in {
-        "/models/model": str(tiny_model), "$(MODEL_URI)": uri, "--port=8000": f"--port={port}",
+        "/models/model": str(smollm), "$(MODEL_URI)": uri, "--port=8000": f"--port={port}",
         "--host=0.0.0.0": "--host=127.0.0.1",
     }.items():  # fmt: skip
         assert old in words
         words[words.index(old)] = new
-    environment = {**_plain(container), "HOME": str(tmp_path), "VLLM_CPU_KVCACHE_SPACE": "1"}
+    environment = {**_plain(container), "HOME": str(tmp_path), "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_API_KEY": "a key"}
+    headers = {"Authorization": "Bearer a key"}
     url = f"http://127.0.0.1:{port}"
     with _running([sys.executable, *words[1:]], environment, url, tmp_path / "log", 300):
-        names = [model["id"] for model in requests.get(f"{url}/v1/models", timeout=20).json()["data"]]
+        assert requests.get(f"{url}/v1/models", timeout=20).status_code == 401
+        listed = requests.get(f"{url}/v1/models", headers=headers, timeout=20).json()
+        names = [model["id"] for model in listed["data"]]
         assert names == ["biomed-r1", uri]
         asked = {"model": "biomed-r1", "prompt": "canary-question", "max_tokens": 4, "temperature": 0}
-        answer = requests.post(f"{url}/v1/completions", json=asked, timeout=120).json()
+        answer = requests.post(f"{url}/v1/completions", json=asked, headers=headers, timeout=120).json()
         assert answer.get("usage", {}).get("completion_tokens", 0) >= 1, answer
     assert "canary-question" not in (tmp_path / "log").read_text(errors="replace")

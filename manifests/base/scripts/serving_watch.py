@@ -10,13 +10,16 @@ from components.platform import registry, tracking
 
 
 def served() -> list[str]:
-    """The names the vLLM server answers to; the S3 URI of its weights is one of them. Empty when it does not answer."""
+    """The names the vLLM server answers to; the S3 URI of its weights is one of them. Empty when it does not say."""
+    key = os.environ.get("VLLM_API_KEY")
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        answer = requests.get(f"{os.environ['SERVING_URL'].rstrip('/')}/v1/models", timeout=10)
+        answer = requests.get(f"{os.environ['SERVING_URL'].rstrip('/')}/v1/models", headers=headers, timeout=10)
         answer.raise_for_status()
         return [model["id"] for model in answer.json()["data"]]
     except requests.RequestException as error:
-        print(f"serving does not answer: {type(error).__name__}")
+        status = getattr(error.response, "status_code", "no answer")
+        print(f"serving did not say: {type(error).__name__}, {status}")
         return []
 
 

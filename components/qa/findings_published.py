@@ -44,7 +44,7 @@ def paper_table(scores: Scores, share: float | None, agreement: float | None, mo
 
 
 def public_table(scores: Scores, models: Sequence[str]) -> Table:
-    """Public plain accuracies per benchmark beside ours: right beside a model of the same name, else after all of ours."""
+    """Public plain accuracies per benchmark: right beside a model of ours of the same name, else after all of ours."""
     others = [name for name in published.ACCURACIES if name not in models]
     columns = [(name, here) for name in models for here in (True, False) if here or name in published.ACCURACIES]
     columns += [(name, False) for name in others]

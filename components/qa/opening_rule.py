@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from components.qa.extraction_text import without_thought
 from components.qa.items import Item, normalise
 
 MAX_WORDS = 30  # besides the option's text
@@ -72,8 +73,10 @@ def judge(opening: str, item: Item) -> Verdict:
 
 
 def written_opening(output: str) -> str:
-    """The opening in what a model wrote: its first line that says something, without list marks and quotes."""
-    lines = (re.sub(r"^[\s>*#\-–\d.)]*", "", line).strip(" \t\"'“”`*") for line in output.splitlines())
+    """The opening in what a model wrote: after its thoughts the first line that says something, without list marks
+    and quotes."""
+    said = (without_thought(output) or "").splitlines()
+    lines = (re.sub(r"^[\s>*#\-–\d.)]*", "", line).strip(" \t\"'“”`*") for line in said)
     return next((" ".join(line.split()) for line in lines if re.search(r"\w", line)), "")
 
 

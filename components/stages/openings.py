@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import click
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from components.engines.base import Engine, Request, Sampling
-from components.platform.models import local_model, weights_digest
+from components.engines.start import EngineConfig, start_engine
 from components.platform.progress import progress
 from components.platform.tables import read_items, write_items
 from components.platform.verbs import config_options, parse_config, write_json
@@ -24,20 +24,14 @@ from components.qa.openings import OPENINGS_VERSION, make_openings, usable_wrong
 from components.qa.sampling import sample
 
 
-class OpeningsConfig(BaseModel):
-    """How openings are written. The published generator is not known (paper.md): these are our choices."""
+class OpeningsConfig(EngineConfig):
+    """How openings are written. The published generator is not known: these are our choices."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    attempts: int = Field(4, ge=1, le=20, description="how often one opening is asked for before a template stands in")
+    tries: int = Field(4, ge=1, le=20, description="how often one opening is asked for before a template stands in")
     temperature: float = Field(0.7, gt=0, description="above 0: asking again has to give something else")
     top_p: float = Field(0.95, gt=0, le=1)
     max_new_tokens: int = Field(64, ge=8, description="an opening that is cut off there is not used")
     seed: int = Field(0, ge=0, description="of the texts, the templates and the sample that `limit` takes")
-    engine: Literal["auto", "vllm", "transformers"] = Field("auto", description="auto: done first, by measured speeds")
-    dtype: Literal["auto", "bfloat16", "float32"] = Field("auto", description="auto: bfloat16 where hardware has it")
-    batch_size: int = Field(64, ge=1, description="openings written together (transformers)")
-    max_context: int = Field(8192, ge=1, description="tokens of prompt and opening, at most")
     limit: int | None = Field(None, ge=1, description="a seeded sample of the questions; null: all")
 
 
@@ -61,17 +55,14 @@ def openings(items: Path, model: str, config: OpeningsConfig, out: Path) -> dict
 
     Openings that the items have already are replaced. Raises InputError for an item that no opening can suit.
     """
-    from components.engines.choice import choose_engine, load_engine, resolve_dtype
-
     questions = sample(read_items(items), config.limit, config.seed)
     for item in questions:
         make_openings(item, config.seed, "evaluation")  # one that no opening suits must not wait for the model
     drafts = [[Slot(item, place) for place in range(len(OPENINGS))] for item in questions]
-    folder = local_model(model)
-    chosen = choose_engine(config.engine, folder, len(OPENINGS) * len(drafts) * config.max_new_tokens)
-    engine = load_engine(chosen, folder, resolve_dtype(config.dtype), config.batch_size, config.max_context)
+    most = len(OPENINGS) * len(drafts) * config.max_new_tokens
+    engine, weights = start_engine(model, config, most)
     try:
-        for attempt in range(1, config.attempts + 1):
+        for attempt in range(1, config.tries + 1):
             ask(engine, drafts, attempt, config)
     finally:
         engine.close()
@@ -79,14 +70,14 @@ def openings(items: Path, model: str, config: OpeningsConfig, out: Path) -> dict
         fill_with_templates(draft, config.seed)
     written = {
         "model": model,
-        "weights_sha256": weights_digest(folder),
+        "weights_sha256": weights,
         "engine": engine.version,
         "prompt": opening_prompt_version(),
         "rule": RULE_VERSION,
         "templates": OPENINGS_VERSION,
     }
     write_items([_finished(draft, written) for draft in drafts], out)
-    return _evidence([slot for draft in drafts for slot in draft], config, written)
+    return {**_evidence([slot for draft in drafts for slot in draft], config, written), **engine.notes}
 
 
 def ask(engine: Engine, drafts: Sequence[Draft], attempt: int, config: OpeningsConfig) -> None:
@@ -166,7 +157,7 @@ def _evidence(slots: Sequence[Slot], config: OpeningsConfig, written: dict[str, 
         "rows_out": len(slots) // len(OPENINGS),
         **counts,
         **rates,
-        "accepted_by_attempt": {str(n): accepted[n] for n in range(1, config.attempts + 1)},
+        "accepted_by_attempt": {str(n): accepted[n] for n in range(1, config.tries + 1)},
         "refused": dict(Counter(reason for slot in slots for reason in slot.refused).most_common()),
         **written,
         "metrics": {**counts, **rates},
@@ -177,13 +168,22 @@ def _evidence(slots: Sequence[Slot], config: OpeningsConfig, written: dict[str, 
 @click.option("--items", required=True, type=click.Path(dir_okay=False), help="Questions (Parquet or JSONL).")
 @click.option("--model", required=True, help="Model reference: who writes them.")
 @click.option("--out", required=True, type=click.Path(dir_okay=False), help="Items to write (.parquet or .jsonl).")
+@click.option("--base-url", help="Endpoint of an openai:NAME model.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only a seeded sample of this many questions.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False), help="Write the evidence here.")
 @config_options(OpeningsConfig)
-def command(items: str, model: str, out: str, limit: int | None, json_file: str | None, config: OpeningsConfig) -> None:
+def command(
+    items: str,
+    model: str,
+    out: str,
+    base_url: str | None,
+    limit: int | None,
+    json_file: str | None,
+    config: OpeningsConfig,
+) -> None:
     """Have a model write three wrong openings per question."""
-    if limit is not None:
-        config = parse_config(OpeningsConfig, {**config.model_dump(), "limit": limit}, "openings")
+    given = {name: value for name, value in (("base_url", base_url), ("limit", limit)) if value}
+    config = parse_config(OpeningsConfig, {**config.model_dump(), **given}, "openings")
     evidence = openings(Path(items), model, config, Path(out))
     write_json(json_file, evidence)
     click.echo(

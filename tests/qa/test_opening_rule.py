@@ -151,6 +151,8 @@ def test_examples(opening: str, outcome: str) -> None:
         ("***\n**Hmm, A.**", "Hmm, A."),
         ("", ""),
         ("---\n\n", ""),
+        ("<think>Which one?\nB.</think>\nI think it is A.", "I think it is A."),
+        ("<think>Which one?\nA.", ""),
     ],
 )
 def test_the_first_line_is_the_opening(output: str, opening: str) -> None:

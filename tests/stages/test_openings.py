@@ -26,7 +26,7 @@ def item(options: dict[str, str] = FOUR, name: str = "q") -> Item:
 class Script:
     """An engine that says prepared lines, the last of them for ever, and answers in reverse order."""
 
-    name, version, prefill_mode = "script", "script 1", "continued"
+    name, version, prefill_mode, notes = "script", "script 1", "continued", {}  # type: ignore[var-annotated]
 
     def __init__(self, *lines: str, cut: bool = False) -> None:
         self.lines, self.cut, self.asked = list(lines), cut, list[Request]()
@@ -100,7 +100,7 @@ def test_the_verb_writes_items_that_evaluate_takes(few: Path, tiny_model: Path, 
     """A random model writes no sentence: nearly all openings come from templates, and the evidence says so."""
     out, evidence = tmp_path / "out.parquet", tmp_path / "evidence.json"
     arguments = ["--items", few, "--model", tiny_model, "--out", out, "--json", evidence, "--limit", 2]
-    arguments += ["--set", "engine=transformers", "--set", "attempts=2", "--set", "max_new_tokens=8"]
+    arguments += ["--set", "engine=transformers", "--set", "tries=2", "--set", "max_new_tokens=8"]
     done = CliRunner().invoke(command, [str(a) for a in arguments], catch_exceptions=False)
     assert done.exit_code == 0 and "from templates" in done.output
     found, items = json.loads(evidence.read_text()), read_items(out)
@@ -115,7 +115,7 @@ def test_the_verb_writes_items_that_evaluate_takes(few: Path, tiny_model: Path, 
 
 
 def test_the_same_seed_gives_the_same_file(few: Path, tiny_model: Path, tmp_path: Path) -> None:
-    config = OpeningsConfig(engine="transformers", dtype="float32", attempts=1, max_new_tokens=8)
+    config = OpeningsConfig(engine="transformers", dtype="float32", tries=1, max_new_tokens=8)
     for name in ("a", "b"):
         openings(few, str(tiny_model), config, tmp_path / f"{name}.jsonl")
     assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
@@ -135,7 +135,7 @@ def test_smollm_writes_openings(smollm: Path, tmp_path: Path) -> None:
 
     questions = [read_items(path)[0] for path in sources.source_files(sources.SAMPLES, "benchmarks")][:6]
     write_items(questions, tmp_path / "items.parquet")
-    config = OpeningsConfig(engine="transformers", attempts=2)
+    config = OpeningsConfig(engine="transformers", tries=2)
     evidence = openings(tmp_path / "items.parquet", str(smollm), config, tmp_path / "out.parquet")
     assert 0 < evidence["acceptance_rate_first"] <= evidence["acceptance_rate"] <= 1
     for made in read_items(tmp_path / "out.parquet"):

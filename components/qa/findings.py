@@ -23,6 +23,7 @@ from components.qa.wording import (
 SCHEMA_VERSION = 1
 STRATA = ("knowledge", "reasoning")
 GAP_KINDS = {"pooled": "pooled", "within_benchmark": "within benchmarks", "macro": "macro"}
+SILENT = 0.2  # more answers without a choice, as a share, than are worth a sentence: our choice
 Record = Mapping[str, Any]
 
 
@@ -119,10 +120,25 @@ def drop_sentences(scores: Scores) -> list[str]:
             out.append(f"{model} gains {amount.replace(MINUS, '')} under a wrong opening, which deserves a look.")
         else:
             out.append(f"{model} changes by {points(-drop['estimate'])}, within error, under a wrong opening.")
+        out += _silence(model, scores)
     missing = [m for m in scores.models if m not in drops]
     if drops and missing:
         out.append(f"{join(missing)} {verb(len(missing), 'was', 'were')} not asked with wrong openings.")
     return out
+
+
+def _silence(model: str, scores: Scores) -> list[str]:
+    """A fall that comes from answers without a choice is no change of mind, and must not be read as one."""
+    plain, opened = scores.cell(model, "plain"), scores.cell(model, "adversarial")
+    if not plain or not opened or not plain["n"] or not opened["n"]:
+        return []
+    before, after = plain["no_answer"] / plain["n"], opened["no_answer"] / opened["n"]
+    if after - before < SILENT:
+        return []
+    return [
+        f"After a wrong opening {percent(after)} of its answers name no option ({percent(before)} when asked plainly), "
+        "which counts as wrong: much of the change is silence, not a choice of the wrong option."
+    ]
 
 
 def gap_sentences(scores: Scores) -> list[str]:

@@ -85,7 +85,7 @@ def strata_table(scores: Scores) -> Table:
                     )
                 )
     head = (
-        "Model",
+        _row_head(scores),
         "Accuracy",
         "Of answered",
         "Chance",
@@ -114,7 +114,7 @@ def gap_table(scores: Scores) -> Table:
                     sub = f"{'plain' if setting == 'plain' else 'adversarial'}, {weighting} strata"
                     cells = (Cell(signed(g["estimate"]), _interval(g, True)) if g else Cell("–") for g in gaps)
                     rows.append((_row_name(scores, model, sub), *cells))
-    head = ("Model", "Pooled", "Within benchmarks", "Mean of benchmarks")
+    head = (_row_head(scores), "Pooled", "Within benchmarks", "Mean of benchmarks")
     note = (
         "Positive: knowledge questions are answered better. Pooled as in the paper; within benchmarks: each "
         "benchmark's own gap, weighted by its questions; soft strata weigh each question by its probability."
@@ -206,6 +206,10 @@ def questions_cell(record: Record) -> Cell:
     """How many questions, and how many of them are distinct where copies are among them."""
     copies = record.get("groups") != record.get("n")
     return Cell(_count(record.get("n")), f"{_count(record.get('groups'))} distinct" if copies else "")
+
+
+def _row_head(scores: Scores) -> str:
+    return "Model" if len(scores.models) > 1 else "Setting"
 
 
 def _row_name(scores: Scores, model: str, sub: str) -> Cell:

@@ -31,8 +31,8 @@ def spread(low: Any, high: Any, signed: bool = False) -> str:
     """An interval in percent, without the sign of percent."""
     if not (is_number(low) and is_number(high)):
         return "no interval"
-    form = "{:+.1f} to {:+.1f}" if signed else "{:.1f} to {:.1f}"
-    return form.format(100 * low, 100 * high).replace("-", MINUS)
+    ends = (f"{100 * end:+.1f}" if signed else f"{100 * end:.1f}" for end in (low, high))
+    return " to ".join("0.0" if end in ("+0.0", "-0.0") else end for end in ends).replace("-", MINUS)
 
 
 def join(names: Sequence[str], comma: str = ", ") -> str:

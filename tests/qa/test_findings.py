@@ -151,6 +151,25 @@ def test_worst_regressions_show_a_group_once_and_most_lost_first() -> None:
     assert worst_regressions(items(), rows, "new", "base", 5) == []
 
 
+def test_a_fall_by_silence_is_not_called_a_change_of_mind() -> None:
+    def said(silent: int) -> list[str]:
+        cells = [cell(model="m", n=100, groups=100), cell(model="m", setting="adversarial", n=100, no_answer=silent)]
+        drop = {"model": "m", "stratum": "all", "benchmark": "all", "estimate": 0.3, "ci_low": 0.2, "ci_high": 0.4}
+        return findings.drop_sentences(Scores({"cells": cells, "adversarial_drops": [drop]}))
+
+    assert len(said(5)) == 1
+    loud, silence = said(90)
+    assert loud == said(5)[0] and "90.0\N{NO-BREAK SPACE}% of its answers name no option" in silence
+
+
+@pytest.mark.parametrize(
+    "low, high, text",
+    [(-0.377, -0.0, "\N{MINUS SIGN}37.7 to 0.0"), (0.0, 0.00001, "0.0 to 0.0"), (0.1, 0.2, "+10.0 to +20.0")],
+)
+def test_an_interval_that_ends_at_nothing_has_no_sign_there(low: float, high: float, text: str) -> None:
+    assert wording.spread(low, high, True) == text
+
+
 def test_worst_falls_are_right_when_plain_and_most_often_lost_first() -> None:
     rows = [
         {"item_id": name, "model": "m", "setting": s, "correct": ok, "output": s, "prefill": f"{s}?"}

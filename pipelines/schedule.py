@@ -86,9 +86,10 @@ def show(cluster: Cluster, name: str | None = None) -> None:
 
     runs = existing(cluster, name)
     for run in runs:
-        versions = list_versions(cluster, run.pipeline_version_reference.pipeline_id)
+        source, cron = run.pipeline_version_reference, run.trigger and run.trigger.cron_schedule
+        versions = list_versions(cluster, source.pipeline_id) if source else []
         latest = f"{versions[0].display_name} ({versions[0].description})" if versions else "no version to run"
         state = "enabled" if enabled(run) else "paused"
-        click.echo(f"{run.display_name:20} {state:8} {run.trigger.cron_schedule.cron:18} {latest}")
+        click.echo(f"{run.display_name:20} {state:8} {cron.cron if cron else 'no cron':18} {latest}")
     if not runs:
         click.echo("no schedules")

@@ -72,6 +72,29 @@ def test_another_experiment_or_account_replaces(kfp: KfpServer, verb: Verb, more
     assert len(kfp.enabled("weekly")) == 1
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"pipeline_version_reference": {"pipeline_id": "pipeline-1", "pipeline_version_id": "version-2"}},
+        {"max_concurrency": "2"},
+        {"no_catchup": False},
+        {"trigger": {"cron_schedule": {"cron": SUNDAYS, "end_time": "2026-12-01T00:00:00Z"}}},
+        {"trigger": {"periodic_schedule": {"interval_second": "3600"}}},
+    ],
+)
+def test_what_was_changed_by_hand_is_made_right(kfp: KfpServer, verb: Verb, changed: dict[str, Any]) -> None:
+    schedule(verb, kfp)
+    (run,) = kfp.kept["recurring"]
+    before = dict(run)
+    run |= changed
+    assert act(verb, kfp, "list").startswith("weekly ")
+    assert "replaced" in schedule(verb, kfp)
+    (made,) = kfp.kept["recurring"]
+    own = ("recurring_run_id", "created_at")
+    assert {k: v for k, v in made.items() if k not in own} == {k: v for k, v in before.items() if k not in own}
+    assert kfp.most_enabled == 1
+
+
 def test_another_recipe_is_a_new_latest_version_of_the_same_schedule(kfp: KfpServer, verb: Verb) -> None:
     schedule(verb, kfp)
     (run,) = kfp.kept["recurring"]

@@ -26,7 +26,7 @@ Points = Sequence[tuple[float, float]]
 
 LEFT, RIGHT = 1.0, 99.0  # percent: room for half a marker at either end
 TITLE, ROW, AXIS, LEGEND = 22, 20, 22, 24  # pixels
-LINE = 44  # characters that fit a phone's width
+LINE, KEY_LINE = 44, 56  # characters of a name and of a legend that fit a phone's width
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def dots(
     label: str, groups: Sequence[Group], ax: Axis, legend: Sequence[tuple[str, str]], zero: bool = False
 ) -> Markup:
     """Intervals on a shared axis, one group a model. `label` is the figure's alternative text."""
-    top = LEGEND if legend else 4
+    top = _legend_height(legend)
     height = top + sum(_title_height(g) + ROW * len(g.dots) + 6 for g in groups) + AXIS
     parts = [_legend(legend), _grid(ax, top, height - AXIS, zero)]
     y = top
@@ -99,9 +99,10 @@ def dots(
 
 def bars(label: str, rows: Sequence[tuple[str, str, float]], ax: Axis, mark: tuple[float, str]) -> Markup:
     """Horizontal bars with the name above each, and one marked reference value across all of them."""
-    step, top = 34, LEGEND
+    step, legend = 34, [("mark", mark[1])]
+    top = _legend_height(legend)
     height = top + step * len(rows) + AXIS
-    parts = [_legend([("mark", mark[1])]), _grid(ax, top, height - AXIS)]
+    parts = [_legend(legend), _grid(ax, top, height - AXIS)]
     for index, (name, note, value) in enumerate(rows):
         y = top + step * index
         parts.append(_title(name, note, y + 14, y + 14))
@@ -115,15 +116,16 @@ def bars(label: str, rows: Sequence[tuple[str, str, float]], ax: Axis, mark: tup
 
 def curve(label: str, series: Sequence[tuple[str, Points]], x: Axis, y: Axis, marks: bool = True) -> Markup:
     """Lines over a shared x axis, for training curves and the ROC; `marks` shows the first series' points."""
-    plot, top = 170, LEGEND + 8
+    kinds = ["guess" if name == "guessing" else f"s{i}" for i, (name, _) in enumerate(series)]
+    legend = [(f"line {kind}", name) for kind, (name, _) in zip(kinds, series, strict=True)]
+    plot, top = 170, _legend_height(legend) + 8
     x = replace(x, left=11.0)  # room for the labels of y
     height = top + plot + AXIS
 
     def at(value: float) -> float:
         return top + plot * (1 - (value - y.low) / (y.high - y.low))
 
-    kinds = ["guess" if name == "guessing" else f"s{i}" for i, (name, _) in enumerate(series)]
-    parts = [_legend([(f"line {kind}", name) for kind, (name, _) in zip(kinds, series, strict=True)])]
+    parts = [_legend(legend)]
     for tick in y.ticks:
         parts.append(_line(x.x(x.low), "100%", at(tick), at(tick), "grid"))
         parts.append(Markup('<text class="tick" x="0" y="{:.1f}">{}</text>').format(at(tick) + 4, y.text(tick)))
@@ -144,17 +146,34 @@ def _svg(label: str, height: float, parts: Iterable[Markup]) -> Markup:
     )
 
 
+def _legend_lines(entries: Sequence[tuple[str, str]]) -> list[list[tuple[str, str]]]:
+    """Keys in as many lines as a phone needs; each takes its name and about five characters more."""
+    lines: list[list[tuple[str, str]]] = [[]]
+    for entry in entries:
+        if lines[-1] and sum(len(name) + 5 for _, name in [*lines[-1], entry]) > KEY_LINE:
+            lines.append([])
+        lines[-1].append(entry)
+    return lines
+
+
+def _legend_height(entries: Sequence[tuple[str, str]]) -> int:
+    return LEGEND + 16 * (len(_legend_lines(entries)) - 1) if entries else 4
+
+
 def _legend(entries: Sequence[tuple[str, str]]) -> Markup:
-    """Keys as one line of text, signs included, so that it flows by the widths of whatever font there is."""
-    out = []
-    for index, (kind, name) in enumerate(entries):
-        shape = kind.split()[0]
-        out.append(
-            Markup('<tspan class="{}" dx="{}">{}</tspan><tspan dx="5">{}</tspan>').format(
-                kind.split()[-1], 14 if index else 0, _SIGNS.get(shape, "\N{BLACK CIRCLE}"), name
+    """Keys as lines of text, signs included, so that they flow by the widths of whatever font there is."""
+    texts = []
+    for number, line in enumerate(_legend_lines(entries)):
+        out = []
+        for index, (kind, name) in enumerate(line):
+            shape = kind.split()[0]
+            out.append(
+                Markup('<tspan class="{}" dx="{}">{}</tspan><tspan dx="5">{}</tspan>').format(
+                    kind.split()[-1], 14 if index else 0, _SIGNS.get(shape, "\N{BLACK CIRCLE}"), name
+                )
             )
-        )
-    return Markup('<text class="key" x="0" y="13">{}</text>').format(Markup("").join(out))
+        texts.append(Markup('<text class="key" x="0" y="{}">{}</text>').format(13 + 16 * number, Markup("").join(out)))
+    return Markup("").join(texts)
 
 
 def _marker(kind: str, hollow: bool = False) -> Markup:

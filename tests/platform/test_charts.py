@@ -48,3 +48,22 @@ def test_names_are_escaped() -> None:
         curve('"<b>', [("<u>", [(0.0, 0.0), (1.0, 1.0)])], ax, ax),
     ):
         assert not re.search(r"<[biu]>", str(drawing)) and 'aria-label="&#34;&lt;b&gt;"' in str(drawing)
+
+
+def test_long_legends_and_names_take_more_lines() -> None:
+    ax = axis([0.0, 1.0], plain)
+    line = [(0.0, 0.0), (1.0, 1.0)]
+    short = str(curve("label", [("a", line), ("b", line)], ax, ax))
+    long = str(
+        curve(
+            "label", [("a rather long name", line), ("another long name", line), ("a third name of it", line)], ax, ax
+        )
+    )
+    assert short.count('class="key"') == 1 and long.count('class="key"') == 2
+    rows = (Dot("all", 0.5),)
+    heights = [
+        int(re.search(r'height="(\d+)"', str(dots("label", [Group(name, "a note of some length", rows)], ax, [])))[1])  # type: ignore[index]
+        for name in ("m", "a model with a name that leaves no room")
+    ]
+    assert heights[1] > heights[0]
+    assert "…" in str(dots("label", [Group("x" * 80, "", rows)], ax, []))

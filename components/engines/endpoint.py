@@ -35,6 +35,7 @@ class EndpointConfig(BaseModel):
     timeout_seconds: float = Field(300.0, gt=0, description="of one attempt, from sending to the last byte")
     attempts: int = Field(8, ge=1, description="per answer, at most")
     backoff_seconds: float = Field(1.0, gt=0, description="the wait before an attempt doubles from here, with jitter")
+    # A budget is of one run of the stage: one that is started again, by hand or by Kubernetes, has a new one.
     max_requests: int | None = Field(None, ge=1, description="that one run may send, retries included")
     max_total_tokens: int | None = Field(None, ge=1, description="of prompts and answers that one run may use")
 

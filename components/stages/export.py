@@ -197,8 +197,9 @@ def command(items: str, form: str, out: Path, json_file: str | None, config: Exp
         evidence = export_lm_eval(questions, config, out)
         groups = ", ".join(evidence["groups"])
         click.echo(f"{len(questions)} questions as {evidence['tasks']} tasks in {out}; groups: {groups}")
+        first = next(iter(evidence["groups"]))
         click.echo(
-            f"lm_eval run --model hf ... --include_path {out} --tasks {next(iter(evidence['groups']))} "
+            f"lm-eval run --model hf --model_args pretrained=MODEL --include_path {out} --tasks {first} "
             "--apply_chat_template"
         )
     write_json(json_file, evidence)

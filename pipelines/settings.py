@@ -76,7 +76,7 @@ class Recipe(Section):
 def load_recipe(name: str, changes: Sequence[str] = (), data: str | None = None) -> Recipe:
     """A shipped recipe by name or one from a file, with `path=value` changes; raises InputError naming the key."""
     path = shipped_or_file(name, "recipes")
-    values = read_yaml(path)
+    values = _extended(read_yaml(path), path.name)
     if "models" in values:
         raise InputError(f"recipe {path.name}: lists `models`, so it evaluates and trains nothing; name another")
     if data is not None:
@@ -84,6 +84,20 @@ def load_recipe(name: str, changes: Sequence[str] = (), data: str | None = None)
     for change in changes:
         set_path(values, change)
     return parse_config(Recipe, values, f"recipe {path.name}")
+
+
+def _extended(values: dict[str, Any], where: str) -> dict[str, Any]:
+    """`values` on top of the recipe that its key `extends` names, section by section; one level, no chains."""
+    base = values.pop("extends", None)
+    if base is None:
+        return values
+    under = read_yaml(shipped_or_file(str(base), "recipes"))
+    if "extends" in under:
+        raise InputError(f"recipe {where}: extends: {base} extends another recipe itself; name that one")
+    for name, value in values.items():
+        both = isinstance(under.get(name), dict) and isinstance(value, dict)
+        under[name] = {**under[name], **value} if both else value
+    return under
 
 
 def as_json(config: BaseModel) -> str:

@@ -7,7 +7,7 @@ padding; matrix products run in bf16 where the processor has instructions for it
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,10 +70,23 @@ def load(folder: str | Path) -> Encoder:
     return Encoder(model.to(device).eval(), tokenizer, device)
 
 
+def reasoning_label(names: Mapping[int, str]) -> int:
+    """Which of a checkpoint's two labels means reasoning: by its name, else label 1 (LABEL_0, LABEL_1)."""
+    return next(iter(_names_reasoning(names)), 1)
+
+
+def _names_reasoning(names: Mapping[int, str]) -> list[int]:
+    return [int(index) for index, name in names.items() if "reason" in str(name).lower()]
+
+
 def save(encoder: Encoder, folder: Path) -> None:
-    """An ordinary transformers checkpoint whose labels have names; loads with AutoModelForSequenceClassification."""
-    encoder.model.config.id2label = dict(LABELS)
-    encoder.model.config.label2id = {name: index for index, name in LABELS.items()}
+    """An ordinary transformers checkpoint whose labels have names; loads with AutoModelForSequenceClassification.
+
+    A checkpoint that names its reasoning label keeps its names: its labels may stand the other way round.
+    """
+    if not _names_reasoning(encoder.model.config.id2label):
+        encoder.model.config.id2label = dict(LABELS)
+        encoder.model.config.label2id = {name: index for index, name in LABELS.items()}
     encoder.model.to(torch.float32).save_pretrained(folder, safe_serialization=True)
     encoder.tokenizer.save_pretrained(folder)
 
@@ -93,21 +106,35 @@ def score(
     dtype: str = "auto",
     watch: Callable[..., Iterator[Any]] | None = None,
 ) -> np.ndarray:
-    """P(label 1) of each text, float64, in the order given. `watch(batches, total=texts)` may show progress."""
+    """P(reasoning) of each text, float64, in the order given. `watch(batches, total=texts)` may show progress."""
     ids = _tokenise(encoder.tokenizer, texts, max_length)
     batches = token_batches([len(x) for x in ids], BATCH_TOKENS[encoder.device.type])
     probabilities = np.full(len(texts), np.nan)
-    cast = compute_dtype(dtype, encoder.device)
+    cast, positive = compute_dtype(dtype, encoder.device), reasoning_label(encoder.model.config.id2label)
     encoder.model.eval().to(cast)  # weights too: casting them again for every batch costs a fifth of the time
     try:
         with torch.inference_mode():
             for batch in watch(batches) if watch else batches:
                 logits = encoder.model(**_pad(encoder, [ids[i] for i in batch])).logits
-                probabilities[batch] = torch.softmax(logits.double(), dim=-1)[:, 1].cpu().numpy()
+                probabilities[batch] = torch.softmax(logits.double(), dim=-1)[:, positive].cpu().numpy()
     finally:
         encoder.model.to(torch.float32)
     assert not np.isnan(probabilities).any(), "a text was left without a score"
     return probabilities
+
+
+def embed(encoder: Encoder, texts: Sequence[str], max_length: int, dtype: str = "auto") -> np.ndarray:
+    """Mean of the last layer's token vectors, scaled to length 1: shape (texts, hidden size), float64."""
+    ids = _tokenise(encoder.tokenizer, texts, max_length)
+    vectors = np.empty((len(texts), encoder.model.config.hidden_size))
+    cast = compute_dtype(dtype, encoder.device)
+    with torch.inference_mode(), torch.autocast(encoder.device.type, torch.bfloat16, cast is torch.bfloat16):
+        for batch in token_batches([len(x) for x in ids], BATCH_TOKENS[encoder.device.type]):
+            inputs = _pad(encoder, [ids[i] for i in batch])
+            hidden = encoder.model.base_model(**inputs).last_hidden_state.double()
+            mask = inputs["attention_mask"][..., None]
+            vectors[batch] = ((hidden * mask).sum(1) / mask.sum(1)).cpu().numpy()
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def token_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:

@@ -9,8 +9,10 @@ from functools import lru_cache
 from typing import Any
 
 from components.errors import InputError
+from components.platform import store
 
 MODEL = "biomed-r1"
+CLASSIFIER = "reasoning-classifier"
 CHAMPION = "champion"
 KEY_TAG = "biomed_r1.key"
 CONTEXT_TAG = "biomed_r1.decided_on"
@@ -64,13 +66,26 @@ def identity() -> str:
     return str(_client().get_experiment("0").creation_time)
 
 
+def register_classifier(uri: str, digest: str) -> str:
+    """Register the classifier stored at `uri` (s3://...) with its table; returns its version, the same for the same.
+
+    Its tags are the headline figures of its card.
+    """
+    from components.qa.classifier_card import markdown
+
+    card = store.get_json(f"{uri}/classifier.json")
+    figures = ("learner", "model", "threshold", "threshold_rule", "temperature", "out_of_fold", "folds")
+    tags = {name: str(card[name]) for name in figures} | {k: f"{v}" for k, v in card["metrics"].items()}
+    return register(CLASSIFIER, uri, digest, tags, markdown(card))
+
+
 def register(name: str, uri: str, key: str, tags: Mapping[str, str], card: str) -> str:
     """Register `uri` as a version of `name` and return its number; the same key gives the version it already has."""
     from mlflow.exceptions import MlflowException
 
     client = _client()
     try:
-        client.create_registered_model(name, description=DESCRIPTION)
+        client.create_registered_model(name, description=DESCRIPTIONS.get(name, DESCRIPTIONS[MODEL]))
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
@@ -82,10 +97,12 @@ def register(name: str, uri: str, key: str, tags: Mapping[str, str], card: str) 
     return str(client.create_model_version(name, source=uri, run_id=run_id, tags=all_tags, description=card).version)
 
 
-DESCRIPTION = (
-    "Medical reasoning checkpoints trained by this pipeline. Research use only, never for clinical decisions. "
-    "Every version's source is an S3 URI with a manifest."
-)
+DESCRIPTIONS = {
+    MODEL: "Medical reasoning checkpoints trained by this pipeline. Research use only, never for clinical decisions. "
+    "Every version's source is an S3 URI with a manifest.",
+    CLASSIFIER: "Classifiers that tell reasoning questions from knowledge questions; each version carries the table "
+    "that it was judged by. Research use only.",
+}
 
 
 def _where() -> str:

@@ -8,6 +8,7 @@ from components.platform.charts import Axis, Dot, Group, axis, bars, curve, dots
 from components.platform.page import Figure
 from components.qa.findings import GAP_KINDS, STRATA, Record, Scores
 from components.qa.findings_runs import Curve, Share
+from components.qa.prevalence import crossing
 from components.qa.published import REASONING_SHARE
 from components.qa.wording import MINUS, has_interval, is_difference, is_number, percent, points, rule_words, spread
 
@@ -105,6 +106,22 @@ def share_figure(found: Sequence[Share]) -> Figure:
     return Figure(drawing, "Share of each benchmark's questions called reasoning by the classifier.")
 
 
+def share_curve_figure(found: Record, threshold: float | None) -> Figure:
+    """The share called reasoning over the threshold, with the paper's share and the threshold in use as lines."""
+    steps = found["threshold"]
+    lines = [(name, list(zip(steps, found[key], strict=True))) for name, key in _SHARE_LINES]
+    lines.append(("paper", [(0.0, REASONING_SHARE), (1.0, REASONING_SHARE)]))
+    at_paper = crossing(found, REASONING_SHARE)
+    words = f"{percent(REASONING_SHARE)} are called reasoning at a threshold of {at_paper:.2f}"
+    if threshold is not None:
+        lines.append(("in use", [(threshold, 0.0), (threshold, 1.0)]))
+        words += f"; {threshold:.2f} is in use"
+    scale = Axis(0.0, 1.0, (0.0, 0.25, 0.5, 0.75, 1.0), _percent)
+    across = Axis(0.0, 1.0, (0.0, 0.25, 0.5, 0.75, 1.0), lambda v: f"{v:g}")
+    drawing = curve(f"Share called reasoning over the threshold: {words}.", lines, across, scale, marks=False)
+    return Figure(drawing, f"Share called reasoning (up) over the threshold (across): {words}.")
+
+
 def roc_figure(points_: Curve, auroc: float | None) -> Figure:
     text = f"area under the curve {auroc:.3f}" if auroc is not None else "area not given"
     scale = Axis(0.0, 1.0, (0.0, 0.5, 1.0), _percent)
@@ -129,6 +146,9 @@ def training_figure(stage: str, found: Mapping[str, Curve]) -> Figure:
     y = axis(values, lambda v: f"{v:g}".replace("-", MINUS), min(0.0, min(values)), count=3)
     drawing = curve(f"{stage.upper()} training, {names} by step: {ends}.", list(found.items()), x, y)
     return Figure(drawing, f"{stage.upper()}: {names} by optimizer step.")
+
+
+_SHARE_LINES = (("all questions", "pooled"), ("mean of benchmarks", "macro"))
 
 
 def _around_zero(groups: Sequence[Group]) -> Axis:

@@ -12,6 +12,7 @@ from components.qa import findings, findings_benchmarks, findings_curation, find
 from components.qa import findings_runs as runs
 from components.qa import findings_tables as tables
 from components.qa.findings import Record, Scores
+from components.qa.findings_threshold import corrected_sentence, threshold_curve
 from components.qa.items import Item
 from components.qa.regressions import Regression, shorten, titles, worst_falls, worst_regressions
 from components.qa.wording import is_number, percent
@@ -58,7 +59,7 @@ def build_page(title: str, found: Inputs, limits: Limits) -> Page:
         _gate(decision),
         _benchmarks(scores),
         _answered(scores),
-        _share(found.items),
+        _share(found.items, found.classifier),
         _classifier(found.classifier),
         _training(found.histories),
         _curation(found.curation, limits),
@@ -133,14 +134,17 @@ def _answered(scores: Scores) -> Section:
     return Section("answered", "No answer, cut off, not asked", [], [], [tables.strata_table(scores)])
 
 
-def _share(items: Sequence[Item]) -> Section:
+def _share(items: Sequence[Item], classifier: Record | None) -> Section:
     found = runs.shares(items)
     title = "How much is reasoning"
     if not found:
         return Section("share", title, absent="No questions with strata were given.")
-    return Section(
-        "share", title, [runs.share_sentence(found[0])], [figures.share_figure(found)], [runs.share_table(found)]
-    )
+    sentences, drawn = [runs.share_sentence(found[0])], [figures.share_figure(found)]
+    if (corrected := corrected_sentence(items, classifier)) is not None:
+        sentences.append(corrected)
+    if (curve := threshold_curve(items)) is not None:
+        drawn.append(figures.share_curve_figure(*curve))
+    return Section("share", title, sentences, drawn, [runs.share_table(found)])
 
 
 def _classifier(classifier: Record | None) -> Section:

@@ -187,16 +187,22 @@ def group_interval(
 
 def share_interval(groups: Sequence[str], flags: np.ndarray, seed: int, n: int = 1000) -> tuple[float, float]:
     """group_interval of the mean of `flags`, from sums per group: quick for ten thousand items."""
-    names, number = np.unique(np.asarray(groups), return_inverse=True)
+    number, size = group_counts(groups)
     sizes = np.bincount(number).astype(float)
     sums = np.bincount(number, weights=flags)
     rng = np.random.default_rng(seed)
     shares = []
     for _ in range(n):
-        times = np.bincount(rng.integers(0, len(names), len(names)), minlength=len(names))
+        times = np.bincount(rng.integers(0, size, size), minlength=size)
         shares.append(times @ sums / (times @ sizes))
     low, high = np.percentile(shares, [2.5, 97.5])
     return float(low), float(high)
+
+
+def group_counts(groups: Sequence[str]) -> tuple[np.ndarray, int]:
+    """The number of each row's group, shape (n,), and how many groups there are."""
+    names, number = np.unique(np.asarray(groups), return_inverse=True)
+    return number, len(names)
 
 
 def _hash(text: str) -> bytes:

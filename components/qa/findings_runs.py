@@ -19,6 +19,7 @@ from components.qa.statistics import accuracy_interval
 from components.qa.wording import is_number, percent, spread
 
 Curve = list[tuple[float, float]]
+_OPENING_SOURCES = {"published": "came with the questions", "template": "templates", "model": "a model"}
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def share_table(found: Sequence[Share]) -> Table:
 
 def heldout(classifier: Record) -> tuple[list[int], list[float]]:
     """Labels (1 = reasoning) and probabilities of the held-out questions; rows without either are left out."""
-    rows = [r for r in classifier.get("heldout") or [] if is_number(r.get("prob")) and r.get("label") is not None]
+    rows = [r for r in classifier.get("labelled") or [] if is_number(r.get("prob")) and r.get("label") is not None]
     return [int(r["label"] in (1, True, "Reasoning")) for r in rows], [float(r["prob"]) for r in rows]
 
 
@@ -149,7 +150,7 @@ def opening_sources(items: Iterable[Item]) -> dict[str, str]:
             written = item.meta.get("openings")
             if isinstance(written, Mapping):
                 writers.update({name: str(written[name]) for name in ("model", "prompt", "rule") if name in written})
-    found = {source: f"{count:,} questions" for source, count in counts.most_common()}
+    found = {_OPENING_SOURCES.get(s, s): f"{count:,} questions" for s, count in counts.most_common()}
     return found | {f"written by, {name}" if name != "model" else "written by": text for name, text in writers.items()}
 
 

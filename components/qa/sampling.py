@@ -1,11 +1,11 @@
-"""A seeded sample that does not depend on the order of the file."""
+"""Which items to take: a seeded sample that does not depend on the file's order, and the doubtful ones."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
 
-from components.qa.items import Item
+from components.qa.items import Item, group_of
 
 
 def sample(items: Sequence[Item], size: int | None, seed: int) -> list[Item]:
@@ -15,3 +15,13 @@ def sample(items: Sequence[Item], size: int | None, seed: int) -> list[Item]:
     ranked = sorted(items, key=lambda item: hashlib.sha256(f"{seed}|{item.id}".encode()).digest())
     chosen = {item.id for item in ranked[:size]}
     return [item for item in items if item.id in chosen]
+
+
+def nearest(items: Sequence[Item], threshold: float, most: int) -> dict[str, list[Item]]:
+    """Per benchmark the `most` items whose reasoning_prob is nearest the threshold, nearest first; a stem once."""
+    found: dict[str, dict[str, Item]] = {}
+    for item in sorted(items, key=lambda i: (abs((i.reasoning_prob or 0.0) - threshold), i.id)):
+        chosen = found.setdefault(item.dataset_name, {})
+        if len(chosen) < most:
+            chosen.setdefault(group_of(item), item)
+    return {name: list(found[name].values()) for name in sorted(found)}

@@ -63,7 +63,7 @@ def curate(train: Path, benchmarks: Path, classifier: Path, config: CurateConfig
     _check_contamination(len(contaminated), len(items), config)
     kept, duplicates = without_near_duplicates(clean, config.ngram, config.near_duplicate_threshold)
     model = ReasoningClassifier.open(classifier)
-    scores = model.score(kept, config.max_length, config.dtype)
+    scores, _ = model.score(kept, config.max_length, config.dtype)
     prob = {item.id: float(score) for item, score in zip(kept, scores, strict=True)}
     min_prob = model.threshold if config.min_prob is None else config.min_prob
 

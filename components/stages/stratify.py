@@ -12,12 +12,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from components.engines.reasoning import ReasoningClassifier
 from components.errors import InputError
+from components.platform.classifier_figures import draw_share_curve
 from components.platform.models import local_model
+from components.platform.nearest_page import nearest_page
 from components.platform.tables import read_items, write_items
 from components.platform.verbs import config_options, write_json
 from components.qa import classification as qa
-from components.qa.items import STRATA, Item, group_of
+from components.qa.items import STRATA, Item
 from components.qa.published import REASONING_SHARE
+from components.qa.sampling import nearest
+from components.qa.strata import Errors, describe_strata
 
 
 class StratifyConfig(BaseModel):
@@ -30,28 +34,36 @@ class StratifyConfig(BaseModel):
     target_share: float = Field(REASONING_SHARE, gt=0, lt=1, description="for match_share; default: the paper's")
     max_length: int | None = Field(None, ge=16, description="tokens of a question; null: as in training")
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
+    nearest: int = Field(20, ge=0, description="items per benchmark on the page of those nearest the threshold")
     seed: int = Field(0, description="of the bootstrap intervals")
 
 
 def stratify(items: Path | Sequence[Path], classifier: Path, config: StratifyConfig, out: Path) -> dict[str, Any]:
     """Score every item and write them to `out` with reasoning_prob, is_reasoning and reasoning_threshold set.
 
-    Strata that an input carries from elsewhere move to meta.published and are compared with ours. Returns the share
-    per benchmark, pooled and macro (with intervals over question groups) beside the paper's.
+    Beside `out`: share-curve.png, and nearest.html with the items that a human should judge. Strata that an input
+    carries from elsewhere move to meta.published and are compared with ours. Returns the share per benchmark, pooled
+    and macro, with intervals over question groups, raw and corrected, beside the paper's.
     """
     rows = _read([items] if isinstance(items, Path) else list(items))
     model = ReasoningClassifier.open(classifier)
-    probabilities = model.score(rows, config.max_length, config.dtype)
+    probabilities, out_of_fold = model.score(rows, config.max_length, config.dtype)
     threshold = _threshold(config, model, probabilities)
-    seen = model.seen_groups
     stratified = [
         _published_aside(item).with_(
             reasoning_prob=float(prob), is_reasoning=bool(prob >= threshold), reasoning_threshold=threshold
         )
         for item, prob in zip(rows, probabilities, strict=True)
     ]
-    write_items([_with_source(item, group_of(item) in seen) for item in stratified], out)
-    return _evidence(stratified, threshold, seen, config)
+    marked = [_with_source(item, known) for item, known in zip(stratified, out_of_fold, strict=True)]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_items(marked, out)
+    errors = _errors(model, threshold)
+    evidence = describe_strata(marked, threshold, config.threshold_rule, errors, config.seed)
+    draw_share_curve(evidence["share_curve"], threshold, REASONING_SHARE, out.with_name("share-curve.png"))
+    page = nearest_page(nearest(marked, threshold, config.nearest), threshold)
+    out.with_name("nearest.html").write_text(page, encoding="utf-8")
+    return evidence
 
 
 def _read(paths: list[Path]) -> list[Item]:
@@ -82,77 +94,18 @@ def _published_aside(item: Item) -> Item:
     return item.with_(meta={**item.meta, "published": found})
 
 
-def _with_source(item: Item, seen: bool) -> Item:
-    return item.with_(meta={**item.meta, "prob_source": "classifier_in_sample" if seen else "classifier"})
+def _with_source(item: Item, out_of_fold: bool) -> Item:
+    return item.with_(meta={**item.meta, "prob_source": "out_of_fold" if out_of_fold else "classifier"})
 
 
-def _evidence(rows: list[Item], threshold: float, seen: frozenset[str], config: StratifyConfig) -> dict[str, Any]:
-    by_benchmark: dict[str, list[Item]] = {}
-    for item in rows:
-        by_benchmark.setdefault(item.dataset_name, []).append(item)
-    shares = {name: _share(part, seen, config.seed) for name, part in by_benchmark.items()}
-    pooled = _share(rows, seen, config.seed)
-    macro = float(np.mean([share["share"] for share in shares.values()]))
-    metrics = {"reasoning_share": pooled["share"], "reasoning_share_macro": macro, "threshold": threshold}
-    metrics |= {f"reasoning_share_{name}": share["share"] for name, share in shares.items()}
-    return {
-        "items": len(rows),
-        "threshold": threshold,
-        "threshold_rule": config.threshold_rule,
-        "pooled": pooled,
-        "macro_share": macro,
-        "benchmarks": shares,
-        "paper": {"share": REASONING_SHARE, "source": "arXiv 2505.11462, abstract: 32.8 % of 11 benchmarks' questions"},
-        "experts": _against_experts(rows, seen),
-        "published": _against_published(rows),
-        "metrics": metrics | {"reasoning_share_paper": REASONING_SHARE},
-    }
-
-
-def _share(rows: list[Item], seen: frozenset[str], seed: int) -> dict[str, Any]:
-    flags = np.array([float(bool(item.is_reasoning)) for item in rows])
-    groups = [group_of(item) for item in rows]
-    low, high = qa.share_interval(groups, flags, seed)
-    return {
-        "n": len(rows),
-        "groups": len(set(groups)),
-        "share": float(flags.mean()),
-        "ci_low": low,
-        "ci_high": high,
-        "mean_prob": float(np.mean([item.reasoning_prob for item in rows])),
-        "in_sample": sum(group in seen for group in groups),
-    }
-
-
-def _against_experts(rows: list[Item], seen: frozenset[str]) -> dict[str, Any]:
-    """Agreement with the experts' labels among these items, apart for those the classifier was not trained on."""
-    labelled = [item for item in rows if item.question_type is not None]
-    parts = {"all": labelled, "unseen": [item for item in labelled if group_of(item) not in seen]}
-    return {name: _agreement(part, [i.question_type == "Reasoning" for i in part]) for name, part in parts.items()}
-
-
-def _against_published(rows: list[Item]) -> dict[str, Any]:
-    """Agreement with the strata that the input carried (meta.published), pooled and per benchmark."""
-    carried = [item for item in rows if (item.meta.get("published") or {}).get("is_reasoning") is not None]
-    names = dict.fromkeys(item.dataset_name for item in carried)
-    parts = {"all": carried, **{name: [i for i in carried if i.dataset_name == name] for name in names}}
-    return {
-        name: _agreement(part, [bool(i.meta["published"]["is_reasoning"]) for i in part])
-        for name, part in parts.items()
-    }
-
-
-def _agreement(rows: list[Item], theirs: list[bool]) -> dict[str, Any]:
-    if not rows:
-        return {"n": 0}
-    ours = [bool(item.is_reasoning) for item in rows]
-    values = {
-        "agreement": float(np.mean([a == b for a, b in zip(ours, theirs, strict=True)])),
-        "kappa": qa.kappa(ours, theirs),
-        "auroc": qa.auroc(np.array(theirs, dtype=int), np.array([item.reasoning_prob for item in rows], dtype=float)),
-        "their_share": float(np.mean(theirs)),
-    }
-    return {"n": len(rows), **{name: None if np.isnan(value) else value for name, value in values.items()}}
+def _errors(model: ReasoningClassifier, threshold: float) -> Errors | None:
+    """Labels, what the classifier calls them at this threshold, and their groups; None without a card."""
+    if not model.labelled:
+        return None
+    labels = np.array([row["label"] for row in model.labelled])
+    own = threshold == model.threshold  # then each fold was cut by the others' threshold, which is a fairer measure
+    called = np.array([row["called"] if own else int(row["prob"] >= threshold) for row in model.labelled])
+    return labels, called, [row["group_id"] for row in model.labelled]
 
 
 @click.command("stratify")
@@ -176,8 +129,19 @@ def command(
     evidence = stratify((*items, *more_items), local_model(classifier), config, out)
     write_json(json_file, evidence)
     for name, share in (*sorted(evidence["benchmarks"].items()), ("all", evidence["pooled"])):
-        click.echo(
-            f"{name:24} {share['n']:6} items  reasoning {share['share']:.3f} "
-            f"({share['ci_low']:.3f} to {share['ci_high']:.3f})"
-        )
-    click.echo(f"paper: {REASONING_SHARE:.3f} of its eleven benchmarks; threshold {evidence['threshold']:.3f}")
+        click.echo(f"{name:24} {share['n']:6} items  reasoning {_interval(share)}{_corrected(share['corrected'])}")
+    click.echo(
+        f"paper: {REASONING_SHARE:.3f} of its eleven benchmarks; threshold {evidence['threshold']:.3f}, and "
+        f"{evidence['threshold_at_paper_share']:.2f} would give the paper's share"
+    )
+    for title, found in (("experts", evidence["experts"]["all"]), ("exam step", evidence["exam_step"])):
+        if found["n"] and found["auroc"] is not None:
+            click.echo(f"{title}: {found['n']} items, AUROC {found['auroc']:.3f}, kappa {found['kappa']:.3f}")
+
+
+def _interval(share: dict[str, Any]) -> str:
+    return f"{share['share']:.3f} ({share['ci_low']:.3f} to {share['ci_high']:.3f})"
+
+
+def _corrected(share: dict[str, Any] | None) -> str:
+    return f"  corrected {_interval(share)}" if share and share["share"] is not None else ""

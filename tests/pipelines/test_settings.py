@@ -32,6 +32,17 @@ def test_smoke_is_small_and_real() -> None:
     assert (recipe.evaluate.engine, recipe.evaluate.dtype) == ("transformers", "float32")
 
 
+def test_a_recipe_extends_another_section_by_section(tmp_path: Path) -> None:
+    demo, pubmedbert = load_recipe("demo"), load_recipe("demo-pubmedbert")
+    assert pubmedbert.classify.model.startswith("hf:microsoft/") and pubmedbert.classify.folds == 5
+    assert pubmedbert.sft == demo.sft and pubmedbert.evaluate == demo.evaluate
+    assert load_recipe("demo-released-classifier").classify.learner == "released"
+    for text, message in (("extends: nobody", "nobody"), ("extends: demo-pubmedbert", "extends another recipe")):
+        (tmp_path / "mine.yaml").write_text(text + "\n")
+        with pytest.raises(InputError, match=message):
+            load_recipe(str(tmp_path / "mine.yaml"))
+
+
 @pytest.mark.parametrize("name", ["demo", "smoke"])
 def test_a_recipe_survives_its_json(name: str) -> None:
     recipe = load_recipe(name)

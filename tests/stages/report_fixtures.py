@@ -103,7 +103,7 @@ def make_classifier(seed: int = 3, n: int = 120) -> dict[str, Any]:
             "majority": {"accuracy": 0.6, "balanced_accuracy": 0.5, "auroc": 0.5},
             "question_length": {"accuracy": 0.66, "balanced_accuracy": 0.61, "auroc": 0.7},
         },
-        "heldout": heldout,
+        "labelled": heldout,
     }
 
 

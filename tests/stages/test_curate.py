@@ -53,8 +53,9 @@ class Scores:
     threshold = 0.5
 
     @staticmethod
-    def score(rows: list[Item], *_: Any) -> list[float]:
-        return [0.9 if int(item.id.strip("tcopydunl-")) % 2 == 0 else 0.2 for item in rows]
+    def score(rows: list[Item], *_: Any) -> tuple[list[float], list[bool]]:
+        found = [0.9 if int(item.id.strip("tcopydunl-")) % 2 == 0 else 0.2 for item in rows]
+        return found, [False] * len(rows)
 
 
 @pytest.fixture(autouse=True)

@@ -34,8 +34,17 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("classifier")
     torch.manual_seed(0)
     encoder.save(encoder.load(local_model("package:minilm-l6-v2")), folder)
-    seen = group_of(item("x", "MedXpertQA", "Seen question 0?"))
-    card = {"schema_version": 1, "threshold": 0.5, "max_length": 64, "seen_groups": [seen]}
+    seen = {"group_id": group_of(item("x", "MedXpertQA", "Seen question 0?")), "prob": 0.875, "label": 1, "called": 1}
+    # 40 labelled questions, of which the judge gets 8 in 10 right, whichever they are.
+    others = [
+        {"group_id": f"g{n}", "prob": 0.9 if n % 10 < 8 else 0.1, "label": 1, "called": int(n % 10 < 8)}
+        for n in range(20)
+    ]
+    others += [{**row, "group_id": f"h{n}", "label": 0, "called": 1 - row["called"]} for n, row in enumerate(others)]
+    card = {
+        "schema_version": 2, "threshold": 0.5, "max_length": 64, "temperature": 1.0, "mixing": None,
+        "out_of_fold": True, "labelled": [seen, *others],
+    }  # fmt: skip
     (folder / "classifier.json").write_text(json.dumps(card))
     return folder
 
@@ -84,12 +93,50 @@ def test_foreign_strata_are_compared_and_never_mixed(classifier: Path, items: Pa
     assert again["published"]["all"]["n"] == 2, "our own strata must not become published ones"
 
 
-def test_items_it_was_trained_on_are_marked(classifier: Path, items: Path, tmp_path: Path) -> None:
+def test_items_it_was_trained_on_get_their_out_of_fold_score(classifier: Path, items: Path, tmp_path: Path) -> None:
     evidence = stratify(items, classifier, StratifyConfig(**FAST), tmp_path / "out.parquet")
-    sources = {i.id: i.meta["prob_source"] for i in read_items(tmp_path / "out.parquet")}
-    assert sources["x0"] == "classifier_in_sample" and sources["x1"] == "classifier"
-    assert evidence["pooled"]["in_sample"] == evidence["benchmarks"]["MedXpertQA"]["in_sample"] == 1
-    assert evidence["experts"]["all"]["n"] == 4 and evidence["experts"]["unseen"]["n"] == 3
+    after = {i.id: i for i in read_items(tmp_path / "out.parquet")}
+    assert after["x0"].meta["prob_source"] == "out_of_fold" and after["x0"].reasoning_prob == 0.875
+    assert after["x1"].meta["prob_source"] == "classifier" and after["x1"].reasoning_prob != 0.875
+    assert evidence["pooled"]["out_of_fold"] == evidence["benchmarks"]["MedXpertQA"]["out_of_fold"] == 1
+    assert evidence["experts"]["all"]["n"] == 4 and evidence["experts"]["untrained"]["n"] == 3
+
+
+def test_the_share_is_corrected_for_the_judges_errors(classifier: Path, items: Path, tmp_path: Path) -> None:
+    evidence = stratify(items, classifier, StratifyConfig(**FAST), tmp_path / "out.parquet")
+    corrected, raw = evidence["pooled"]["corrected"], evidence["pooled"]["share"]
+    sensitivity, specificity = 17 / 21, 16 / 20
+    assert corrected["sensitivity"] == pytest.approx(sensitivity)
+    assert corrected["specificity"] == pytest.approx(specificity)
+    expected = (raw + specificity - 1) / (sensitivity + specificity - 1)
+    assert corrected["share"] == pytest.approx(min(1, max(0, expected)))
+    assert corrected["ci_low"] <= corrected["share"] <= corrected["ci_high"]
+
+
+def test_the_exam_step_is_a_check_where_items_say_it(classifier: Path, items: Path, tmp_path: Path) -> None:
+    rows = [
+        i.with_(dataset_name="medqa", meta={"meta_info": ("step1", "step2&3", "other")[n % 3]})
+        for n, i in enumerate(read_items(items))
+    ]
+    write_items(rows, tmp_path / "steps.parquet")
+    evidence = stratify(tmp_path / "steps.parquet", classifier, StratifyConfig(**FAST), tmp_path / "out.parquet")
+    assert evidence["exam_step"]["n"] == 8 and evidence["exam_step"]["their_share"] == 0.5
+    assert 0 <= evidence["exam_step"]["auroc"] <= 1
+
+
+def test_the_doubtful_ones_are_shown_and_hostile_text_stays_text(classifier: Path, items: Path, tmp_path: Path) -> None:
+    rows = [*read_items(items), item("evil", "NEJM", "<script>alert(1)</script> What is <b>this</b>?")]
+    write_items(rows, tmp_path / "in.parquet")
+    stratify(tmp_path / "in.parquet", classifier, StratifyConfig(**FAST, nearest=20), tmp_path / "out.parquet")
+    page = (tmp_path / "nearest.html").read_text()
+    assert page.count("<article>") == 13 and "<script" not in page and "&lt;script&gt;" in page
+    stratify(tmp_path / "in.parquet", classifier, StratifyConfig(**FAST, nearest=2), tmp_path / "out.parquet")
+    page = (tmp_path / "nearest.html").read_text()
+    assert page.count("<article>") == 6, "two of each benchmark"
+    after = [i for i in read_items(tmp_path / "out.parquet") if i.dataset_name == "pubmedqa"]
+    nearest = min(after, key=lambda i: abs((i.reasoning_prob or 0) - 0.5))
+    assert page.index(f">{nearest.id} ") > 0
+    assert (tmp_path / "share-curve.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_match_share_calls_the_asked_share_reasoning(classifier: Path, items: Path, tmp_path: Path) -> None:
@@ -103,10 +150,10 @@ def test_scores_do_not_depend_on_the_company(classifier: Path) -> None:
     """Batching, padding and order must not change a score."""
     rows = [item(str(n), "NEJM", "word " * (n % 40 + 1) + f"{n}?") for n in range(60)]
     model = ReasoningClassifier.open(classifier)
-    together = model.score(rows, 64, "float32")
-    assert model.score(rows[::-1], 64, "float32")[::-1] == pytest.approx(together, abs=1e-5)
-    assert model.score(rows[7:8], 64, "float32") == pytest.approx(together[7:8], abs=1e-5)
-    assert model.score(rows, 64, "bfloat16") == pytest.approx(together, abs=0.02)
+    together, _ = model.score(rows, 64, "float32")
+    assert model.score(rows[::-1], 64, "float32")[0][::-1] == pytest.approx(together, abs=1e-5)
+    assert model.score(rows[7:8], 64, "float32")[0] == pytest.approx(together[7:8], abs=1e-5)
+    assert model.score(rows, 64, "bfloat16")[0] == pytest.approx(together, abs=0.02)
     assert len(set(together.round(6).tolist())) > 30
 
 
@@ -141,7 +188,11 @@ def test_an_id_in_two_files_is_refused(classifier: Path, items: Path, tmp_path: 
 
 
 def test_a_newer_or_damaged_card_is_refused(classifier: Path, items: Path, tmp_path: Path) -> None:
-    for text, message in (('{"schema_version": 2, "threshold": 1, "max_length": 9}', "upgrade"), ("{", "run classify")):
+    for text, message in (
+        ('{"schema_version": 3, "threshold": 1}', "upgrade"),
+        ('{"schema_version": 1, "threshold": 1}', "run classify"),
+        ("{", "not a classifier card"),
+    ):
         folder = tmp_path / message.replace(" ", "")
         folder.mkdir()
         (folder / "classifier.json").write_text(text)

@@ -128,7 +128,7 @@ def drop_sentences(scores: Scores) -> list[str]:
 
 
 def _silence(model: str, scores: Scores) -> list[str]:
-    """A fall that comes from answers without a choice is no change of mind, and must not be read as one."""
+    """A fall that comes from answers without a choice must not be read as choices of the wrong option."""
     plain, opened = scores.cell(model, "plain"), scores.cell(model, "adversarial")
     if not plain or not opened or not plain["n"] or not opened["n"]:
         return []
@@ -137,7 +137,7 @@ def _silence(model: str, scores: Scores) -> list[str]:
         return []
     return [
         f"After a wrong opening {percent(after)} of its answers name no option ({percent(before)} when asked plainly), "
-        "which counts as wrong: much of the change is silence, not a choice of the wrong option."
+        "which counts as wrong: so far the fall shows that the opening is not corrected, not that it is repeated."
     ]
 
 

@@ -151,7 +151,7 @@ def test_worst_regressions_show_a_group_once_and_most_lost_first() -> None:
     assert worst_regressions(items(), rows, "new", "base", 5) == []
 
 
-def test_a_fall_by_silence_is_not_called_a_change_of_mind() -> None:
+def test_a_fall_by_answers_without_a_choice_is_named() -> None:
     def said(silent: int) -> list[str]:
         cells = [cell(model="m", n=100, groups=100), cell(model="m", setting="adversarial", n=100, no_answer=silent)]
         drop = {"model": "m", "stratum": "all", "benchmark": "all", "estimate": 0.3, "ci_low": 0.2, "ci_high": 0.4}

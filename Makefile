@@ -13,7 +13,7 @@ YAML := {extends: default, rules: {line-length: {max: 160}, document-start: disa
   braces: {max-spaces-inside: 1}, comments: {min-spaces-from-content: 1}}}
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-vllm run smoke test test-slow lint format types bench report-published up down clean doctor screenshot golden lock images sbom run-docker
+.PHONY: help install install-vllm run smoke test test-slow lint format types bench bench-classifier report-published up down clean doctor screenshot golden lock images sbom run-docker
 
 help: ## List every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ format: $(VENV)/.installed-test ## Rewrite the sources in ruff's format
 
 bench: $(VENV)/.installed-test ## Print measured figures; asserts nothing about time
 	@for file in tests/bench/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+bench-classifier: $(VENV)/.installed-test ## Train and judge the classifier on real labels, five folds (needs BIOMED_R1_DATA; 15 minutes)
+	$(BIN)/python tests/bench/classifier.py
 
 report-published: $(VENV)/.installed-test ## Gaps of ten published models (needs BIOMED_R1_DATA)
 	$(BIN)/python tests/bench/published.py

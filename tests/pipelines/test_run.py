@@ -105,6 +105,24 @@ def test_a_version_is_registered_with_its_lineage(finished: Any, client: Any) ->
     assert "never for clinical decisions" in version.description
 
 
+def test_the_classifier_is_registered_with_its_table(finished: Any, client: Any) -> None:
+    uri = finished.stage("classify")["uri"]
+    versions = [v for v in client.search_model_versions(f"name = '{registry.CLASSIFIER}'") if v.source == uri]
+    assert len(versions) == 1, "a reused classifier is the version it already has"
+    assert "| TF-IDF + logistic regression |" in versions[0].description
+    auroc = finished.stage("classify")["evidence"]["table"]["combination"]["auroc"]["estimate"]
+    assert float(versions[0].tags["auroc"]) == pytest.approx(auroc)
+
+
+def test_no_stratum_is_in_sample(finished: Any, tmp_path: Path) -> None:
+    store.get_file(finished.stage("stratify")["uri"], "items.parquet", tmp_path / "items.parquet")
+    rows = read_rows(tmp_path / "items.parquet")
+    sources = {row["id"]: json.loads(row["meta"])["prob_source"] for row in rows}
+    assert set(sources.values()) == {"out_of_fold", "classifier"}, "a smoke run labels 64 of the samples"
+    kept = store.list_children(finished.stage("stratify")["uri"])
+    assert {"nearest.html", "share-curve.png"} <= set(kept)
+
+
 def test_the_report_is_one_file(finished: Any) -> None:
     page = Path(finished.summary["report"]).read_text()
     assert "<html" in page and "clinical" in page

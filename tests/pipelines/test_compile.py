@@ -1,0 +1,122 @@
+"""`biomed-r1 compile`: golden files, both formats, and what it refuses."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from compiled_pipelines import CASES, GOLDEN, SITE, golden_file, site_profile, tasks_of, text_of
+
+from components.errors import InputError
+from components.platform.execution import run_id
+from pipelines.compile import check, command, compiled
+from pipelines.settings import load_recipe
+
+DIFF_LINES = 40
+
+
+def call(*arguments: str) -> None:
+    CliRunner().invoke(command, arguments, catch_exceptions=False, standalone_mode=False)
+
+
+@pytest.mark.parametrize("case", CASES, ids="-".join)
+def test_golden(case: tuple[str, str, str]) -> None:
+    expected = golden_file(*case).read_text(encoding="utf-8").splitlines()
+    difference = list(difflib.unified_diff(expected, text_of(*case).splitlines(), "golden", "compiled", lineterm=""))
+    assert not difference, "\n".join(["if this is meant: `make golden`", *difference[:DIFF_LINES]])
+
+
+def test_every_golden_file_is_compared() -> None:
+    compared = {golden_file(*case) for case in CASES} | {Path(site) for site in SITE.values()}
+    assert set(GOLDEN.glob("*")) == compared
+
+
+def test_the_same_text_every_time() -> None:
+    recipe, profile = load_recipe("smoke"), site_profile("kind")
+    assert compiled("training", recipe, profile) == compiled("training", recipe, profile)
+
+
+def test_the_manifest_is_the_ir_in_two_resources(tmp_path: Path) -> None:
+    ir, manifest = tmp_path / "ir.yaml", tmp_path / "manifest.yaml"
+    call("--recipe", "smoke", "--profile", "kind", "-o", str(ir))
+    call("--recipe", "smoke", "--profile", "kind", "--format", "manifest", "-o", str(manifest))
+    spec, platform = yaml.safe_load_all(ir.read_text())
+    pipeline, version = yaml.safe_load_all(manifest.read_text())
+    assert {(d["apiVersion"], d["kind"]) for d in (pipeline, version)} == {
+        ("pipelines.kubeflow.org/v2beta1", "Pipeline"),
+        ("pipelines.kubeflow.org/v2beta1", "PipelineVersion"),
+    }
+    assert version["spec"]["pipelineName"] == pipeline["metadata"]["name"] == "biomed-r1-training"
+    assert (version["spec"]["pipelineSpec"], version["spec"]["platformSpec"]) == (spec, platform)
+    # Kubernetes keeps a version as it is: other content needs another name, the same content the same.
+    digest = hashlib.sha256(ir.read_bytes()).hexdigest()[:12]
+    assert version["metadata"]["name"] == f"biomed-r1-training-{digest}"
+
+
+def test_doctor_comes_first_and_the_outcome_last() -> None:
+    for case in CASES:
+        spec = next(yaml.safe_load_all(text_of(*case)))
+        tasks = tasks_of(text_of(*case))
+        if case[2] == "local":
+            assert not {"doctor", "outcome"} & set(tasks)
+            continue
+        roots = [n for n, t in tasks.items() if not t.task.get("dependentTasks") and "iteratorPolicy" not in t.task]
+        assert roots == ["doctor"], case
+        (guarded,) = [n for n in spec["root"]["dag"]["tasks"] if n != "outcome"]
+        last = tasks["outcome"].task
+        assert last["dependentTasks"] == [guarded]
+        assert last["triggerPolicy"] == {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}
+        assert last["inputs"]["parameters"]["status"]["taskFinalStatus"]["producerTask"] == guarded
+        assert "retryPolicy" not in tasks["doctor"].task
+
+
+@pytest.mark.parametrize("recipe", ["biomed-r1-8b", "biomed-r1-32b"])
+def test_gpu_profiles_refuse_what_can_change_under_them(recipe: str, tmp_path: Path) -> None:
+    out = tmp_path / "out.yaml"
+    with pytest.raises(InputError) as refused:
+        call("--recipe", recipe, "--profile", SITE["a100x8"], "-o", str(out))
+    text = str(refused.value)
+    base = load_recipe(recipe).base_model
+    assert base in text and "hf:datasets/zou-lab/BioMed-R1-Train" in text and f"biomed-r1 pin {recipe}" in text
+    assert "BioMed-R1-Eval" not in text and not out.exists()
+    pinned = [f"{key}={reference}@{'0' * 40}" for key, reference in moving(recipe).items()]
+    check(load_recipe(recipe, pinned), site_profile("a100x8"))
+    for one in range(len(pinned)):
+        with pytest.raises(InputError, match="not pinned"):
+            check(load_recipe(recipe, pinned[:one] + pinned[one + 1 :]), site_profile("a100x8"))
+
+
+def moving(recipe: str) -> dict[str, str]:
+    """The recipe's references without a revision, by key."""
+    values = load_recipe(recipe)
+    return {"base_model": values.base_model, "classify.model": values.classify.model, "data.train": values.data.train}
+
+
+def test_a_gpu_profile_without_images_says_what_a_site_writes(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"gpu_image.*extends: h100x8"):
+        call("--recipe", "demo", "--profile", "h100x8", "-o", str(tmp_path / "out.yaml"))
+
+
+def test_a_small_recipe_on_a_gpu_cluster_needs_no_pins(tmp_path: Path) -> None:
+    call("--recipe", "demo", "--profile", SITE["h100x8"], "-o", str(tmp_path / "out.yaml"))
+    assert tasks_of((tmp_path / "out.yaml").read_text())["sft"].gpus == 8
+
+
+def test_the_command_as_a_process(tmp_path: Path) -> None:
+    out = tmp_path / "out.yaml"
+    arguments = ["compile", "--recipe", "demo", "--profile", "kind", "--set", "sft.max_steps=7", "-o", str(out)]
+    done = subprocess.run([sys.executable, "-m", "pipelines.cli", *arguments], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert '"max_steps":7' in tasks_of(out.read_text())["sft"].constant("config")
+
+
+def test_a_task_takes_the_runs_id_from_kfp_in_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert tasks_of(text_of("training", "demo", "kind"))["sft"].constant("run") == "{{$.pipeline_job_uuid}}"
+    monkeypatch.delenv("BIOMED_R1_RUN_ID", raising=False)
+    assert run_id("from-kfp") == "from-kfp"

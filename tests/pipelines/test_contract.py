@@ -1,0 +1,233 @@
+"""What must hold for every compiled pipeline and for the code around KFP, whoever adds a task or a module."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from compiled_pipelines import CASES, Task, tasks_of, text_of
+from pydantic import BaseModel
+
+from pipelines.tasks import TASKS
+
+ROOT = Path(__file__).resolve().parents[2]
+# Where @dsl.component functions are.
+COMPONENT_FILES = [ROOT / "components/ops.py", *sorted((ROOT / "pipelines").glob("*.py"))]
+# library -> the only modules inside components that may import it
+ALONE = {
+    "kfp": {"ops.py"},
+    "boto3": {"platform/store.py"},
+    "botocore": {"platform/store.py"},
+    "mlflow": {"platform/tracking.py", "platform/registry.py"},
+    "kubernetes": {"platform/cluster.py"},
+}
+EVERY_TASK = [(case, task) for case in CASES for task in tasks_of(text_of(*case)).values()]
+
+
+def every_task() -> Iterator[tuple[str, Task]]:
+    for case, task in EVERY_TASK:
+        yield f"{'-'.join(case)}: {task.name}", task
+
+
+def lacks(task: Task) -> list[str]:
+    """What a GPU task is without."""
+    mounts = {m["mountPath"]: m for m in task.kubernetes.get("emptyDirMounts", [])}
+    has = {
+        "limit": task.container["resources"]["accelerator"]["resourceType"] == "nvidia.com/gpu",
+        "count check": task.environment.get("BIOMED_R1_GPUS") == str(task.gpus),
+        "toleration": {"key": "nvidia.com/gpu", "operator": "Exists"} in task.kubernetes.get("tolerations", []),
+        "shm": mounts.get("/dev/shm", {}).get("medium") == "Memory" and "sizeLimit" in mounts["/dev/shm"],
+        "timeout": int(task.kubernetes.get("activeDeadlineSeconds", 0)) > 0,
+        "retry": task.task.get("retryPolicy", {}).get("maxRetryCount", 0) > 0,
+    }
+    return [name for name, there in has.items() if not there]
+
+
+def test_every_gpu_task_is_placed_whole() -> None:
+    gpu_tasks = [(where, task) for where, task in every_task() if task.gpus]
+    assert {case[2] for case, task in EVERY_TASK if task.gpus} == {"a100x8", "h100x8"}
+    assert [(where, missing) for where, task in gpu_tasks if (missing := lacks(task))] == []
+
+
+def test_the_tasks_that_need_a_gpu_have_one() -> None:
+    """Without this the test above would pass on a pipeline that forgot its GPUs."""
+    for case in CASES:
+        if case[2] in ("a100x8", "h100x8") and case[0] == "training":
+            with_gpu = {name.rstrip("-0123456789") for name, t in tasks_of(text_of(*case)).items() if t.gpus}
+            assert with_gpu == {"classify", "stratify", "curate", "sft", "grpo", "evaluate"}
+
+
+def test_every_task_in_a_cluster_ends_and_is_nobody_special() -> None:
+    for case, task in EVERY_TASK:
+        if case[2] != "local":
+            assert int(task.kubernetes["activeDeadlineSeconds"]) > 0, (case, task.name)
+            assert task.kubernetes["securityContext"]["runAsNonRoot"] is True, (case, task.name)
+
+
+def test_kfps_cache_is_off_on_every_task() -> None:
+    # `cachingOptions: {}` is off; without the key KFP takes its default, which is on.
+    assert [where for where, task in every_task() if task.task.get("cachingOptions") != {}] == []
+
+
+def test_every_task_has_a_name_for_people() -> None:
+    assert [where for where, task in every_task() if task.task["taskInfo"]["name"] == task.name] == []
+
+
+def test_a_training_pipeline_owes_a_receipt_of_each_of_its_stages() -> None:
+    for case in CASES:
+        tasks = tasks_of(text_of(*case))
+        if case[0] == "training":
+            assert len([name for name in tasks if name not in ("doctor", "outcome")]) == len(TASKS)
+            if "outcome" in tasks:
+                assert json.loads(tasks["outcome"].constant("config"))["tasks"] == list(TASKS)
+
+
+def components() -> Iterator[tuple[str, ast.FunctionDef]]:
+    """Every @dsl.component function as KFP sends it: its source text."""
+    for path in COMPONENT_FILES:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and any("component" in ast.unparse(d) for d in node.decorator_list):
+                yield f"{path.name}:{node.name}", node
+
+
+def imported(function: ast.FunctionDef) -> dict[str, Any]:
+    """The names that a component imports, resolved; an import that does not exist raises."""
+    names: dict[str, Any] = {}
+    for node in ast.walk(function):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            module = import_module(node.module)
+            for alias in node.names:
+                if not hasattr(module, alias.name):
+                    import_module(f"{node.module}.{alias.name}")
+                names[alias.asname or alias.name] = getattr(module, alias.name)
+        elif isinstance(node, ast.Import):
+            names |= {alias.asname or alias.name: import_module(alias.name) for alias in node.names}
+    return names
+
+
+def called(node: ast.expr, names: dict[str, Any]) -> Any | None:
+    """What `name` or `name.attribute...` is, where it starts at an imported name."""
+    if isinstance(node, ast.Name):
+        return names.get(node.id)
+    if isinstance(node, ast.Attribute):
+        owner = called(node.value, names)
+        return None if owner is None else getattr(owner, node.attr)
+    return None
+
+
+def test_components_call_functions_as_they_are() -> None:
+    """A component is text to KFP: a renamed argument of a stage would show only in a running pod."""
+    stages = set()
+    for where, function in components():
+        names = imported(function)
+        for call in (node for node in ast.walk(function) if isinstance(node, ast.Call)):
+            target = called(call.func, names)
+            if not inspect.isfunction(target) and not (inspect.isclass(target) and target.__module__ != "builtins"):
+                continue
+            if any(isinstance(a, ast.Starred) for a in call.args) or any(k.arg is None for k in call.keywords):
+                continue
+            given = {k.arg: None for k in call.keywords}
+            try:
+                inspect.signature(target).bind(*call.args, **given)
+            except TypeError as error:
+                raise AssertionError(f"{where}: {ast.unparse(call)[:90]}: {error}") from None
+            if target.__module__.startswith("components.stages."):
+                stages.add(target.__module__.rpartition(".")[2])
+    assert {"ingest", "classify", "stratify", "curate", "sft", "grpo", "evaluate", "compare", "report"} <= stages
+
+
+def test_components_use_nothing_from_outside_their_text() -> None:
+    """What a module imports at its top is not there in a pod."""
+    for where, function in components():
+        annotations = {ast.unparse(a.annotation) for a in function.args.args if a.annotation}
+        assert annotations, where
+        inner = [n for stmt in function.body for n in ast.walk(stmt)]
+        used = {n.id for n in inner if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+        bound = {n.id for n in inner if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
+        bound |= {a.arg for n in inner if isinstance(n, ast.FunctionDef | ast.Lambda) for a in n.args.args}
+        bound |= {a.arg for a in function.args.args} | {n.name for n in inner if isinstance(n, ast.FunctionDef)}
+        outside = used - bound - set(imported(function)) - set(dir(__builtins__)) - set(__builtins__)
+        assert outside <= {"dsl", "float", "int"}, (where, outside)
+
+
+def test_configs_in_the_ir_are_what_the_components_read() -> None:
+    readers = {where.partition(":")[2]: function for where, function in components()}
+    checked = set()
+    for where, task in every_task():
+        name = task.task["componentRef"]["name"].removeprefix("comp-").rstrip("-0123456789").replace("-", "_")
+        names = imported(readers[name])
+        for call in (node for node in ast.walk(readers[name]) if isinstance(node, ast.Call)):
+            if not ast.unparse(call.func).endswith(".model_validate_json") or ast.unparse(call.args[0]) != "config":
+                continue
+            config = called(call.func.value, names)  # type: ignore[attr-defined]
+            value = task.task["inputs"]["parameters"]["config"]
+            if "runtimeValue" in value:
+                assert issubclass(config, BaseModel), where
+                text = value["runtimeValue"]["constant"]
+                assert json.loads(text) == config.model_validate_json(text).model_dump(mode="json"), where
+                checked.add(name)
+    assert {"ingest", "classify", "sft", "grpo", "evaluate", "compare", "doctor", "outcome"} <= checked
+
+
+def imports(path: Path) -> set[str]:
+    """Top-level packages that a module imports anywhere, inside functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("library", ALONE)
+def test_a_library_has_one_user(library: str) -> None:
+    package = ROOT / "components"
+    users = {p.relative_to(package).as_posix() for p in package.rglob("*.py") if library in imports(p)}
+    assert users <= ALONE[library]
+    assert users or library == "kubernetes"
+
+
+def test_the_domain_is_pure_and_stages_know_no_other_stage() -> None:
+    for path in (ROOT / "components").rglob("*.py"):
+        own = path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(("components", "pipelines")):
+                assert not node.module.startswith("pipelines"), own
+                if own.startswith("components.qa."):
+                    assert node.module.startswith("components.qa") or node.module == "components.errors", own
+                if own.startswith("components.stages."):
+                    assert not node.module.startswith("components.stages"), own
+
+
+SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "HF_TOKEN", "MLFLOW_TRACKING_PASSWORD")
+CANARY = "canary-6d1f7c0e"
+
+
+def test_a_secret_of_the_environment_gets_into_no_compiled_file(tmp_path: Path) -> None:
+    environment = {**os.environ, **dict.fromkeys(SECRETS, CANARY), "BIOMED_R1_STORE": f"s3://{CANARY}/x"}
+    code = (
+        "import sys; from pipelines.cli import cli\n"
+        "for kind in ('ir', 'manifest'):\n"
+        "    file = f'{sys.argv[1]}/{kind}.yaml'\n"
+        "    arguments = ['compile', '--recipe', 'demo', '--profile', 'kind', '--format', kind, '-o', file]\n"
+        "    cli.main(arguments, standalone_mode=False)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], env=environment, cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    for kind in ("ir", "manifest"):
+        text = (tmp_path / f"{kind}.yaml").read_text()
+        assert CANARY not in text + done.stdout + done.stderr
+        assert all(name in text for name in SECRETS[:2]) and list(yaml.safe_load_all(text))

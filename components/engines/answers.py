@@ -48,7 +48,7 @@ def ask(engine: Engine, requests: Sequence[Request], sampling: Sampling, journal
             if journal:
                 journal.add(requests[n].id, asdict(answer))
     except StageError as error:
-        again = f" and kept in {journal.uri}; the same command asks only the others" if journal else ""
+        again = f" and kept in {journal.uri}; the same command asks only the others" if journal and answers else ""
         raise StageError(f"{error}. {len(answers)} of {len(requests)} are answered{again}") from None
     finally:
         if journal:

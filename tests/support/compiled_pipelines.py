@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 
 from pipelines.compile import compiled
+from pipelines.evaluation_recipe import load_any_recipe
 from pipelines.profile import Profile, load_profile
-from pipelines.settings import load_recipe
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 # A site's profiles, as the README tells an operator to write them.
@@ -25,6 +25,10 @@ CASES = [
     ("training", "biomed-r1-8b", "h100x8"),
     ("training", "biomed-r1-32b", "a100x8"),
     ("training", "biomed-r1-32b", "h100x8"),
+    ("evaluation", "models-demo", "local"),
+    ("evaluation", "models-demo", "kind"),
+    ("evaluation", "paper-models", "a100x8"),
+    ("evaluation", "paper-models", "h100x8"),
 ]
 
 
@@ -64,8 +68,8 @@ def site_profile(name: str) -> Profile:
 
 @functools.cache
 def text_of(pipeline: str, recipe: str, profile: str) -> str:
-    """IR, without the refusal of unpinned references: the shipped 8B and 32B recipes are not pinned yet."""
-    return compiled(pipeline, load_recipe(recipe), site_profile(profile))
+    """IR, without the refusal of unpinned references: some shipped recipes are not pinned yet."""
+    return compiled(pipeline, load_any_recipe(recipe), site_profile(profile))
 
 
 def tasks_of(text: str) -> dict[str, Task]:

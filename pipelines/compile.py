@@ -58,7 +58,7 @@ def check(recipe: AnyRecipe, profile: Profile) -> None:
         if found := unpinned(recipe):
             raise InputError(
                 f"recipe {recipe.name}: {', '.join(found)}: not pinned to a revision, and GPU profiles take nothing "
-                f"that can change under them; run `biomed-r1 pin {recipe.name}` where the hub can be reached"
+                f"that can change; where a hub can be reached, run `biomed-r1 pin {recipe.name} -o FILE`; use FILE"
             )
 
 

@@ -74,8 +74,10 @@ def test_secrets_are_names(tasks: dict[str, Task]) -> None:
             "MLFLOW_TRACKING_USERNAME",
             "MLFLOW_TRACKING_PASSWORD",
             "HF_TOKEN",
+            "OPENAI_API_KEY",
+            "DEEPSEEK_API_KEY",
         }
-        assert [name for name, s in secrets.items() if s["optional"]] == ["biomed-r1-hub"]
+        assert [name for name, s in secrets.items() if s["optional"]] == ["biomed-r1-hub", "biomed-r1-endpoints"]
         assert not variables & set(task.environment)
 
 

@@ -120,12 +120,12 @@ def _free(draft: Draft) -> list[str]:
 
 
 def _request(slot: Slot, draft: Draft, attempt: int, seed: int) -> Request:
-    """Asks for another option at every attempt, and with another seed."""
+    """Asks in other words at every attempt, for another option where there is one, and with another seed."""
     free = _free(draft)
     name = f"{seed}|{slot.item.id}|{slot.place}|{attempt}"
     return Request(
         id=f"item {slot.item.id} (opening {slot.place}, attempt {attempt})",
-        messages=opening_messages(slot.item, free[(slot.place + attempt - 1) % len(free)]),
+        messages=opening_messages(slot.item, free[(slot.place + attempt - 1) % len(free)], slot.place, attempt),
         seed=int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big"),
     )
 

@@ -169,12 +169,15 @@ def test_the_prompt_names_the_wrong_option_and_not_the_right_one_as_the_task() -
     asked = item({"A": "{x}", "B": "heparin"}, "B")
     messages = opening_messages(asked, "A")
     assert [role for role, _ in messages] == ["system", "user", "assistant", "user", "assistant", "user"]
-    assert messages[-1][1] == "Question: ?\nA. {x}\nB. heparin\nThe student leans towards: A. {x}"
+    assert messages[-1][1] == "Question: ?\nA. {x}\nB. heparin\nThe student leans towards: A. {x}\nBegin with: Hmm"
+    again = [opening_messages(asked, "A", place, attempt) for place in range(3) for attempt in range(1, 5)]
+    assert all(len(set(again[i : i + 4])) == 4 for i in (0, 4, 8)), "never the same words twice"
     assert len(opening_prompt_version()) == 12
     for (_, question), (_, opening) in zip(messages[1:-1:2], messages[2:-1:2], strict=True):
         lines = question.splitlines()
-        wrong = lines[-1].removeprefix("The student leans towards: ")[0]
-        options = dict(line.split(". ", 1) for line in lines[1:-1])
+        wrong = lines[-2].removeprefix("The student leans towards: ")[0]
+        options = dict(line.split(". ", 1) for line in lines[1:-2])
+        assert opening.startswith(lines[-1].removeprefix("Begin with: "))
         right = {"Vitamin D", "Left ventricle"} & set(options.values())
         key = next(letter for letter, text in options.items() if text in right)
         example = Item("x", lines[0], options, key, "made")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from faulty_endpoint import endpoint
 
 from components.engines.base import Generation, Request, Sampling
 from components.platform.tables import read_items, write_items
@@ -126,6 +127,26 @@ def test_an_item_that_no_opening_suits_stops_before_the_model_loads(tmp_path: Pa
     arguments = ["--items", tmp_path / "bad.parquet", "--model", tmp_path / "no-model", "--out", tmp_path / "o.parquet"]
     done = CliRunner().invoke(command, [str(a) for a in arguments])
     assert "every wrong option contains" in str(done.exception) and not (tmp_path / "o.parquet").exists()
+
+
+def test_an_endpoint_can_write_them(tmp_path: Path) -> None:
+    """A hosted model over HTTP that now and then fails; its one-line answers name a letter by the prompt's hash."""
+    cases = [item(name=f"q{n}").with_(question=f"Which drug in case {n}?") for n in range(8)]
+    write_items(cases, tmp_path / "items.parquet")
+    with endpoint(seed=3, fault_rate=0.2, hang_seconds=0.3) as server:
+        arguments = ["--items", tmp_path / "items.parquet", "--model", "openai:some-model", "--base-url", server.url]
+        arguments += ["--out", tmp_path / "out.parquet", "--json", tmp_path / "e.json", "--set", "tries=3"]
+        arguments += ["--set", "timeout_seconds=0.2", "--set", "backoff_seconds=0.01", "--set", "attempts=30"]
+        done = CliRunner().invoke(command, [str(a) for a in arguments], catch_exceptions=False)
+        assert done.exit_code == 0
+        texts_asked = sum(server.answered.values())
+    found = json.loads((tmp_path / "e.json").read_text())
+    assert found["texts_asked"] == texts_asked and found["openings"] == 24
+    assert found["accepted_first"] > 4 and found["accepted_after_retries"] > 0 and found["weights_sha256"] == ""
+    for made in read_items(tmp_path / "out.parquet"):
+        named = [judge(made.opening(k) or "", made).letter for k in range(3)]
+        assert sorted(named) == ["A", "C", "D"], "each wrong option once, whoever wrote it"
+        assert made.meta["openings"]["model"] == "openai:some-model"
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ YAML := {extends: default, rules: {line-length: {max: 160}, document-start: disa
   braces: {max-spaces-inside: 1}, comments: {min-spaces-from-content: 1}}}
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-vllm run smoke test test-slow lint format types bench bench-classifier report-published up down clean doctor screenshot golden lock images sbom run-docker
+.PHONY: help install install-vllm run smoke test test-slow lint format types bench bench-classifier report-published up down clean doctor screenshot golden lock images sbom run-docker check-locks
 
 help: ## List every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -103,6 +103,9 @@ lock: ## Resolve the dependencies anew into constraints.txt and images/*.lock
 	$(VENV)-lock/bin/pip freeze --exclude biomed-r1 | sed -e 's/+cpu$$//' -e '/^-e /d' -e '/@ file/d' > constraints.txt
 	$(VENV)-lock/bin/python images/lock.py cpu gpu
 	rm -rf $(VENV)-lock
+
+check-locks: install ## Resolve the CPU and GPU images' locks again, without installing (minutes)
+	$(BIN)/python images/lock.py check cpu gpu
 
 clean: down ## Stop the servers and remove everything that was made here
 	rm -rf $(VENV) .biomed-r1 build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""Write the images' lock files: `make lock`, or `python images/lock.py cpu gpu`.
+"""Write the images' lock files: `make lock`, or `python images/lock.py cpu gpu`; `check NAME` resolves a lock again.
 
 What an image needs is pyproject's dependencies; the locks add what those need, each at one exact version, so that the
 Dockerfiles install with `--no-deps`. The CPU image takes the versions that the tests ran with (constraints.txt). The
@@ -58,7 +58,21 @@ def write(name: str, versions: dict[str, str], exact: Sequence[str] = ()) -> Non
     print(f"images/{name}.lock: {len(lines) + len(exact)} packages")
 
 
+def check(name: str) -> None:
+    """Exit with a message unless pip, resolving the lock's pins with their dependencies, finds exactly them."""
+    lines = (ROOT / "images" / f"{name}.lock").read_text(encoding="utf-8").splitlines()
+    pins = [line for line in lines if line and not line.startswith(("#", "kfp=="))]
+    names = {re.split("==", pin)[0] for pin in pins}
+    if difference := names ^ set(resolve(pins)):
+        sys.exit(f"lock: images/{name}.lock does not hold what its packages need: {', '.join(sorted(difference))}")
+    print(f"images/{name}.lock: {len(pins)} pins agree with each other and are complete")
+
+
 def main(which: Sequence[str]) -> None:
+    if which[:1] == ["check"]:
+        for name in which[1:]:
+            check(name)
+        return
     if "cpu" in which:
         constrained = ["--constraint", "constraints.txt"]
         plain = resolve([*constrained, *requirements()])

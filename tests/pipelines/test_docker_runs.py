@@ -150,7 +150,10 @@ def test_an_interrupted_run_leaves_no_container(
         time.sleep(0.5)
     assert docker(*ours)
     process.send_signal(sent)
-    assert process.wait(60) == code
+    try:
+        assert process.wait(60) == code
+    finally:
+        process.kill()
     assert docker(*ours) == ""
 
 

@@ -12,7 +12,8 @@ from components.platform.page import render_html, render_markdown
 from components.platform.report_sections import Inputs, Limits, build_page
 from components.platform.score_files import write_scores
 from components.platform.tables import iterate_rows, read_items, read_metadata
-from components.qa.findings import Scores, check_schema
+from components.qa import classifier_card
+from components.qa.findings import SCHEMA_VERSION, Scores, check_schema
 
 TITLE = "BioMed-R1: knowledge and reasoning in medical language models"
 
@@ -34,7 +35,7 @@ def read_inputs(
         items=_optional(items, read_items) or [],
         answers=_answer_rows(answers),
         metadata={_model_of(path): read_metadata(path) for path in answers},
-        classifier=_optional(classifier, _read),
+        classifier=_optional(classifier, lambda path: _read(path, newest=classifier_card.SCHEMA_VERSION)),
         curation=_optional(curation, _read),
         histories={name: _read(path, (dict, list)) for name, path in (histories or {}).items()},
         lineage=lineage or {},
@@ -74,7 +75,7 @@ def _optional(path: Path | None, reader: Callable[[Path], Any]) -> Any:
     return None if path is None else reader(Path(path))
 
 
-def _read(path: Path, kinds: type | tuple[type, ...] = dict) -> Any:
+def _read(path: Path, kinds: type | tuple[type, ...] = dict, newest: int = SCHEMA_VERSION) -> Any:
     """A JSON record of a schema that this version reads; raises InputError naming the file."""
     try:
         value = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -85,7 +86,7 @@ def _read(path: Path, kinds: type | tuple[type, ...] = dict) -> Any:
     if not isinstance(value, kinds):
         raise InputError(f"{path}: must hold a JSON record, not {type(value).__name__}")
     if isinstance(value, dict):
-        check_schema(value, str(path))
+        check_schema(value, str(path), newest)
     return value
 
 

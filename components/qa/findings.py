@@ -27,12 +27,12 @@ SILENT = 0.2  # more answers without a choice, as a share, than are worth a sent
 Record = Mapping[str, Any]
 
 
-def check_schema(record: Record, where: str) -> None:
+def check_schema(record: Record, where: str, newest: int = SCHEMA_VERSION) -> None:
     """Refuse a record of a newer schema (InputError): its fields may mean something else."""
-    version = record.get("schema_version", SCHEMA_VERSION)
-    if not isinstance(version, int) or version > SCHEMA_VERSION:
+    version = record.get("schema_version", newest)
+    if not isinstance(version, int) or version > newest:
         raise InputError(
-            f"{where}: schema_version: {version!r} is newer than {SCHEMA_VERSION}, the newest that this version "
+            f"{where}: schema_version: {version!r} is newer than {newest}, the newest that this version "
             "reads; upgrade biomed-r1 or write the file again with this version"
         )
 

@@ -17,6 +17,7 @@ from components.platform.report_files import read_inputs, write_report
 from components.platform.report_sections import Limits
 from components.platform.score_files import write_scores
 from components.platform.tables import write_items, write_rows
+from components.qa.classifier_card import SCHEMA_VERSION
 from components.stages.report import ReportConfig, command, report
 
 FIXTURES = runpy.run_path(str(Path(__file__).with_name("report_fixtures.py")))
@@ -220,6 +221,19 @@ def test_bad_scores_are_refused_by_name(run: dict[str, Any], tmp_path: Path, tex
     with pytest.raises(InputError, match=f"bad-scores.json: .*{message}|bad-scores.json: {message}"):
         report(**{**run, "scores": scores}, config=ReportConfig(), out_dir=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("version", [SCHEMA_VERSION, SCHEMA_VERSION + 1])
+def test_a_classifiers_card_counts_its_own_schemas(run: dict[str, Any], tmp_path: Path, version: int) -> None:
+    card = {**json.loads(run["classifier"].read_text(encoding="utf-8")), "schema_version": version}
+    path = tmp_path / "card.json"
+    path.write_text(json.dumps(card), encoding="utf-8")
+    given = {**run, "classifier": path}
+    if version > SCHEMA_VERSION:
+        with pytest.raises(InputError, match=rf"card.json: schema_version: {version} is newer than {SCHEMA_VERSION}"):
+            report(**given, config=ReportConfig(), out_dir=tmp_path)
+        return
+    assert "classifier" in report(**given, config=ReportConfig(), out_dir=tmp_path)["sections"]
 
 
 def test_the_verb_writes_both_files_and_its_evidence(run: dict[str, Any], tmp_path: Path) -> None:

@@ -37,19 +37,18 @@ class ReasoningClassifier:
 
     @classmethod
     def open(cls, folder: Path) -> ReasoningClassifier:
-        """Read the card, not the weights; raises InputError for a damaged card or one of another schema."""
+        """Read the card, not the weights; raises InputError for a damaged card or one of a newer schema."""
         path = folder / CARD
         if not path.is_file():
             return cls(folder)
         try:
             card = json.loads(path.read_text(encoding="utf-8"))
             version = card["schema_version"]
-            if version == SCHEMA_VERSION:
+            if version <= SCHEMA_VERSION:
                 return cls._from_card(folder, card)
         except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path}: not a classifier card ({error!r}); run classify again") from None
-        advice = "upgrade biomed-r1" if version > SCHEMA_VERSION else "run classify again"
-        raise InputError(f"{path}: schema_version: {version}, and {SCHEMA_VERSION} is read here; {advice}")
+        raise InputError(f"{path}: schema_version: {version} is newer than {SCHEMA_VERSION}; upgrade biomed-r1")
 
     @classmethod
     def _from_card(cls, folder: Path, card: Mapping[str, Any]) -> ReasoningClassifier:

@@ -10,7 +10,7 @@ import numpy as np
 from components.qa import classification as qa
 from components.qa.classifier_table import METRICS, Judged, compare_classifiers, length_matched, weighted_auroc
 
-SCHEMA_VERSION = 2  # 1 had held-out rows of one split, and no temperature
+SCHEMA_VERSION = 1
 TITLES = {
     "majority": "always the more frequent label",
     "question_length": "question length",

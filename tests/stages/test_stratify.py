@@ -42,7 +42,7 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     others += [{**row, "group_id": f"h{n}", "label": 0, "called": 1 - row["called"]} for n, row in enumerate(others)]
     card = {
-        "schema_version": 2, "threshold": 0.5, "max_length": 64, "temperature": 1.0, "mixing": None,
+        "schema_version": 1, "threshold": 0.5, "max_length": 64, "temperature": 1.0, "mixing": None,
         "out_of_fold": True, "labelled": [seen, *others],
     }  # fmt: skip
     (folder / "classifier.json").write_text(json.dumps(card))
@@ -189,7 +189,7 @@ def test_an_id_in_two_files_is_refused(classifier: Path, items: Path, tmp_path: 
 
 def test_a_newer_or_damaged_card_is_refused(classifier: Path, items: Path, tmp_path: Path) -> None:
     for text, message in (
-        ('{"schema_version": 3, "threshold": 1}', "upgrade"),
+        ('{"schema_version": 2, "threshold": 1}', "upgrade"),
         ('{"schema_version": 1, "threshold": 1}', "run classify"),
         ("{", "not a classifier card"),
     ):

@@ -6,11 +6,13 @@ from typing import Any
 from kfp import dsl
 
 from components import ops
+from components.platform.models import ENDPOINT
 from components.stages.merge import Asked, MergeConfig
 from pipelines import evaluation_ops
-from pipelines.evaluation_recipe import EvaluationRecipe
+from pipelines.evaluation_recipe import EvaluatedModel, EvaluationRecipe
 from pipelines.guard import guarded
 from pipelines.placement import place
+from pipelines.profile import Role
 from pipelines.settings import Profile, as_json
 
 NAME = "biomed-r1-evaluation"
@@ -45,21 +47,14 @@ def _stages(recipe: EvaluationRecipe, profile: Profile, checks: Sequence[dsl.Pip
     place(strata, "classifier", profile, "Split reasoning from knowledge")
     items = strata.outputs["stratified"]
 
-    # One machine holds one model at a time; a cluster's queue decides for itself.
-    with dsl.ParallelFor(_parts(recipe), parallelism=None if profile.cluster else 1, name="models-by-shards") as part:
-        answered = evaluation_ops.evaluate_shard(
-            items=items,
-            model=part.reference,
-            name=part.model_name,
-            shard=part.shard,
-            shards=recipe.shards,
-            config=part.settings,
-            run=run,
-        )
-        place(answered, "generator", profile, "Evaluate one shard of one model")
-
+    hosted = [entry for entry in recipe.models if entry.model.startswith(ENDPOINT)]
     merged = evaluation_ops.merge_shards(
-        items=items, shards=dsl.Collected(answered.output), config=as_json(_merging(recipe)), run=run
+        items=items,
+        shards=_answered([m for m in recipe.models if m not in hosted], recipe, profile, "generator", items),
+        # A model behind an endpoint needs no GPU here.
+        hosted=_answered(hosted, recipe, profile, "cpu", items),
+        config=as_json(_merging(recipe)),
+        run=run,
     )
     place(merged, "cpu", profile, "Merge the shards of every model")
     answers = {"items": items, "answers": merged.output, "models": ",".join(entry.name for entry in recipe.models)}
@@ -73,18 +68,36 @@ def _stages(recipe: EvaluationRecipe, profile: Profile, checks: Sequence[dsl.Pip
     place(page, "cpu", profile, "Write the report")
 
 
-def _parts(recipe: EvaluationRecipe) -> list[dict[str, str]]:
-    """Every model with every shard. All values are text: KFP turns the numbers of a loop into floats."""
-    return [
+def _answered(
+    models: Sequence[EvaluatedModel], recipe: EvaluationRecipe, profile: Profile, role: Role, items: Any
+) -> Any:
+    """Where the answers of every shard of these models are: one task each, side by side."""
+    # All values are text: KFP turns the numbers of a loop into floats.
+    parts = [
         {
             "model_name": entry.name,
             "reference": entry.model,
             "settings": as_json(entry.evaluate),
             "shard": str(number),
         }
-        for entry in recipe.models
+        for entry in models
         for number in range(recipe.shards)
     ]
+    if not parts:
+        return []
+    # One machine holds one model at a time; a cluster's queue decides for itself.
+    with dsl.ParallelFor(parts, parallelism=None if profile.cluster else 1, name=f"models-by-shards-{role}") as part:
+        task = evaluation_ops.evaluate_shard(
+            items=items,
+            model=part.reference,
+            name=part.model_name,
+            shard=part.shard,
+            shards=recipe.shards,
+            config=part.settings,
+            run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+        )
+        place(task, role, profile, f"Evaluate one shard of one model{' behind an endpoint' if role == 'cpu' else ''}")
+    return dsl.Collected(task.output)
 
 
 def _merging(recipe: EvaluationRecipe) -> MergeConfig:

@@ -45,7 +45,13 @@ def evaluate_shard(
 
 
 @dsl.component(base_image=CPU_IMAGE, install_kfp_package=False)
-def merge_shards(items: dsl.Input[dsl.Dataset], shards: List[str], config: str, run: str) -> str:  # noqa: UP006
+def merge_shards(
+    items: dsl.Input[dsl.Dataset],
+    shards: List[str],  # noqa: UP006
+    hosted: List[str],  # noqa: UP006
+    config: str,
+    run: str,
+) -> str:
     import tempfile
     from pathlib import Path
 
@@ -54,13 +60,14 @@ def merge_shards(items: dsl.Input[dsl.Dataset], shards: List[str], config: str, 
     from components.stages import merge as stage
 
     settings = stage.MergeConfig.model_validate_json(config)
-    inputs = {"items": items.path, **{f"shard_{k:04}": uri for k, uri in enumerate(sorted(shards))}}
+    uris = sorted([*shards, *hosted])
+    inputs = {"items": items.path, **{f"shard_{k:04}": uri for k, uri in enumerate(uris)}}
     call = Call("merge", run, settings, inputs, datasets={"items": "evaluation"})
 
     def work(out: Path) -> dict:
         with tempfile.TemporaryDirectory() as folder:
             pieces = []
-            for k, uri in enumerate(shards):
+            for k, uri in enumerate(uris):
                 pieces.append(Path(folder) / f"{k:04}.parquet")
                 store.get_file(uri, "answers.parquet", pieces[-1])
             return stage.merge(Path(items.path), pieces, settings, out)

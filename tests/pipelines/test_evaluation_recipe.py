@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -113,3 +115,31 @@ def test_the_papers_models_are_all_there_each_in_its_own_way() -> None:
     assert (huatuo.temperature, huatuo.top_p, huatuo.max_new_tokens) == (0.5, 0.9, 2000)
     references = [m.model for m in recipe.models if m.model.startswith("hf:")]
     assert unpinned(recipe) == ["hf:zou-lab/BioMedBERT-Knowledge-vs-Reasoning", *references] and len(references) == 6
+
+
+def test_models_behind_endpoints_take_no_gpu() -> None:
+    """One loop of shards for each: those that load weights where the GPUs are, the others on plain machines."""
+    from kfp.compiler import Compiler
+
+    from pipelines.evaluation import evaluation_pipeline
+    from pipelines.settings import load_profile
+
+    local = load_profile("local")
+    roles = {**local.roles, "generator": local.roles["cpu"].model_copy(update={"memory": "99Gi"})}
+    recipe = load_evaluation_recipe("paper-models")
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "p.yaml"
+        Compiler().compile(evaluation_pipeline(recipe, local.model_copy(update={"roles": roles})), str(path))
+        spec = next(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+    loops = {}
+    for task in spec["root"]["dag"]["tasks"].values():
+        if "parameterIterator" in task:
+            parts = json.loads(task["parameterIterator"]["items"]["raw"])
+            (inner,) = spec["components"][task["componentRef"]["name"]]["dag"]["tasks"].values()
+            label = spec["components"][inner["componentRef"]["name"]]["executorLabel"]
+            memory = spec["deploymentSpec"]["executors"][label]["container"]["resources"]["resourceMemoryLimit"]
+            loops[memory] = {part["model_name"] for part in parts}
+            assert len(parts) == recipe.shards * len(loops[memory])
+            assert task["iteratorPolicy"] == {"parallelismLimit": 1}
+    assert loops["99Gi"] == {m.name for m in recipe.models} - {"DeepSeek-R1", "o4-mini"}
+    assert [names for memory, names in loops.items() if memory != "99Gi"] == [{"DeepSeek-R1", "o4-mini"}]

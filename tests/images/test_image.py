@@ -94,13 +94,11 @@ class _Joined:
         return head + self._rest.read(max(0, size - len(head)) if size >= 0 else -1)
 
 
-def test_only_packages_and_our_source_are_added(image: str) -> None:
+def test_of_the_tree_only_our_source_is_in_it(image: str) -> None:
     done = subprocess.run(
-        ["docker", "run", "--rm", "--network=none", image, "ls", "-A", "/opt", "/opt/biomed-r1", "/tmp"],
+        ["docker", "run", "--rm", "--network=none", image, "ls", "-A", "/opt/biomed-r1", "/tmp"],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout.split("\n\n")[0].split() == ["/opt:", "biomed-r1", "venv"]
-    assert done.stdout.split("\n\n")[1].split() == ["/opt/biomed-r1:", "bin", "components", "pipelines"]
-    assert done.stdout.split("\n\n")[2].split() == ["/tmp:"]
+    assert done.stdout.split() == ["/opt/biomed-r1:", "bin", "components", "pipelines", "/tmp:"]

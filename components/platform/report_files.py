@@ -63,11 +63,14 @@ def write_report(title: str, found: Inputs, limits: Limits, out_dir: Path) -> di
     }
 
 
-def write_evaluation(items: Path, answers: Path) -> dict[str, Any]:
-    """Put scores.json, report.html and report.md beside one model's `answers`; returns the scores."""
-    folder = answers.parent
+def write_evaluation(items: Path, answers: Path, examples: int | None = None) -> dict[str, Any]:
+    """Put scores.json, report.html and report.md beside one model's `answers`; returns the scores.
+
+    `examples` is how many questions the page quotes; 0 makes one that may be shown where the questions may not.
+    """
+    folder, limits = answers.parent, Limits() if examples is None else Limits(examples=examples)
     scores = write_scores(items, [answers], folder / "scores.json")
-    write_report(TITLE, read_inputs(folder / "scores.json", items=items, answers=[answers]), Limits(), folder)
+    write_report(TITLE, read_inputs(folder / "scores.json", items=items, answers=[answers]), limits, folder)
     return scores
 
 

@@ -176,6 +176,7 @@ def _evidence(
 @click.option("--engine", type=click.Choice(["auto", "vllm", "transformers", "openai"]), help="[default: auto]")
 @click.option("--base-url", help="Endpoint of an openai:NAME model.")
 @click.option("--limit", type=click.IntRange(min=1), help="Ask a seeded sample of this many questions.")
+@click.option("--examples", type=click.IntRange(min=0), help="Questions the report quotes; 0: none of their text.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False), help="Write the evidence here.")
 @config_options(EvaluateConfig)
 def command(
@@ -187,6 +188,7 @@ def command(
     engine: str | None,
     base_url: str | None,
     limit: int | None,
+    examples: int | None,
     json_file: str | None,
     config: EvaluateConfig,
 ) -> None:
@@ -201,7 +203,7 @@ def command(
     evidence = evaluate(Path(items), model, name or model, config, answers, str(journal))
     store.delete_prefix(str(journal))
     # Imported by name: a change of the report must not change the code that answers are kept by (platform/lineage.py).
-    importlib.import_module("components.platform.report_files").write_evaluation(Path(items), answers)
+    importlib.import_module("components.platform.report_files").write_evaluation(Path(items), answers, examples)
     write_json(json_file, evidence)
     for setting, cell in evidence["settings"].items():
         click.echo(

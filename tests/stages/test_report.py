@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from components.errors import InputError
-from components.platform.report_files import read_inputs, write_report
+from components.platform.report_files import read_inputs, write_evaluation, write_report
 from components.platform.report_sections import Limits
 from components.platform.score_files import write_scores
 from components.platform.tables import write_items, write_rows
@@ -189,6 +189,10 @@ def test_a_lone_evaluation_makes_a_page_without_empty_sections(tmp_path: Path) -
     assert f"base answers {100 * accuracy:.1f}\N{NO-BREAK SPACE}% of the questions right" in html
     assert "Lost under a wrong opening" in html and "Hmm, B?" in html and "Who wrote the wrong openings" in html
     assert "88 questions" in html
+    write_evaluation(tmp_path / "items.parquet", tmp_path / "answers.parquet", examples=0)
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Question text was left out" in html and "Hmm, B?" not in html
+    assert not any(item.question in html for item in items)
 
 
 @pytest.mark.parametrize("per_benchmark", [1, 2])

@@ -88,8 +88,10 @@ def make_openings(item: Item, seed: int, half: Half, avoid: Collection[str] = ()
             openings.append(opening)
         if len(openings) == 3:
             return openings
-    raise InputError(f"item {item.id}: no template avoids the right option's text; give it openings of its own, or leave it "
-        "out (defects=drop)")
+    raise InputError(
+        f"item {item.id}: no template avoids the right option's text; give it openings of its own, or leave it "
+        "out (defects=drop)"
+    )
 
 
 def usable_wrong_letters(item: Item) -> list[str]:

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from filelock import FileLock
 
 from components.errors import InputError, StageError
 from components.platform import store, tracking
@@ -43,6 +45,12 @@ def up() -> Servers:
 
     Raises StageError, naming the log, when a server does not come up.
     """
+    # Two runs that start at once would find the same port free, and one would then talk to the other's server.
+    with FileLock(Path(tempfile.gettempdir()) / f"biomed-r1-servers-{os.getuid()}.lock", mode=0o600):
+        return _up()
+
+
+def _up() -> Servers:
     state = read_state()
     environment: dict[str, str] = {}
     started: list[str] = []
@@ -189,10 +197,10 @@ def _stop(pid: int) -> None:
 
 
 def _free_ports(first: int, count: int, spread: bool = False) -> list[int]:
-    """`count` free ports from `first` on; with `spread` the port 10000 above each is free too (SeaweedFS's gRPC)."""
+    """`count` free ports from `first` on; with `spread` SeaweedFS's gRPC has the port 10000 above each to itself."""
     found: list[int] = []
     for port in range(first, first + 400):
-        if _is_free(port) and (not spread or _is_free(port + 10000)):
+        if _is_free(port) and (not spread or (_is_free(port + 10000) and not _has_socket(port + 10000))):
             found.append(port)
         if len(found) == count:
             return found
@@ -207,6 +215,19 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def _has_socket(port: int) -> bool:
+    """Whether a SeaweedFS answers at the Unix socket that goes with a gRPC port.
+
+    Its parts prefer these sockets, whose names know no network namespace: in one of its own, where the port is free, a
+    server would otherwise talk to another one's parts.
+    """
+    for path in Path("/tmp").glob(f"seaweedfs-*-grpc-{port}.sock"):
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(str(path)) == 0:
+                return True
+    return False
 
 
 def _weed() -> str:

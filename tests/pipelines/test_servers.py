@@ -1,0 +1,45 @@
+"""The embedded servers of several runs on one machine: none meets another's."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from pipelines.servers import _free_ports
+
+CONFIGURED = ("BIOMED_R1_STORE", "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL_S3", "MLFLOW_S3_ENDPOINT_URL")
+
+
+def test_two_that_start_at_once_get_servers_of_their_own(tmp_path: Path) -> None:
+    clean = {k: v for k, v in os.environ.items() if k not in CONFIGURED}
+    homes = [{**clean, "BIOMED_R1_HOME": str(tmp_path / name)} for name in ("one", "two")]
+    command = [sys.executable, "-m", "pipelines.cli"]
+    try:
+        starting = [subprocess.Popen([*command, "up"], env=home, stderr=subprocess.PIPE, text=True) for home in homes]
+        ended = [(process.communicate(timeout=180)[1], process.returncode) for process in starting]
+        assert [code for _, code in ended] == [0, 0], ended
+        states = [json.loads((Path(home["BIOMED_R1_HOME"]) / "servers/state.json").read_text()) for home in homes]
+        for name in ("s3", "mlflow"):
+            assert states[0][name]["port"] != states[1][name]["port"], name
+    finally:
+        for home in homes:
+            subprocess.run([*command, "down"], env=home, check=True, capture_output=True, timeout=60)
+
+
+def test_a_port_whose_socket_another_namespace_uses_is_not_free() -> None:
+    port = _free_ports(19000, 1, spread=True)[0]
+    path = Path(f"/tmp/seaweedfs-master-grpc-{port + 10000}.sock")
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen()
+        try:
+            assert _free_ports(port, 1, spread=True) != [port]
+        finally:
+            path.unlink()
+    path.touch()  # left by a server that was killed
+    assert _free_ports(port, 1, spread=True) == [port]
+    path.unlink()

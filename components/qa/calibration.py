@@ -8,6 +8,8 @@ from scipy.special import expit, log_expit
 
 # Guo et al., "On Calibration of Modern Neural Networks", 2017: fifteen equal-width bins, one temperature.
 ECE_BINS = 15
+# What follows differs from machine to machine: the order in which a library adds up. Strata must not.
+DECIMALS = 6
 _LOG_TEMPERATURE = (-3.0, 3.0)  # 0.05 to 20: beyond it the log-odds are constants or signs
 
 
@@ -22,8 +24,8 @@ def fit_temperature(labels: np.ndarray, log_odds: np.ndarray) -> float:
 
 
 def probabilities(log_odds: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """P(label 1) in [0, 1] from log-odds, any shape."""
-    return np.asarray(expit(np.asarray(log_odds, dtype=float) / temperature))
+    """P(label 1) in [0, 1] from log-odds, any shape, to DECIMALS places."""
+    return np.asarray(np.round(expit(np.asarray(log_odds, dtype=float) / temperature), DECIMALS))
 
 
 def brier(labels: np.ndarray, prob: np.ndarray) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,25 @@ def test_answers_are_there_for_every_item_and_setting(finished: Any, tmp_path: P
     store.get_file(uri, name, tmp_path / name)
     rows = read_rows(tmp_path / name)
     assert len({(r["item_id"], r["setting"]) for r in rows}) == len(rows) == 88
+
+
+def test_no_secret_is_in_what_a_run_leaves(finished: Any, canary: str, servers: Mapping[str, str], _home: Path) -> None:
+    """Its folder with logs and compiled pipeline, its MLflow records, its objects, what it printed."""
+    run, prefix = Path(finished.summary["report"]).parent, finished.summary["s3_prefix"]
+    texts = {"stdout": finished.stdout.encode(), "stderr": finished.stderr.encode()}
+    for folder in (run, _home / "servers/mlflow"):
+        texts |= {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    bucket, _, key = prefix.removeprefix("s3://").partition("/")
+    for name in store.list_files(prefix):
+        if not name.endswith(".safetensors"):
+            body = store._client().get_object(Bucket=bucket, Key=f"{key}/{name}")["Body"]
+            texts[f"{prefix}/{name}"] = body.read()
+    known = finished.summary["run_id"].encode()
+    holding = [where for where, text in texts.items() if known in text]
+    for kind in ("stderr", str(run), str(_home), prefix):
+        assert any(where.startswith(kind) for where in holding), f"nothing of {kind} was read"
+    secrets = (canary.encode(), servers["AWS_SECRET_ACCESS_KEY"].encode())
+    assert [where for where, text in texts.items() if any(secret in text for secret in secrets)] == []
 
 
 def test_ten_stages_under_one_parent_in_mlflow(finished: Any, client: Any) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 from components.errors import InputError
 from components.qa.wording import (
-    MINUS,
     has_interval,
     is_number,
     join,
@@ -113,11 +112,12 @@ def drop_sentences(scores: Scores) -> list[str]:
     drops = {m: d for m in scores.models if (d := scores.drop(m))}
     out = []
     for model, drop in drops.items():
-        amount = f"{abs(100 * drop['estimate']):.1f} points ({spread(drop['ci_low'], drop['ci_high'], True)})"
+        low, high = sorted((abs(drop["ci_low"]), abs(drop["ci_high"])))
+        amount = f"{abs(100 * drop['estimate']):.1f} points ({spread(low, high)})"
         if drop["ci_low"] > 0:
             out.append(f"{model} loses {amount} when its answer is opened with a wrong statement.")
         elif drop["ci_high"] < 0:
-            out.append(f"{model} gains {amount.replace(MINUS, '')} under a wrong opening, which deserves a look.")
+            out.append(f"{model} gains {amount} under a wrong opening, which deserves a look.")
         else:
             out.append(f"{model} changes by {points(-drop['estimate'])}, within error, under a wrong opening.")
         out += _silence(model, scores)

@@ -103,6 +103,20 @@ def test_no_difference_is_claimed_where_the_interval_includes_zero() -> None:
     assert "within error" in findings.drop_sentences(scores)[0]
 
 
+@pytest.mark.parametrize(
+    "drop, said",
+    [
+        (gap(0.17, 0.094, 0.256), "m loses 17.0 points (9.4 to 25.6)"),
+        (gap(-0.13, -0.2, -0.05), "m gains 13.0 points (5.0 to 20.0)"),
+    ],
+)
+def test_losses_and_gains_are_told_without_signs(drop: dict[str, Any], said: str) -> None:
+    scores = Scores(
+        {"cells": [cell()], "adversarial_drops": [{"model": "m", "stratum": "all", "benchmark": "all", **drop}]}
+    )
+    assert findings.drop_sentences(scores)[0].startswith(said)
+
+
 def test_a_newer_schema_is_refused_with_the_way_out() -> None:
     with pytest.raises(InputError, match=r"schema_version: 2 is newer .* upgrade biomed-r1"):
         Scores({"schema_version": 2, "cells": [cell()]}, "scores.json")

@@ -27,7 +27,9 @@ class Answers:
         return len(self.generations) - self.resumed
 
 
-def ask(engine: Engine, requests: Sequence[Request], sampling: Sampling, journal: Journal | None) -> Answers:
+def ask(
+    engine: Engine, requests: Sequence[Request], sampling: Sampling, journal: Journal | None, label: str = "answers"
+) -> Answers:
     """Let the engine answer every request that the journal has no answer to.
 
     Raises StageError when an answer is missing in the end; what was answered until then stays in the journal.
@@ -39,7 +41,7 @@ def ask(engine: Engine, requests: Sequence[Request], sampling: Sampling, journal
     asked = engine.generate([requests[n] for n in todo], sampling)
     tokens = 0
     try:
-        for place, answer in _shown(asked, resumed, len(requests)):
+        for place, answer in _shown(asked, label, resumed, len(requests)):
             n = todo[place]
             if n in answers:
                 raise StageError(f"{requests[n].id}: answered twice by {engine.name}")
@@ -59,9 +61,10 @@ def ask(engine: Engine, requests: Sequence[Request], sampling: Sampling, journal
     return Answers([answers[n] for n in range(len(requests))], resumed, tokens)
 
 
-def _shown(answers: Iterator[tuple[int, Generation]], resumed: int, total: int) -> Iterator[tuple[int, Generation]]:
-    label = f"answers ({resumed} more from the journal)" if resumed else "answers"
-    return progress(answers, label, total - resumed)
+def _shown(
+    answers: Iterator[tuple[int, Generation]], label: str, resumed: int, total: int
+) -> Iterator[tuple[int, Generation]]:
+    return progress(answers, f"{label} ({resumed} more from the journal)" if resumed else label, total - resumed)
 
 
 def answer_row(

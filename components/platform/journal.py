@@ -68,7 +68,8 @@ class Journal:
                 path = Path(self.uri) / f"{self._name}.jsonl"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = path.open("a", encoding="utf-8")
-                self._file.write(self._header + "\n")
+                if not self._file.tell():  # after a close the same part goes on
+                    self._file.write(self._header + "\n")
             self._file.writelines(line + "\n" for line in self._waiting)
             self._file.flush()
             if to_disk:

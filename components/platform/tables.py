@@ -96,7 +96,19 @@ def _jsonl_rows(path: Path) -> Iterator[dict[str, Any]]:
                 raise InputError(f"{where}: not a JSON object on one line ({error})") from None
             if not isinstance(row, dict):
                 raise InputError(f"{where}: must be a JSON object, not {type(row).__name__}")
+            if b"\\ud" in raw.lower():
+                _whole_characters(row, where)
             yield row
+
+
+def _whole_characters(row: dict[str, Any], where: str) -> None:
+    """Raise InputError for half of a character pair, which JSON can escape and no file or tokenizer can hold."""
+    for name, value in row.items():
+        try:
+            json.dumps([name, value], ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            half = error.object[error.start].encode("unicode_escape").decode()
+            raise InputError(f"{where}: {name!a}: holds half of a character ({half}); write the whole one") from None
 
 
 def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:

@@ -201,10 +201,10 @@ def command(
     answers.parent.mkdir(parents=True, exist_ok=True)
     journal = answers.with_name("answers.journal")
     evidence = evaluate(Path(items), model, name or model, config, answers, str(journal))
-    store.delete_prefix(str(journal))
     # Imported by name: a change of the report must not change the code that answers are kept by (platform/lineage.py).
     importlib.import_module("components.platform.report_files").write_evaluation(Path(items), answers, examples)
     write_json(json_file, evidence)
+    store.delete_prefix(str(journal))  # last: killed or failed before, the same command asks nothing again
     for setting, cell in evidence["settings"].items():
         click.echo(
             f"{setting}: {cell['correct']} of {cell['n']} right ({cell['accuracy']:.1%}), "

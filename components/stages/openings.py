@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,12 +13,15 @@ from typing import Any
 import click
 from pydantic import Field
 
+from components.engines import answers
 from components.engines.base import Engine, Request, Sampling
 from components.engines.start import EngineConfig, start_engine
-from components.platform.progress import progress
+from components.platform import store
+from components.platform.journal import Journal
+from components.platform.lineage import code_digest
 from components.platform.tables import read_items, write_items
 from components.platform.verbs import config_options, parse_config, write_json
-from components.qa.items import OPENINGS, Item
+from components.qa.items import OPENINGS, Item, items_digest
 from components.qa.opening_prompt import opening_messages, opening_prompt_version
 from components.qa.opening_rule import RULE_VERSION, judge, written_opening
 from components.qa.openings import OPENINGS_VERSION, make_openings, usable_wrong_letters
@@ -50,10 +54,12 @@ class Slot:
 Draft = list[Slot]  # the three slots of one item
 
 
-def openings(items: Path, model: str, config: OpeningsConfig, out: Path) -> dict[str, Any]:
+def openings(items: Path, model: str, config: OpeningsConfig, out: Path, journal: str | None = None) -> dict[str, Any]:
     """Write the items of a file to `out` with three openings each by `model` (a reference); returns the evidence.
 
-    Openings that the items have already are replaced. Raises InputError for an item that no opening can suit.
+    Openings that the items have already are replaced. Texts are kept below `journal` (s3://... or a folder) as they
+    come, and those that are there already are not asked for again. Raises InputError for an item that no opening can
+    suit, and StageError when a text is missing in the end.
     """
     questions = sample(read_items(items), config.limit, config.seed)
     for item in questions:
@@ -61,13 +67,6 @@ def openings(items: Path, model: str, config: OpeningsConfig, out: Path) -> dict
     drafts = [[Slot(item, place) for place in range(len(OPENINGS))] for item in questions]
     most = len(OPENINGS) * len(drafts) * config.max_new_tokens
     engine, weights = start_engine(model, config, most)
-    try:
-        for attempt in range(1, config.tries + 1):
-            ask(engine, drafts, attempt, config)
-    finally:
-        engine.close()
-    for draft in drafts:
-        fill_with_templates(draft, config.seed)
     written = {
         "model": model,
         "weights_sha256": weights,
@@ -76,21 +75,37 @@ def openings(items: Path, model: str, config: OpeningsConfig, out: Path) -> dict
         "rule": RULE_VERSION,
         "templates": OPENINGS_VERSION,
     }
+    try:
+        kept = Journal(journal, _identity(engine, config, questions, written)) if journal else None
+        for attempt in range(1, config.tries + 1):
+            ask(engine, drafts, attempt, config, kept)
+    finally:
+        engine.close()
+    for draft in drafts:
+        fill_with_templates(draft, config.seed)
     write_items([_finished(draft, written) for draft in drafts], out)
     return {**_evidence([slot for draft in drafts for slot in draft], config, written), **engine.notes}
 
 
-def ask(engine: Engine, drafts: Sequence[Draft], attempt: int, config: OpeningsConfig) -> None:
+def _identity(engine: Engine, config: OpeningsConfig, questions: Sequence[Item], written: dict[str, str]) -> str:
+    """What texts may be taken over: of the same questions, weights, engine and its code, prompt, rule and decoding."""
+    names = {"temperature", "top_p", "max_new_tokens", "seed", "batch_size", "max_context", "send_sampling", "extra_body"}
+    parts = [sorted(written.items()), code_digest(type(engine).__module__), config.model_dump(include=names)]
+    return hashlib.sha256(json.dumps([*parts, items_digest(questions)], sort_keys=True).encode()).hexdigest()
+
+
+def ask(
+    engine: Engine, drafts: Sequence[Draft], attempt: int, config: OpeningsConfig, journal: Journal | None = None
+) -> None:
     """Ask once for every opening that is still missing and keep what the rule accepts, in place."""
     missing = [(slot, draft) for draft in drafts for slot in draft if slot.text is None]
     if not missing:
         return
     requests = [_request(slot, draft, attempt, config.seed) for slot, draft in missing]
     sampling = Sampling(config.max_new_tokens, config.temperature, config.top_p)
-    answers = dict(progress(engine.generate(requests, sampling), f"openings, attempt {attempt}", len(requests)))
+    texts = answers.ask(engine, requests, sampling, journal, f"openings, attempt {attempt}").generations
     # In file order: which of two openings that name the same option stays must not depend on which was done first.
-    for index, (slot, draft) in enumerate(missing):
-        answer = answers[index]
+    for (slot, draft), answer in zip(missing, texts, strict=True):
         text = written_opening(answer.text)
         verdict = judge(text, slot.item)
         if answer.finish_reason == "length":
@@ -184,8 +199,10 @@ def command(
     """Have a model write three wrong openings per question."""
     given = {name: value for name, value in (("base_url", base_url), ("limit", limit)) if value}
     config = parse_config(OpeningsConfig, {**config.model_dump(), **given}, "openings")
-    evidence = openings(Path(items), model, config, Path(out))
+    journal = f"{out}.journal"
+    evidence = openings(Path(items), model, config, Path(out), journal)
     write_json(json_file, evidence)
+    store.delete_prefix(journal)
     click.echo(
         f"{evidence['openings']} openings: {evidence['accepted_first']} accepted at once "
         f"({evidence['acceptance_rate_first']:.1%}), {evidence['accepted_after_retries']} when asked again, "

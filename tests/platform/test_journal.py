@@ -36,6 +36,13 @@ def test_records_come_back_as_they_were(tmp_path: Path) -> None:
     assert Journal(str(tmp_path / "none"), KEY).read() == {}
 
 
+def test_it_goes_on_after_a_close(tmp_path: Path) -> None:
+    kept = written(str(tmp_path))
+    kept.add("more", 3)
+    kept.close()
+    assert kept.read() == {**RECORDS, "more": 3}
+
+
 def test_two_writers_and_two_runs_do_not_disturb_each_other(tmp_path: Path) -> None:
     first, second = Journal(str(tmp_path), KEY), Journal(str(tmp_path), KEY)
     first.add("a", 1)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from faulty_endpoint import FaultyEndpoint, asked, endpoint
 
 from components.errors import InputError, StageError
@@ -21,7 +22,7 @@ from components.platform.execution import read_receipts
 from components.platform.journal import Journal
 from components.platform.tables import read_metadata, read_rows, write_items
 from components.qa.items import Item
-from components.stages.evaluate import EvaluateConfig, evaluate
+from components.stages.evaluate import EvaluateConfig, command, evaluate
 
 OPTIONS = {"A": "gout", "B": "scurvy", "C": "rickets", "D": "beriberi"}
 ITEMS, TOTAL = 15, 60
@@ -110,6 +111,18 @@ def test_killed_and_resumed(items: Path) -> None:
         whole = evaluate(items, "openai:some-model", "m", config(server), folder / "whole.parquet")
     assert whole["settings"] == evidence["settings"]
     assert CANARY not in errors.decode() and not [f for f in folder.rglob("*") if f.is_file() and holds_key(f)]
+
+
+def test_a_report_that_fails_does_not_cost_the_answers(items: Path) -> None:
+    out = items.parent / "out"
+    with endpoint() as server:
+        words = ["--model", "openai:m", "--items", str(items), "--out", str(out), "--base-url", server.url]
+        (out / "report.html").mkdir(parents=True)
+        assert CliRunner().invoke(command, words).exit_code != 0 and len(server.bodies) == TOTAL
+        (out / "report.html").rmdir()
+        done = CliRunner().invoke(command, words)
+        assert done.exit_code == 0 and len(server.bodies) == TOTAL, done.output
+    assert (out / "report.html").is_file() and not (out / "answers.journal").exists()
 
 
 def holds_key(path: Path) -> bool:

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from faulty_endpoint import endpoint
 
 from components.engines.base import Generation, Request, Sampling
+from components.errors import StageError
 from components.platform.tables import read_items, write_items
 from components.qa.items import Item
 from components.qa.opening_rule import judge
@@ -164,3 +165,21 @@ def test_smollm_writes_openings(smollm: Path, tmp_path: Path) -> None:
         for k, by in enumerate(made.meta["openings"]["by"]):
             assert by == "template" or named[k] is not None
         assert len(set(named)) == min(3, len(made.wrong_letters())) or "template" in made.meta["openings"]["by"]
+
+
+def test_a_spent_budget_keeps_the_texts_and_the_same_command_asks_for_the_others(tmp_path: Path) -> None:
+    write_items([item(name=f"q{n}") for n in range(6)], tmp_path / "items.jsonl")
+    out, command_out = tmp_path / "out.jsonl", tmp_path / "again.jsonl"
+    with endpoint() as server:
+        words = ["--items", str(tmp_path / "items.jsonl"), "--model", "openai:m", "--base-url", server.url]
+        words += ["--set", "tries=1", "--set", "concurrency=2"]
+        whole = CliRunner().invoke(command, [*words, "--out", str(command_out)])
+        assert whole.exit_code == 0, whole.output
+        server.bodies.clear()
+        first = CliRunner().invoke(command, [*words, "--out", str(out), "--set", "max_requests=10"])
+        assert isinstance(first.exception, StageError) and "10 of 18 are answered and kept in" in str(first.exception)
+        assert len(server.bodies) == 10 and not out.exists()
+        second = CliRunner().invoke(command, [*words, "--out", str(out)])
+        assert second.exit_code == 0 and len(server.bodies) == 18, second.output
+    assert out.read_text() == command_out.read_text()
+    assert not Path(f"{out}.journal").exists()

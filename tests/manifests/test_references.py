@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import runpy
+import shutil
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
-from kubectl import MANIFESTS, ROOT, containers, pod_specs
+from kubectl import MANIFESTS, OVERLAYS, containers, pod_specs, render
 
 from pipelines.placement import USER
 from pipelines.profile import Profile, load_profile
@@ -126,16 +129,28 @@ def test_the_quota_admits_the_profiles_largest_task(rendered: dict[str, list[dic
     hard = next(item["spec"]["hard"] for item in objects if item["kind"] == "ResourceQuota")
     queue = next((item["spec"] for item in objects if item["kind"] == "ClusterQueue"), None)
     largest = {"cpu": _largest(profile, "cpu"), "memory": _largest(profile, "memory")}
-    assert largest["cpu"] < int(hard["requests.cpu"])
-    assert largest["memory"] < int(hard["limits.memory"].removesuffix("Gi"))
     gpus = max(role.gpus for role in profile.roles.values())
-    assert gpus <= int(hard["requests.nvidia.com/gpu"])
-    if queue and profile.queue:
-        resources = queue["resourceGroups"][0]["flavors"][0]["resources"]
-        quotas = {resource["name"]: int(resource["nominalQuota"].removesuffix("Gi")) for resource in resources}
-        assert gpus <= quotas["nvidia.com/gpu"]
-        assert largest["cpu"] <= quotas["cpu"]
-        assert largest["memory"] <= quotas["memory"]
+    assert bool(queue) == bool(profile.queue)
+    if not queue:
+        assert largest["cpu"] < int(hard["requests.cpu"])
+        assert largest["memory"] < int(hard["limits.memory"].removesuffix("Gi"))
+        assert gpus <= int(hard["requests.nvidia.com/gpu"])
+        return
+    resources = queue["resourceGroups"][0]["flavors"][0]["resources"]
+    quotas = {resource["name"]: int(resource["nominalQuota"].removesuffix("Gi")) for resource in resources}
+    assert gpus <= quotas["nvidia.com/gpu"]
+    assert largest["cpu"] <= quotas["cpu"]
+    assert largest["memory"] <= quotas["memory"]
+
+
+def test_where_kueue_admits_the_quota_counts_nothing_of_what_it_hands_out(objects: list[dict[str, Any]]) -> None:
+    """A ResourceQuota charges a pod when it is created, also one that Kueue holds back: a run's waiting pods would
+    keep serving from starting again."""
+    queues = [item["spec"] for item in objects if item["kind"] == "ClusterQueue"]
+    covered = {name for queue in queues for group in queue["resourceGroups"] for name in group["coveredResources"]}
+    hard = next(item["spec"]["hard"] for item in objects if item["kind"] == "ResourceQuota")
+    assert not {name.removeprefix("requests.").removeprefix("limits.") for name in hard} & covered
+    assert "pods" in hard
 
 
 def _largest(profile: Profile, field: str) -> int:
@@ -158,12 +173,70 @@ def test_the_mlflow_plugin_is_set_alike_on_both_sides(objects: list[dict[str, An
         assert endpoint == f"http://{s3['endpoint']}"
 
 
-def test_lifecycle_expires_backups_where_backups_are_written() -> None:
+def _told(objects: list[dict[str, Any]]) -> dict[str, str]:
+    return next(dict(item["data"]) for item in objects if item["metadata"]["name"] == "biomed-r1-environment")
+
+
+def test_lifecycle_expires_backups_where_backups_are_written(objects: list[dict[str, Any]]) -> None:
     rules = json.loads((MANIFESTS / "base/s3-lifecycle.json").read_text(encoding="utf-8"))["Rules"]
     by_name = {rule["ID"]: rule for rule in rules}
     assert by_name["abort-unfinished-uploads"]["Filter"] == {"Prefix": ""}
     assert 0 < by_name["abort-unfinished-uploads"]["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] <= 7
-    environment = (MANIFESTS / "base/environment.env").read_text(encoding="utf-8")
     prefix = by_name["expire-database-backups"]["Filter"]["Prefix"]
-    assert f"BIOMED_R1_STORE=s3://biomed-r1/{Path(prefix).parts[0]}\n" in environment
-    assert "/backups/" in (ROOT / "manifests/base/scripts/store_backup.py").read_text(encoding="utf-8")
+    store = _told(objects)["BIOMED_R1_STORE"]
+    bucket, _, below = store.removeprefix("s3://").partition("/")
+    backup = runpy.run_path(str(MANIFESTS / "base/scripts/store_backup.py"))["backup_uri"]
+    assert backup(store, "TIME").startswith(f"s3://{bucket}/{prefix}")
+    assert not f"{below}/".startswith(prefix), "nothing else expires"
+
+
+def test_two_stores_in_one_bucket_keep_their_backups_apart() -> None:
+    backup = runpy.run_path(str(MANIFESTS / "base/scripts/store_backup.py"))["backup_uri"]
+    assert backup("s3://bucket/team/a/", "TIME") == "s3://bucket/backups/team/a/mlflow/TIME"
+    assert backup("s3://bucket", "TIME") == "s3://bucket/backups/mlflow/TIME"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_bucket_is_set_in_one_place(overlay: str, tmp_path: Path) -> None:
+    """Another bucket in the overlay's BIOMED_R1_STORE, and the default one is nowhere left in what is rendered."""
+    shutil.copytree(MANIFESTS, tmp_path / "manifests")
+    file = tmp_path / "manifests/overlays" / overlay / "kustomization.yaml"
+    text = file.read_text(encoding="utf-8")
+    assert text.count("BIOMED_R1_STORE=s3://biomed-r1/") == 1
+    file.write_text(text.replace("BIOMED_R1_STORE=s3://biomed-r1/", "BIOMED_R1_STORE=s3://another/"), encoding="utf-8")
+    objects = render(str(file.parent), tmp_path)
+    assert "s3://biomed-r1" not in str(objects)
+    assert _told(objects)["BIOMED_R1_STORE"].startswith("s3://another/")
+    launcher = next(item["data"] for item in objects if item["metadata"]["name"] == "kfp-launcher")
+    assert launcher["defaultPipelineRoot"] == "s3://another/kfp"
+
+
+def test_mlflow_keeps_its_artifacts_in_the_store(objects: list[dict[str, Any]]) -> None:
+    pod = next(pod for name, _, pod in pod_specs(objects) if name == "Deployment/mlflow")
+    (server,) = pod["containers"]
+    assert "--artifacts-destination=$(BIOMED_R1_STORE)/mlflow" in server["args"]
+    reference = next(v["valueFrom"]["configMapKeyRef"] for v in server["env"] if v["name"] == "BIOMED_R1_STORE")
+    assert reference == {"name": "biomed-r1-environment", "key": "BIOMED_R1_STORE"}
+
+
+def test_the_cache_can_be_handed_to_the_runs_user(objects: list[dict[str, Any]]) -> None:
+    """KFP sets no fsGroup on a run's pods, so one pod started by hand has the kubelet do it once."""
+    cron = next(
+        item for item in objects if item["metadata"]["name"] == "biomed-r1-hf-cache" and "jobTemplate" in item["spec"]
+    )
+    assert cron["spec"]["suspend"] is True, "only ever started by hand"
+    pod = cron["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    assert (pod["securityContext"]["runAsUser"], pod["securityContext"]["fsGroup"]) == (USER, USER)
+    assert [volume["persistentVolumeClaim"]["claimName"] for volume in pod["volumes"]] == ["biomed-r1-hf-cache"]
+    (container,) = pod["containers"]
+    (mount,) = container["volumeMounts"]
+    assert not mount.get("readOnly")
+    assert container["command"][0] == "touch"
+    assert container["command"][1].startswith(f"{mount['mountPath']}/")
+
+
+def test_the_profile_owns_the_namespace_of_the_manifests(objects: list[dict[str, Any]]) -> None:
+    profile = yaml.safe_load((MANIFESTS / "profile.yaml").read_text(encoding="utf-8"))
+    schema = Path(__file__).parent / "schemas/Profile.json"
+    jsonschema.Draft202012Validator(json.loads(schema.read_text(encoding="utf-8"))).validate(profile)
+    assert _named(objects, "Namespace") == {profile["metadata"]["name"]}

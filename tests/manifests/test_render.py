@@ -26,13 +26,13 @@ POD_FIELDS = (
 )  # fmt: skip
 SHARED = {
     "Namespace": 1, "ServiceAccount": 4, "Role": 3, "RoleBinding": 3, "ResourceQuota": 1, "LimitRange": 1,
-    "PersistentVolumeClaim": 1, "ConfigMap": 4, "Service": 3, "StatefulSet": 1, "CronJob": 3,
+    "PersistentVolumeClaim": 1, "ConfigMap": 4, "Service": 3, "StatefulSet": 1, "CronJob": 4,
     "PodDisruptionBudget": 2,
 }  # fmt: skip
 COUNTS = {
     "kind": {**SHARED, "NetworkPolicy": 11, "Deployment": 2},
     "prod": {
-        **SHARED, "NetworkPolicy": 12, "Deployment": 1, "InferenceService": 1, "PrometheusRule": 1, "LocalQueue": 1,
+        **SHARED, "NetworkPolicy": 13, "Deployment": 1, "InferenceService": 1, "PrometheusRule": 1, "LocalQueue": 1,
         "ClusterQueue": 1, "ResourceFlavor": 1, "WorkloadPriorityClass": 1,
     },
 }  # fmt: skip

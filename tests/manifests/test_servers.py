@@ -61,7 +61,10 @@ def test_mlflow_starts_as_deployed(
     port, pod = free_port(), _pod(rendered["kind"], "Deployment/mlflow")
 
     def local(words: Sequence[str]) -> list[str]:
-        changes = {"postgres:5432": f"127.0.0.1:{database}", "--port=5000": f"--port={port}", "0.0.0.0": "127.0.0.1"}
+        changes = {
+            "postgres:5432": f"127.0.0.1:{database}", "--port=5000": f"--port={port}", "0.0.0.0": "127.0.0.1",
+            "$(BIOMED_R1_STORE)": store_uri,
+        }  # fmt: skip
         for old, new in changes.items():
             assert old in " ".join([*pod["initContainers"][0]["command"], *pod["containers"][0]["args"]])
             words = [word.replace(old, new) for word in words]

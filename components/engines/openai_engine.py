@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from components.engines.base import Generation, PrefillMode, Request, Sampling
-from components.engines.completion import TransientError, read_answer, refuse
+from components.engines.completion import TransientError, billed, cleaner, decode, read_answer, refuse, withheld
 from components.engines.endpoint import Budget, EndpointConfig
 from components.errors import InputError, StageError
 
@@ -39,7 +37,7 @@ class _Call:
     """One call of `generate`: its connections, and what its workers tell each other."""
 
     client: httpx.AsyncClient
-    scrub: Callable[[str], str] = field(repr=False)
+    clean: Callable[[str], str] = field(repr=False)  # knows the key
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
     error: StageError | None = None
     not_before: float = 0.0  # of the loop's clock; set when the endpoint asked for a rest
@@ -60,9 +58,9 @@ class OpenAIEngine:
             raise InputError(f"model openai:{model}: base_url: missing; name the endpoint (--base-url)")
         self.model, self.config = model, config
         self.prefill_mode: PrefillMode = config.prefill_mode
-        self.host = urlsplit(config.base_url).netloc
+        self.host, address = located(config.base_url)
         form = f"two_turn:{hashlib.sha256(RECONSIDER.encode()).hexdigest()[:12]}"
-        self.version = f"openai {self.host} {form if self.prefill_mode == 'two_turn' else 'continued'}"
+        self.version = f"openai {address} {form if self.prefill_mode == 'two_turn' else 'continued'}"
         self.budget = Budget(config.max_requests, config.max_total_tokens)
         self.reported: set[str] = set()
 
@@ -99,6 +97,7 @@ class OpenAIEngine:
                     return
                 try:
                     await done.put((index, await self._answer(call, request, sampling)))
+                    self.budget.check()  # after the answer that passed it, which is paid for
                 except StageError as error:
                     call.error = call.error or error
                     call.stopped.set()
@@ -108,7 +107,7 @@ class OpenAIEngine:
         client = httpx.AsyncClient(base_url=str(self.config.base_url), headers=headers, timeout=None, limits=limits)
         try:
             async with client, asyncio.TaskGroup() as group:
-                call = _Call(client, lambda text: text.replace(key, "***") if key else text)
+                call = _Call(client, cleaner(key))
                 for _ in range(self.config.concurrency):
                     group.create_task(work(call))
             if call.error:
@@ -118,6 +117,8 @@ class OpenAIEngine:
 
     async def _answer(self, call: _Call, request: Request, sampling: Sampling) -> Generation:
         body = self._body(request, sampling)
+        if self.prefill_mode == "continued":
+            expect_opening(body, request)
         text = sum(len(message["content"].encode()) for message in body["messages"])
         most = text + TEMPLATE_TOKENS + sampling.max_new_tokens
         jitter = wait_random_exponential(multiplier=self.config.backoff_seconds, max=MAX_BACKOFF_SECONDS)
@@ -149,20 +150,21 @@ class OpenAIEngine:
         if call.stopped.is_set():
             raise TransientError("another request has ended the run")
         await self.budget.reserve(most)
-        spent = most
+        bill: int | None = None
         try:
             async with asyncio.timeout(self.config.timeout_seconds):
                 response = await call.client.post("chat/completions", json=body)
             if response.status_code == 429:
-                spent = 0  # refused before any work
-            refuse(response, request, self.host, self.config.api_key_env, call.scrub)
-            try:
-                value = json.loads(call.scrub(response.text))
-                spent = int(value["usage"]["total_tokens"])
-                self.reported.add(str(value.get("model")))
-            except (ValueError, KeyError, TypeError):
-                raise TransientError("an answer that is cut off, or without its token counts") from None
-            return read_answer(value, request, self.prefill_mode)
+                bill = 0  # refused before any work
+            value = decode(response.text, call.clean)
+            if withheld(response.status_code, value):
+                return Generation("", "content_filter", 0, 0)
+            refuse(response, value, request, self.host, self.config.api_key_env)
+            bill = billed(value)
+            answer = read_answer(value, request, self.prefill_mode)
+            if isinstance(model := value.get("model"), str):
+                self.reported.add(model)
+            return answer
         except TimeoutError:
             raise TransientError(f"no answer within {self.config.timeout_seconds:g} s") from None
         except httpx.RequestError as error:
@@ -171,7 +173,7 @@ class OpenAIEngine:
             call.not_before = max(call.not_before, clock() + error.retry_after)
             raise
         finally:
-            await self.budget.settle(most, spent)
+            await self.budget.settle(most, bill)
 
     def _body(self, request: Request, sampling: Sampling) -> dict[str, Any]:
         messages = [{"role": role, "content": content} for role, content in request.messages]
@@ -192,6 +194,25 @@ class OpenAIEngine:
 
 async def _result(task: asyncio.Task[None]) -> None:
     await task
+
+
+def located(base_url: str) -> tuple[str, str]:
+    """(host, address) of an endpoint. The address tells one deployment of a host from another: scheme, host, port and
+    path, without user and query, which may be secrets. Raises InputError for one that cannot be connected to.
+    """
+    try:
+        url = httpx.URL(base_url)
+    except httpx.InvalidURL:
+        raise InputError("base_url: is not http://HOST/PATH or https://HOST/PATH") from None
+    host, path = url.netloc.decode(), url.raw_path.decode().partition("?")[0]
+    return host, f"{url.scheme}://{host}{path.rstrip('/')}"
+
+
+def expect_opening(body: dict[str, Any], request: Request) -> None:
+    """Raise StageError where the server would go on from other words than the opening's."""
+    last = body["messages"][-1]
+    if request.opening and last != {"role": "assistant", "content": request.opening}:
+        raise StageError(f"{request.id}: the messages do not end with its opening: ...{str(last)[-120:]!r}")
 
 
 def api_key(variable: str) -> str:

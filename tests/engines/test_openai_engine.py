@@ -9,9 +9,10 @@ from email.utils import format_datetime
 from typing import Any
 
 import pytest
-from faulty_endpoint import FaultyEndpoint, asked, completion, endpoint
+from endpoint_engine import ask, engine, one, requests
+from faulty_endpoint import asked, completion, endpoint
 
-from components.engines.base import Generation, Request, Sampling
+from components.engines.base import Request, Sampling
 from components.engines.completion import retry_after
 from components.engines.endpoint import EndpointConfig
 from components.engines.openai_engine import RECONSIDER, OpenAIEngine
@@ -19,28 +20,6 @@ from components.errors import InputError, StageError
 from components.platform.verbs import parse_config
 
 CANARY = "sk-canary-5f1d9c7a"
-QUICK = {"timeout_seconds": 0.8, "backoff_seconds": 0.01, "attempts": 30, "concurrency": 6}
-
-
-def requests(count: int = 40) -> list[Request]:
-    openings = ("", "Hmm, perhaps A.")
-    return [
-        Request(f"item q{n}", (("user", f"What is case {n // 2}?"),), openings[n % 2], seed=n) for n in range(count)
-    ]
-
-
-def engine(server: FaultyEndpoint, **changes: Any) -> OpenAIEngine:
-    return OpenAIEngine("some-model", EndpointConfig(**{"base_url": server.url, **QUICK, **changes}))
-
-
-def ask(made: OpenAIEngine, todo: list[Request], sampling: Sampling | None = None) -> list[Generation]:
-    pairs = list(made.generate(todo, sampling or Sampling(16)))
-    assert sorted(index for index, _ in pairs) == list(range(len(todo)))
-    return [answer for _, answer in sorted(pairs)]
-
-
-def one(server: FaultyEndpoint, opening: str = "", **changes: Any) -> Generation:
-    return ask(engine(server, **changes), [Request("item q1", (("user", "Why?"),), opening)])[0]
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -54,37 +33,6 @@ def test_every_item_is_answered_once_whatever_the_endpoint_does(seed: int) -> No
         assert min(server.faults[name] for name in ("429", "500", "hang", "cut")) > 0
         assert server.answered == {asked(body): 1 for body in server.bodies}
         assert made.notes == {"requests": len(server.bodies), "reported_models": ["some-model-2025-01-31"]}
-
-
-@pytest.mark.parametrize("limit", [1, 7, 30])
-def test_the_request_budget_is_never_exceeded(limit: int) -> None:
-    with endpoint(seed=3, fault_rate=0.4) as server:
-        answered = []
-        with pytest.raises(StageError, match=f"max_requests: all {limit} were sent"):
-            for pair in engine(server, max_requests=limit).generate(requests(), Sampling(16)):
-                answered.append(pair)
-        assert len(server.bodies) == limit
-        # All that was paid for and answered is there.
-        assert len(answered) == server.answered.total() <= limit
-
-
-@pytest.mark.parametrize("limit", [400, 2000, 5000])
-def test_the_token_budget_is_never_exceeded(limit: int) -> None:
-    with endpoint(seed=4, fault_rate=0.3) as server:
-        answered = []
-        with pytest.raises(StageError, match=rf"max_total_tokens: \d+ of {limit} are used"):
-            for pair in engine(server, max_total_tokens=limit).generate(requests(120), Sampling(16)):
-                answered.append(pair)
-        assert 0 < server.tokens <= limit
-        assert len(answered) == server.answered.total() > 0
-
-
-def test_a_token_budget_that_suffices_is_no_hindrance() -> None:
-    """Requests wait for the reservations of those under way, rather than ending the run."""
-    with endpoint() as server:
-        made = engine(server, max_total_tokens=8_000)
-        assert len(ask(made, requests(100))) == 100
-        assert made.budget.tokens == server.tokens and made.budget.reserved == 0
 
 
 def test_no_more_requests_under_way_than_asked_for() -> None:
@@ -190,7 +138,6 @@ def test_thinking_is_no_answer(changes: dict[str, Any], expected: tuple[str, str
     [
         {},
         {"error": {"message": "overloaded"}},
-        completion({"messages": []}, usage=None),
         completion({"messages": []}, finish_reason="abort"),
         completion({"messages": []}, choices=[]),
     ],
@@ -270,3 +217,48 @@ def test_the_request_is_the_engines_own() -> None:
 def test_an_endpoint_needs_a_name() -> None:
     with pytest.raises(InputError, match="base_url: missing"):
         OpenAIEngine("some-model", EndpointConfig())
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("https://host.example/v1/dep-A", "https://host.example/v1/dep-A"),
+        ("https://host.example/v1/dep-B/", "https://host.example/v1/dep-B"),
+        ("http://HOST.example:8000/v1", "http://host.example:8000/v1"),
+        ("https://host.example:443/v1", "https://host.example/v1"),
+        ("http://[::1]:8000/a%2Fb", "http://[::1]:8000/a%2Fb"),
+    ],
+)
+def test_another_path_is_another_endpoint(url: str, address: str) -> None:
+    """Answers that are kept are taken over only from an engine of the same version."""
+    made = OpenAIEngine("some-model", EndpointConfig(base_url=url))
+    assert made.version.split()[:2] == ["openai", address]
+
+
+def test_an_address_is_told_without_what_may_be_secret() -> None:
+    config = EndpointConfig.model_construct(base_url=f"https://me:{CANARY}@example.org/v1?key={CANARY}")
+    made = OpenAIEngine("some-model", config)
+    assert made.version.split()[1] == "https://example.org/v1" and CANARY not in made.host
+
+
+def test_an_address_that_is_none() -> None:
+    with pytest.raises(InputError, match="base_url: is not"):
+        OpenAIEngine("some-model", EndpointConfig(base_url="http://host.example:port/v1"))
+
+
+class Careless(OpenAIEngine):
+    """Loses the space at an opening's end, as some chat templates do."""
+
+    def _body(self, request: Request, sampling: Sampling) -> dict[str, Any]:
+        body = super()._body(request, sampling)
+        body["messages"][-1]["content"] = body["messages"][-1]["content"].rstrip()
+        return body
+
+
+def test_an_opening_that_would_not_be_continued_as_it_is_is_not_sent() -> None:
+    todo = [Request("item q1", (("user", "Why? "),), opening) for opening in ("Perhaps A", "Perhaps A. ")]
+    with endpoint() as server:
+        made = Careless("some-model", EndpointConfig(base_url=server.url, prefill_mode="continued", concurrency=1))
+        with pytest.raises(StageError, match=r"item q1: the messages do not end with its opening"):
+            ask(made, todo)
+        assert len(server.bodies) == 1

@@ -38,6 +38,7 @@ class FaultyEndpoint(ThreadingHTTPServer):
         self.stop_after: int | None = None  # from this request on nothing is answered while `open` is cleared
         self.planned: list[tuple[int, dict[str, str], Any]] = []  # answers to the next requests, before any other
         self.remark = ""  # becomes part of every answer
+        self.thinking: list[int] = []  # tokens that the next answers are billed beyond what was asked for
 
     @property
     def url(self) -> str:
@@ -86,6 +87,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         value = completion(body, self.server.remark)
         with self.server.lock:
+            thought = self.server.thinking.pop(0) if self.server.thinking else 0
+            value["usage"]["completion_tokens"] += thought
+            value["usage"]["total_tokens"] += thought
             self.server.tokens += value["usage"]["total_tokens"]
         if fault == "hang":
             time.sleep(self.server.hang_seconds)
@@ -110,7 +114,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _send(self, status: int, headers: dict[str, str], value: Any) -> None:
-        text = json.dumps(value).encode()
+        """`value` is sent as JSON, or as it is where it is bytes."""
+        text = value if isinstance(value, bytes) else json.dumps(value).encode()
         self._head(status, headers, len(text))
         self.wfile.write(text)
 

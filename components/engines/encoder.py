@@ -7,6 +7,7 @@ padding; matrix products run in bf16 where the processor has instructions for it
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from transformers import logging as transformers_logging
 from components.errors import InputError
 
 LABELS = {0: "Understanding", 1: "Reasoning"}
+_DENIED = re.compile(r"\b(non|not|no|without) ?reason|^(knowledge|understanding|recall|factual)\b(?!.*reason)")
 # Tokens in one scoring batch, padding included. Measured on two CPU cores: 4096 beats 2048, 8192 and 16384.
 BATCH_TOKENS = {"cpu": 4096, "cuda": 131072}
 
@@ -49,7 +51,9 @@ class Training:
 def load(folder: str | Path) -> Encoder:
     """The model and tokenizer of a folder; a folder without a classification head gets a fresh one (seed it first).
 
-    Raises InputError when the folder is not a model with safetensors weights, or has other than two labels.
+    A text that is too long loses its beginning in every classifier: a vignette asks its question in the last sentence.
+    How the paper's released one cut texts was not found; at the 512 tokens of its recipe few are cut. Raises InputError
+    when the folder is not a model with safetensors weights, or has other than two labels.
     """
     folder = Path(folder)
     if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
@@ -58,7 +62,7 @@ def load(folder: str | Path) -> Encoder:
     transformers_logging.set_verbosity_error()  # a fresh head is expected here, not worth a screen of warnings
     transformers_logging.disable_progress_bar()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, truncation_side="left")
         model = AutoModelForSequenceClassification.from_pretrained(
             folder, num_labels=len(LABELS), use_safetensors=True, trust_remote_code=False, dtype=torch.float32
         )
@@ -71,24 +75,43 @@ def load(folder: str | Path) -> Encoder:
 
 
 def reasoning_label(names: Mapping[int, str]) -> int:
-    """Which of a checkpoint's two labels means reasoning: by its name, else label 1 (LABEL_0, LABEL_1)."""
-    return next(iter(_names_reasoning(names)), 1)
+    """Which of a checkpoint's two labels means reasoning, by its name; 1 where they have none (LABEL_0, LABEL_1).
 
-
-def _names_reasoning(names: Mapping[int, str]) -> list[int]:
-    return [int(index) for index, name in names.items() if "reason" in str(name).lower()]
+    "reasoning" itself wins, then a name that holds "reason" and does not deny it, then whatever is not said to be
+    knowledge or non-reasoning. Raises InputError where that leaves both or neither: a wrong guess inverts all strata.
+    """
+    plain = {int(index): " ".join(re.findall(r"[^\W_]+", str(name).lower())) for index, name in names.items()}
+    if all(re.fullmatch(r"(label )?\d+", name) for name in plain.values()):
+        return 1
+    denied = {i for i, name in plain.items() if _DENIED.search(name)}
+    exact = [i for i, name in plain.items() if name == "reasoning"]
+    holds = [i for i, name in plain.items() if "reason" in name and i not in denied]
+    rest = [i for i in plain if denied and i not in denied]
+    for found in (exact, holds, rest):
+        if len(found) == 1:
+            return found[0]
+        if found:
+            break
+    raise InputError(
+        f"id2label: {dict(names)} does not tell which label means reasoning; name one of the two 'reasoning' in the "
+        "checkpoint's config.json"
+    )
 
 
 def save(encoder: Encoder, folder: Path) -> None:
     """An ordinary transformers checkpoint whose labels have names; loads with AutoModelForSequenceClassification.
 
-    A checkpoint that names its reasoning label keeps its names: its labels may stand the other way round.
+    A checkpoint that names its labels keeps the names: they may stand the other way round.
     """
-    if not _names_reasoning(encoder.model.config.id2label):
-        encoder.model.config.id2label = dict(LABELS)
-        encoder.model.config.label2id = {name: index for index, name in LABELS.items()}
+    if all(str(name).startswith("LABEL_") for name in encoder.model.config.id2label.values()):
+        _name_labels(encoder)
     encoder.model.to(torch.float32).save_pretrained(folder, safe_serialization=True)
     encoder.tokenizer.save_pretrained(folder)
+
+
+def _name_labels(encoder: Encoder) -> None:
+    encoder.model.config.id2label = dict(LABELS)
+    encoder.model.config.label2id = {name: index for index, name in LABELS.items()}
 
 
 def compute_dtype(name: str, device: torch.device) -> torch.dtype:
@@ -159,13 +182,12 @@ def train(
     """Fine-tune the encoder in `folder` on (text, label) and return it with its loss at every step.
 
     Weights stay fp32 (small updates vanish in bf16), only the arithmetic is bf16. AdamW; the gradient is clipped to 1.
-    The same seed, data and thread count give the same weights. A long text loses its beginning, not its end: a vignette
-    asks its question in the last sentence. The saved tokenizer keeps that setting.
+    The same seed, data and thread count give the same weights. Label 1 means reasoning, whatever `folder` called it.
     """
     random.seed(how.seed)
     torch.manual_seed(how.seed)
     encoder = load(folder)
-    encoder.tokenizer.truncation_side = "left"
+    _name_labels(encoder)
     ids = _tokenise(encoder.tokenizer, texts, how.max_length)
     steps = [b for epoch in range(how.epochs) for b in _training_batches(ids, how, epoch)]
     optimizer = torch.optim.AdamW(encoder.model.parameters(), lr=how.lr, weight_decay=how.weight_decay)

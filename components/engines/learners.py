@@ -14,9 +14,11 @@ import numpy as np
 from components.engines.bag_of_words import BagOfWords
 from components.engines.encoder import Training, embed, load, score, train
 from components.platform.progress import progress
+from components.qa.crossfit import cross_fit
 
 Scorer = Callable[[Sequence[str]], np.ndarray]
 Learner = Callable[[Sequence[str], np.ndarray], Scorer]
+COMBINED = ("encoder", "tfidf")
 
 _SURE = 1e-6  # probabilities are kept this far from 0 and 1, whose log-odds are infinite
 
@@ -65,18 +67,32 @@ def fine_tuned(folder: Path, how: Training, label: str = "classifier: training s
     return fit
 
 
-def fit_mixing(both: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Weights of log-odds `both` (n × 2: encoder, TF-IDF) in a logistic regression on them."""
-    from sklearn.linear_model import LogisticRegression
+def pooled(*log_odds: np.ndarray) -> np.ndarray:
+    """The combination of classifiers: the mean of their log-odds, each of shape (n,).
 
-    model = LogisticRegression().fit(both, labels)
-    first, second = model.coef_[0].tolist()
-    return {"intercept": float(model.intercept_[0]), "encoder": first, "tfidf": second}
+    A logarithmic opinion pool with equal weights (Genest and Zidek, "Combining probability distributions: a critique
+    and an annotated bibliography", Statistical Science, 1986). Nothing in it is fitted: weights fitted for a fold would
+    come from the other folds' scores, which models gave that had seen this fold's labels.
+    """
+    return np.asarray(np.mean(log_odds, axis=0))
 
 
-def apply_mixing(mixing: Mapping[str, float], both: np.ndarray) -> np.ndarray:
-    """Log-odds, shape (n,), of the mixture of `both` (n × 2)."""
-    return np.asarray(mixing["intercept"] + both @ np.array([mixing["encoder"], mixing["tfidf"]]))
+def out_of_fold(
+    named: Mapping[str, Learner], texts: Sequence[str], labels: np.ndarray, groups: Sequence[str], fold: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Each learner's log-odds of every row, fitted on the other folds, and those of the combination they make.
+
+    A fold's labels reach none of its own log-odds. `named` holds the parts of the combination, COMBINED.
+    """
+
+    def scores(learner: Learner) -> np.ndarray:
+        def fit_score(training: np.ndarray, scored: np.ndarray) -> np.ndarray:
+            return learner([texts[i] for i in training], labels[training])([texts[i] for i in scored])
+
+        return cross_fit(groups, fold, fit_score)
+
+    odds = {name: scores(learner) for name, learner in named.items()}
+    return {**odds, "combination": pooled(*(odds[name] for name in COMBINED))}
 
 
 def _log_words(texts: Sequence[str]) -> np.ndarray:

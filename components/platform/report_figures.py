@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from components.platform.charts import Axis, Dot, Group, axis, bars, curve, dots
 from components.platform.page import Figure
-from components.qa.findings import GAP_KINDS, STRATA, Record, Scores
+from components.qa.findings import GAP_KINDS, PLAIN, STRATA, Record, Scores, setting_words
 from components.qa.findings_runs import Curve, Share
 from components.qa.prevalence import crossing
 from components.qa.published import REASONING_SHARE
@@ -18,20 +18,21 @@ STRATA_KEYS = (("knowledge", "knowledge"), ("reasoning", "reasoning"))
 def strata_figure(scores: Scores) -> Figure:
     """Knowledge and reasoning accuracy of every model, with intervals and the level of guessing."""
     kinds = STRATA if scores.stratified else ("all",)
+    where = _where(scores)
     groups, said = [], []
     for model in scores.models:
-        cells = {k: c for k in kinds if (c := scores.cell(model, "plain", k)) and is_number(c["accuracy"])}
+        cells = {k: c for k in kinds if (c := scores.cell(model, scores.lead, k)) and is_number(c["accuracy"])}
         if cells:
             rows = tuple(Dot(k, c["accuracy"], c["ci_low"], c["ci_high"]) for k, c in cells.items())
             short = ", ".join(f"{k} {percent(c['accuracy'])}" for k, c in cells.items())
-            chance = (scores.cell(model) or {}).get("chance")
+            chance = (scores.cell(model, scores.lead) or {}).get("chance")
             groups.append(Group(model, " · ".join(percent(c["accuracy"]) for c in cells.values()), rows, chance))
             said.append(f"{model}: {short}")
     highs = [h for g in groups for d in g.dots for h in (d.value, d.high or 0.0)]
     legend = [*(STRATA_KEYS if scores.stratified else [("all", "all questions")]), ("mark", "guessing")]
-    label = "Accuracy with 95 % intervals, plain questions. " + "; ".join(said) + "."
+    label = f"Accuracy with 95 % intervals, {where}. " + "; ".join(said) + "."
     drawing = dots(label, groups, axis(highs, _percent, 0.0), legend)
-    return Figure(drawing, "Accuracy on plain questions. Bars are 95 % intervals by question group.")
+    return Figure(drawing, f"Accuracy, {where}. Bars are 95 % intervals by question group.")
 
 
 def drop_figure(scores: Scores) -> Figure | None:
@@ -62,7 +63,7 @@ def gap_figure(scores: Scores) -> Figure | None:
     """The gap by three ways of pooling, around zero."""
     groups, said = [], []
     for model in scores.models:
-        gaps = {k: g for k in GAP_KINDS if (g := scores.gap(model, k))}
+        gaps = {k: g for k in GAP_KINDS if (g := scores.gap(model, k, scores.lead))}
         if gaps:
             rows = tuple(Dot(k, g["estimate"], g["ci_low"], g["ci_high"]) for k, g in gaps.items())
             groups.append(Group(model, " · ".join(_signed(g["estimate"]) for g in gaps.values()), rows))
@@ -72,9 +73,8 @@ def gap_figure(scores: Scores) -> Figure | None:
     label = "Knowledge minus reasoning accuracy with 95 % intervals. " + "; ".join(said) + "."
     legend = list(GAP_KINDS.items())
     drawing = dots(label, groups, _around_zero(groups), legend, zero=True)
-    return Figure(
-        drawing, "Knowledge minus reasoning, in points, plain questions. Right of zero: knowledge is answered better."
-    )
+    caption = f"Knowledge minus reasoning, in points, {_where(scores)}. Right of zero: knowledge is answered better."
+    return Figure(drawing, caption)
 
 
 def gate_figure(decision: Record) -> Figure | None:
@@ -122,14 +122,15 @@ def share_curve_figure(found: Record, threshold: float | None) -> Figure:
     return Figure(drawing, f"Share called reasoning (up) over the threshold (across): {words}.")
 
 
-def roc_figure(points_: Curve, auroc: float | None) -> Figure:
+def roc_figure(points_: Curve, auroc: float | None, of: str) -> Figure:
+    """The ROC on the questions that `of` names."""
     text = f"area under the curve {auroc:.3f}" if auroc is not None else "area not given"
     scale = Axis(0.0, 1.0, (0.0, 0.5, 1.0), _percent)
     series = [("classifier", points_), ("guessing", [(0.0, 0.0), (1.0, 1.0)])]
-    drawing = curve(f"ROC of the classifier on held-out questions, {text}.", series, scale, scale, marks=False)
+    drawing = curve(f"ROC of the classifier on {of}, {text}.", series, scale, scale, marks=False)
     return Figure(
         drawing,
-        f"ROC on held-out questions ({text}): share of knowledge wrongly called reasoning (across) "
+        f"ROC on {of} ({text}): share of knowledge wrongly called reasoning (across) "
         "against share of reasoning found (up).",
     )
 
@@ -149,6 +150,10 @@ def training_figure(stage: str, found: Mapping[str, Curve]) -> Figure:
 
 
 _SHARE_LINES = (("all questions", "pooled"), ("mean of benchmarks", "macro"))
+
+
+def _where(scores: Scores) -> str:
+    return "plain questions" if scores.lead == PLAIN else setting_words(scores.lead)
 
 
 def _around_zero(groups: Sequence[Group]) -> Axis:

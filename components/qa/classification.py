@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -10,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from components.errors import InputError
-from components.qa.items import Item
+from components.qa.items import Item, group_id
+from components.qa.statistics import normal_quantile, wilson
 
 THRESHOLD_RULES = ("balanced_accuracy", "fixed", "match_share")
 Metric = Callable[[np.ndarray, np.ndarray], float]
@@ -35,27 +35,12 @@ def _printed_options(item: Item, text: str) -> re.Match[str] | None:
     return re.search(rf"(?:^|(?<=\s)){listed}\W*$", text)
 
 
-def split_groups(
-    groups: Sequence[str], labels: Sequence[int], fractions: Sequence[float], seed: int
-) -> list[list[int]]:
-    """Row indices in len(fractions) + 1 parts: whole groups only, each label's groups in the given fractions.
+def stem_id(item: Item) -> str:
+    """Hash of the normalised stem: two items with the same one are one question to the classifier.
 
-    The last part takes the rest. A group's label is that of its first row. Depends on group names and seed, not on
-    row order. Every part gets at least one group of each label where there are enough.
+    Their question groups may differ: those hash printed choices and the context too, or were given with the items.
     """
-    label_of: dict[str, int] = {}
-    for group, label in zip(groups, labels, strict=True):
-        label_of.setdefault(group, label)
-    part_of: dict[str, int] = {}
-    for label in sorted(set(label_of.values())):
-        names = sorted((g for g in label_of if label_of[g] == label), key=lambda g: _hash(f"{seed}|{g}"))
-        start = 0
-        for part, fraction in enumerate(fractions):
-            end = start + max(1, round(fraction * len(names)))
-            part_of.update(dict.fromkeys(names[start:end], part))
-            start = end
-    rest = len(fractions)
-    return [[i for i, g in enumerate(groups) if part_of.get(g, rest) == part] for part in range(rest + 1)]
+    return group_id(stem(item))
 
 
 def auroc(labels: np.ndarray, scores: np.ndarray) -> float:
@@ -140,6 +125,15 @@ def choose_threshold(
     return (curve["thresholds"][best] + below) / 2
 
 
+def check_rule(rule: str, threshold: float | None, target_share: float | None) -> None:
+    """Raise ValueError, naming the field, where a rule lacks its number or a number is given to another rule."""
+    if rule == "fixed" and threshold is None:
+        raise ValueError("threshold: threshold_rule 'fixed' needs a number from 0 to 1")
+    for name, value, owner in (("threshold", threshold, "fixed"), ("target_share", target_share, "match_share")):
+        if value is not None and rule != owner:
+            raise ValueError(f"{name}: {value} is for threshold_rule '{owner}', not '{rule}'; set one or the other")
+
+
 def share_threshold(scores: np.ndarray, share: float) -> float:
     """The threshold that a share of the scores closest to `share` reaches."""
     ordered = np.sort(scores)[::-1]
@@ -148,7 +142,9 @@ def share_threshold(scores: np.ndarray, share: float) -> float:
         return float(np.nextafter(ordered[0], np.inf))
     if count >= len(ordered):
         return float(ordered[-1])
-    return float((ordered[count - 1] + ordered[count]) / 2)
+    middle = float((ordered[count - 1] + ordered[count]) / 2)
+    # Between two neighbouring floats there is no middle: the upper one keeps the lower one out.
+    return middle if middle > ordered[count] or ordered[count] == ordered[count - 1] else float(ordered[count - 1])
 
 
 def kappa(first: Sequence[bool], second: Sequence[bool]) -> float:
@@ -186,10 +182,15 @@ def group_interval(
 
 
 def share_interval(groups: Sequence[str], flags: np.ndarray, seed: int, n: int = 1000) -> tuple[float, float]:
-    """group_interval of the mean of `flags`, from sums per group: quick for ten thousand items."""
+    """group_interval of the mean of `flags`, from sums per group: quick for ten thousand items.
+
+    Where all flags agree, which no draw can doubt, Wilson's interval with a group as one trial.
+    """
     number, size = group_counts(groups)
     sizes = np.bincount(number).astype(float)
     sums = np.bincount(number, weights=flags)
+    if np.ptp(flags) == 0:
+        return wilson(float(flags[0]) * size, size, normal_quantile(0.975))
     rng = np.random.default_rng(seed)
     shares = []
     for _ in range(n):
@@ -203,7 +204,3 @@ def group_counts(groups: Sequence[str]) -> tuple[np.ndarray, int]:
     """The number of each row's group, shape (n,), and how many groups there are."""
     names, number = np.unique(np.asarray(groups), return_inverse=True)
     return number, len(names)
-
-
-def _hash(text: str) -> bytes:
-    return hashlib.sha256(text.encode()).digest()

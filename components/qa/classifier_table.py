@@ -9,7 +9,7 @@ import numpy as np
 
 from components.qa.calibration import ECE_BINS, probabilities
 from components.qa.classification import group_counts
-from components.qa.crossfit import Rule, calibrated, decided
+from components.qa.crossfit import Rule, calibrated, decided, each_fold
 
 METRICS = ("auroc", "balanced_accuracy", "accuracy", "brier", "ece_before", "ece_after")
 REFERENCE = "tfidf"
@@ -33,14 +33,16 @@ def judge(labels: np.ndarray, log_odds: np.ndarray, fold: np.ndarray, rule: Rule
     return Judged(log_odds, probabilities(log_odds), prob, decided(labels, prob, fold, rule))
 
 
-def constant(labels: np.ndarray) -> Judged:
-    """Always the more frequent label, with its share as the probability: what a classifier that knows nothing does.
+def constant(labels: np.ndarray, fold: np.ndarray) -> Judged:
+    """Always the other folds' more frequent label, its share there as the probability: what knowing nothing gives.
 
-    The share is that of all labels: taken per fold it would differ from fold to fold, and against the labels.
+    Its log-odds are 0 everywhere, so its AUROC is one half. The others' share is no score to rank by: where a fold has
+    more of a label the others have less, and ranking folds by it would go against the labels.
     """
-    share = float(labels.mean())
-    prob = np.full(len(labels), share)
-    return Judged(np.zeros(len(labels)), prob, prob, np.full(len(labels), int(share >= 0.5)))
+    prob = np.empty(len(labels))
+    for training, scored in each_fold(fold):
+        prob[scored] = labels[training].mean()
+    return Judged(np.zeros(len(labels)), prob, prob, (prob >= 0.5).astype(int))
 
 
 def compare_classifiers(

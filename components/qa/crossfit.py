@@ -2,36 +2,75 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from components.errors import StageError
+from components.errors import InputError, StageError
 from components.qa.calibration import fit_temperature, probabilities
-from components.qa.classification import split_groups
 
 # Called with (training rows, rows to score): log-odds of the rows to score.
 FitScore = Callable[[np.ndarray, np.ndarray], np.ndarray]
 Rule = Callable[[np.ndarray, np.ndarray], float]  # (probabilities, labels): a threshold
 
 
+def fold_groups(groups: Sequence[str], stems: Sequence[str]) -> list[str]:
+    """What must not be parted: rows that share a question group or a stem, directly or through other rows.
+
+    A model reads stems, so an equal stem is a copy to it whatever its group. Each row gets the first name, in order,
+    among the question groups that belong together.
+    """
+    parent: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def root(node: tuple[str, str]) -> tuple[str, str]:
+        while (above := parent.setdefault(node, node)) != node:
+            parent[node] = parent[above]
+            node = above
+        return node
+
+    for group, stem in zip(groups, stems, strict=True):
+        parent[root(("stem", stem))] = root(("group", group))
+    name: dict[tuple[str, str], str] = {}
+    for group in sorted(set(groups)):
+        name.setdefault(root(("group", group)), group)
+    return [name[root(("group", group))] for group in groups]
+
+
 def make_folds(groups: Sequence[str], labels: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """The fold (0 to folds − 1) of each row, shape (n,): whole groups, the labels' shares alike in all folds."""
-    parts = split_groups(groups, labels.tolist(), [1 / folds] * (folds - 1), seed)
-    fold = np.full(len(groups), -1)
-    for number, part in enumerate(parts):
-        fold[part] = number
-    return fold
+    """The fold (0 to folds − 1) of each row, shape (n,): whole groups, each label's groups dealt out in turn.
+
+    So no fold is empty, each holds both labels, and sizes in groups differ by one at most. The order of dealing is that
+    of hashes of group name and seed, whatever the order of rows; a group of both labels counts as the more frequent.
+    Raises InputError when a label has fewer groups than there are folds.
+    """
+    sums: dict[str, list[int]] = {}
+    for group, label in zip(groups, labels.tolist(), strict=True):
+        sums.setdefault(group, []).append(label)
+    order: list[str] = []
+    for label, kind in ((0, "Understanding"), (1, "Reasoning")):
+        names = [name for name, given in sums.items() if (2 * sum(given) >= len(given)) == bool(label)]
+        if len(names) < folds:
+            raise InputError(
+                f"folds: {folds} are asked for and only {len(names)} distinct questions are labelled {kind}, so a fold "
+                "would have none; ask for fewer folds or label more"
+            )
+        order += sorted(names, key=lambda name: hashlib.sha256(f"{seed}|{name}".encode()).digest())
+    place = {name: position % folds for position, name in enumerate(order)}
+    return np.array([place[group] for group in groups])
 
 
-def refuse_leak(groups: Sequence[str], fold: np.ndarray) -> None:
-    """Raise StageError when a question group is in two folds: its label would be known to the model that scores it."""
+def refuse_leak(groups: Sequence[str], fold: np.ndarray, kind: str = "group") -> None:
+    """Raise StageError when a question is in two folds: its label would be known to the model that scores it.
+
+    `groups` names each row's question, by its `kind` of name: the question group, or the stem that the model reads.
+    """
     seen: dict[str, int] = {}
     for row, (group, number) in enumerate(zip(groups, fold.tolist(), strict=True)):
         if seen.setdefault(group, number) != number:
             raise StageError(
-                f"folds: row {row}: group {group} is in folds {seen[group]} and {number}, so its label leaks into the "
-                "model that scores it; split by group_id, never by row"
+                f"folds: row {row}: {kind} {group} is in folds {seen[group]} and {number}, so its label leaks into the "
+                "model that scores it; split by question group and stem, never by row"
             )
 
 
@@ -52,7 +91,11 @@ def each_fold(fold: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def calibrated(labels: np.ndarray, log_odds: np.ndarray, fold: np.ndarray) -> np.ndarray:
-    """Probabilities after temperature scaling, each fold with the temperature of the others' rows."""
+    """Probabilities after temperature scaling, each fold with the temperature of the others' rows.
+
+    What remains of a leak: those rows' scores come from models that saw this fold's labels, so its temperature, and its
+    threshold in `decided`, are not wholly blind to them. Each is one number fitted to all other folds.
+    """
     prob = np.empty(len(labels))
     for training, scored in each_fold(fold):
         prob[scored] = probabilities(log_odds[scored], fit_temperature(labels[training], log_odds[training]))

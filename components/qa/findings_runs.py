@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +17,6 @@ from components.qa.statistics import accuracy_interval
 from components.qa.wording import is_number, percent, spread
 
 Curve = list[tuple[float, float]]
-_OPENING_SOURCES = {"published": "came with the questions", "template": "templates", "model": "a model"}
 
 
 @dataclass(frozen=True)
@@ -83,9 +80,15 @@ def share_table(found: Sequence[Share]) -> Table:
 
 
 def heldout(classifier: Record) -> tuple[list[int], list[float]]:
-    """Labels (1 = reasoning) and probabilities of the held-out questions; rows without either are left out."""
+    """Labels (1 = reasoning) and probabilities of the labelled questions; rows without either are left out."""
     rows = [r for r in classifier.get("labelled") or [] if is_number(r.get("prob")) and r.get("label") is not None]
     return [int(r["label"] in (1, True, "Reasoning")) for r in rows], [float(r["prob"]) for r in rows]
+
+
+def sample(classifier: Record) -> str:
+    """What the classifier's labelled questions are to it: a released one may have been trained on them."""
+    unknown = classifier.get("out_of_fold") is False
+    return "labelled questions that it may have been trained on" if unknown else "held-out questions"
 
 
 def roc(labels: Sequence[int], probs: Sequence[float]) -> Curve:
@@ -108,7 +111,7 @@ def area(curve: Curve) -> float:
 
 
 def classifier_sentences(classifier: Record, labels: Sequence[int]) -> list[str]:
-    """The threshold and its rule, and how the held-out accuracy compares with always giving one answer."""
+    """The threshold and its rule, and how the accuracy compares with always giving one answer."""
     out = []
     if is_number(classifier.get("threshold")):
         rule = str(classifier.get("threshold_rule") or "no rule given").replace("_", " ")
@@ -120,47 +123,14 @@ def classifier_sentences(classifier: Record, labels: Sequence[int]) -> list[str]
         majority = max(sum(labels), len(labels) - sum(labels)) / len(labels)
         verdict = "beats" if accuracy > majority else "does not beat"
         out.append(
-            f"On {len(labels):,} held-out questions it agrees with the experts on {percent(accuracy)}, which {verdict} "
-            f"always giving the more frequent answer ({percent(majority)})."
+            f"On {len(labels):,} {sample(classifier)} it agrees with the experts on {percent(accuracy)}, which "
+            f"{verdict} always giving the more frequent answer ({percent(majority)})."
         )
     return out
 
 
-def metadata_table(metadata: Mapping[str, Mapping[str, str]]) -> Table:
-    """What the answers of each model say about how they were made; a choice that differs is given per model."""
-    names = list(dict.fromkeys(name for record in metadata.values() for name in record))
-    rows = []
-    for name in names:
-        values = {model: _short(record.get(name, "not recorded")) for model, record in metadata.items()}
-        if len(set(values.values())) == 1:
-            text, sub = next(iter(values.values())), ""
-        else:
-            text, sub = "; ".join(f"{model}: {value}" for model, value in values.items()), "differs between models"
-        rows.append((Cell(_title(name), sub), Cell(text, kind="words")))
-    return Table("How the answers were made", ("Choice", "Value"), tuple(rows))
-
-
-def opening_sources(items: Iterable[Item]) -> dict[str, str]:
-    """How many questions have published, template or model-written openings, and which model and prompt wrote those."""
-    counts: Counter[str] = Counter()
-    writers: dict[str, str] = {}
-    for item in items:
-        if any(item.opening(k) for k in range(3)):
-            counts[str(item.meta.get("trace_source", "not recorded"))] += 1
-            written = item.meta.get("openings")
-            if isinstance(written, Mapping):
-                writers.update({name: str(written[name]) for name in ("model", "prompt", "rule") if name in written})
-    found = {_OPENING_SOURCES.get(s, s): f"{count:,} questions" for s, count in counts.most_common()}
-    return found | {f"written by, {name}" if name != "model" else "written by": text for name, text in writers.items()}
-
-
-def _short(text: str) -> str:
-    """Digests cut to what tells them apart."""
-    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{20,}\b", "\\1…", text)
-
-
-def confusion_table(labels: Sequence[int], probs: Sequence[float], threshold: float) -> Table:
-    """Experts against classifier on the held-out questions, at the threshold that draws the strata."""
+def confusion_table(labels: Sequence[int], probs: Sequence[float], threshold: float, of: str) -> Table:
+    """Experts against classifier on the questions that `of` names, at the threshold that draws the strata."""
     calls = [p >= threshold for p in probs]
     rows = []
     for label, name in ((1, "Reasoning"), (0, "Understanding")):
@@ -168,7 +138,7 @@ def confusion_table(labels: Sequence[int], probs: Sequence[float], threshold: fl
         right = sum(c == bool(label) for c in hits)
         share = percent(right / len(hits)) if hits else "n/a"
         rows.append((Cell(f"Expert: {name}"), Cell(str(sum(hits))), Cell(str(len(hits) - sum(hits))), Cell(share)))
-    head = ("Held-out questions", "called reasoning", "called knowledge", "right")
+    head = (of[0].upper() + of[1:], "called reasoning", "called knowledge", "right")
     return Table(f"Confusion at threshold {threshold:.3f}", head, tuple(rows), folded=True)
 
 

@@ -67,10 +67,16 @@ def _share(rows: Sequence[Item], errors: Errors | None, seed: int) -> dict[str, 
         "share": float(flags.mean()),
         "ci_low": low,
         "ci_high": high,
-        "corrected": corrected_share(flags, groups, *errors, seed) if errors else None,
+        "corrected": corrected_share(flags, experts_labels(rows), groups, *errors, seed) if errors else None,
         "mean_prob": float(np.mean(_probabilities(rows))),
         "out_of_fold": sum(item.meta["prob_source"] == "out_of_fold" for item in rows),
     }
+
+
+def experts_labels(rows: Sequence[Item]) -> np.ndarray:
+    """1.0 reasoning, 0.0 understanding, NaN where nobody labelled the item; shape (n,)."""
+    kinds = {"Reasoning": 1.0, "Understanding": 0.0, None: np.nan}
+    return np.array([kinds[item.question_type] for item in rows])
 
 
 def _probabilities(rows: Sequence[Item]) -> np.ndarray:
@@ -90,7 +96,10 @@ def _against_exam_step(rows: Sequence[Item]) -> dict[str, Any]:
     Not a reasoning label: a classifier that draws the experts' line should lean the same way, no more.
     """
     told = [item for item in rows if item.meta.get("meta_info") in (STEP_1, *LATER_STEPS)]
-    return _agreement(told, [item.meta["meta_info"] != STEP_1 for item in told])
+    later = [item.meta["meta_info"] != STEP_1 for item in told]
+    words = np.array([float(len(qa.stem(item).split())) for item in told])
+    alone = qa.auroc(np.array(later, dtype=int), words)
+    return {**_agreement(told, later), "words_auroc": None if np.isnan(alone) else alone}
 
 
 def _against_published(rows: Sequence[Item]) -> dict[str, Any]:

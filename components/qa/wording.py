@@ -13,7 +13,7 @@ _RULES = {"_not_inferior": "not worse", "_superior": "better"}
 
 
 def percent(value: Any, digits: int = 1) -> str:
-    return f"{100 * value:.{digits}f}{SPACE}%" if is_number(value) else "n/a"
+    return f"{100 * value:.{digits}f}{SPACE}%".replace("-", "−") if is_number(value) else "n/a"
 
 
 def points(value: Any) -> str:

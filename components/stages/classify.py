@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from components.errors import InputError
 from components.platform.classifier_figures import draw_classifier
@@ -22,13 +22,13 @@ from components.qa import classification as qa
 from components.qa.calibration import fit_temperature
 from components.qa.classifier_card import SCHEMA_VERSION, markdown, measured
 from components.qa.classifier_table import Judged, constant, judge
-from components.qa.crossfit import cross_fit, make_folds
+from components.qa.crossfit import fold_groups, make_folds, refuse_leak
 from components.qa.items import Item, group_of
 
 if TYPE_CHECKING:
     from components.engines.encoder import Training
 
-MIN_GROUPS = 8  # of each label: fewer leave a fold without one
+MIN_GROUPS = 8  # of each label: fewer measure nothing, whatever the number of folds
 
 
 class ClassifyConfig(BaseModel):
@@ -39,7 +39,7 @@ class ClassifyConfig(BaseModel):
     model: str = Field("package:minilm-l6-v2", description="model reference of the encoder to fine-tune")
     learner: Literal["encoder", "combination", "released"] = Field(
         "combination",
-        description="encoder: fine-tuned; combination: it and TF-IDF; released: `model` is a trained classifier, as is",
+        description="encoder: fine-tuned; combination: mean log-odds of it and TF-IDF; released: `model` as it is",
     )
     folds: int = Field(5, ge=2, le=20, description="of the out-of-fold scores; the shipped model sees every label")
     epochs: int = Field(2, ge=1)
@@ -55,30 +55,37 @@ class ClassifyConfig(BaseModel):
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     seed: int = 0
 
+    @model_validator(mode="after")
+    def _fits(self) -> ClassifyConfig:
+        qa.check_rule(self.threshold_rule, self.threshold, self.target_share)
+        return self
+
 
 def classify(items: Path | Sequence[Path], config: ClassifyConfig, out: Path) -> dict[str, Any]:
     """Train, measure and save a classifier; returns evidence and writes a transformers checkpoint to `out`.
 
     Every labelled question is scored by models trained on the other folds; figures, temperature and threshold come from
-    those scores alone. What is saved is then trained on all labels. Raises InputError when there are too few labels.
+    those scores alone. What is saved is then trained on all labels. Raises InputError when there are too few labels, or
+    a released classifier's stand the wrong way round.
     """
     from components.engines import encoder
 
     rows = _labelled([items] if isinstance(items, Path) else list(items))
-    groups = [group_of(item) for item in rows]
     labels = np.array([int(item.question_type == "Reasoning") for item in rows])
-    _enough(groups, labels)
+    groups, fold = _folds(rows, labels, config)
     texts = [qa.stem(item) for item in rows]
     how = encoder.Training(
         **config.model_dump(include={"epochs", "lr", "batch_size", "max_length", "weight_decay", "seed", "dtype"})
     )
-    fold = make_folds(groups, labels, config.folds, config.seed)
     base = local_model(config.model)
-    odds, mixing = _log_odds(config, base, how, texts, labels, groups, fold)
+    odds = _log_odds(config, base, how, texts, labels, groups, fold)
     rule = partial(qa.choose_threshold, config.threshold_rule, fixed=config.threshold, target_share=config.target_share)
     judged = {name: judge(labels, values, fold, rule) for name, values in odds.items()}
     if config.learner != "released":
-        judged = {"majority": constant(labels), **judged}
+        judged = {"majority": constant(labels, fold), **judged}
+    figures = _measured(rows, groups, labels, texts, judged, config)
+    if config.learner == "released":
+        _refuse_inverted(figures["metrics"], config.model)
     history = _save(config, base, how, texts, labels, out)
     card = {
         "schema_version": SCHEMA_VERSION,
@@ -88,13 +95,12 @@ def classify(items: Path | Sequence[Path], config: ClassifyConfig, out: Path) ->
         "max_length": config.max_length,
         "dtype": config.dtype,
         "temperature": fit_temperature(labels, odds[config.learner]),
-        "mixing": mixing,
         "threshold": rule(judged[config.learner].prob, labels),
         "threshold_rule": config.threshold_rule,
         "out_of_fold": config.learner != "released",
         "measured_on": _measured_on(config),
         "folds": config.folds,
-        **_measured(rows, groups, labels, texts, judged, config),
+        **figures,
     }
     (out / "classifier.json").write_text(json.dumps(card, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     (out / "classifier.md").write_text(markdown(card), encoding="utf-8")
@@ -104,6 +110,17 @@ def classify(items: Path | Sequence[Path], config: ClassifyConfig, out: Path) ->
 
 def _labelled(paths: list[Path]) -> list[Item]:
     return [item for path in paths for item in read_items(path) if item.question_type is not None]
+
+
+def _folds(rows: Sequence[Item], labels: np.ndarray, config: ClassifyConfig) -> tuple[list[str], np.ndarray]:
+    """What may not be parted, and the fold of each row; no question group and no stem is in two folds."""
+    own, stems = [group_of(item) for item in rows], [qa.stem_id(item) for item in rows]
+    groups = fold_groups(own, stems)
+    _enough(groups, labels)
+    fold = make_folds(groups, labels, config.folds, config.seed)
+    refuse_leak(own, fold)
+    refuse_leak(stems, fold, "stem")
+    return groups, fold
 
 
 def _enough(groups: list[str], labels: np.ndarray) -> None:
@@ -124,33 +141,30 @@ def _log_odds(
     labels: np.ndarray,
     groups: list[str],
     fold: np.ndarray,
-) -> tuple[dict[str, np.ndarray], dict[str, float] | None]:
-    """Out-of-fold log-odds of each classifier of the table, and how the shipped combination mixes its two."""
+) -> dict[str, np.ndarray]:
+    """Out-of-fold log-odds of each classifier of the table; a released one's as they are."""
     from components.engines import encoder, learners
 
     if config.learner == "released":
         found = encoder.score(encoder.load(base), texts, config.max_length, config.dtype)
-        return {"released": learners.log_odds_of(found)}, None
-
-    def out_of_fold(learner: learners.Learner) -> np.ndarray:
-        def fit_score(training: np.ndarray, scored: np.ndarray) -> np.ndarray:
-            return learner([texts[i] for i in training], labels[training])([texts[i] for i in scored])
-
-        return cross_fit(groups, fold, fit_score)
-
-    odds = {
-        "question_length": out_of_fold(learners.question_length),
-        "tfidf": out_of_fold(learners.tfidf),
-        "frozen_encoder": out_of_fold(learners.frozen_encoder(base, texts, config.max_length, config.dtype)),
-        "encoder": out_of_fold(learners.fine_tuned(base, how, f"classifier: one of {config.folds} folds, steps")),
+        return {"released": learners.log_odds_of(found)}
+    named = {
+        "question_length": learners.question_length,
+        "tfidf": learners.tfidf,
+        "frozen_encoder": learners.frozen_encoder(base, texts, config.max_length, config.dtype),
+        "encoder": learners.fine_tuned(base, how, f"classifier: one of {config.folds} folds, steps"),
     }
-    both = np.column_stack([odds["encoder"], odds["tfidf"]])
+    return learners.out_of_fold(named, texts, labels, groups, fold)
 
-    def fit_mixture(training: np.ndarray, scored: np.ndarray) -> np.ndarray:
-        return learners.apply_mixing(learners.fit_mixing(both[training], labels[training]), both[scored])
 
-    odds["combination"] = cross_fit(groups, fold, fit_mixture)
-    return odds, learners.fit_mixing(both, labels) if config.learner == "combination" else None
+def _refuse_inverted(metrics: Mapping[str, Any], model: str) -> None:
+    """Raise InputError when a released classifier ranks the labelled questions the wrong way round, beyond chance."""
+    auroc, low, high = (metrics[name] for name in ("auroc", "auroc_ci_low", "auroc_ci_high"))
+    if high is not None and high < 0.5:
+        raise InputError(
+            f"model {model}: its AUROC on the labelled questions is {auroc:.3f} ({low:.3f} to {high:.3f}), below 0.5: "
+            "its labels look inverted; name the one that means reasoning 'reasoning' in id2label of its config.json"
+        )
 
 
 def _save(
@@ -181,7 +195,11 @@ def _measured(
     config: ClassifyConfig,
 ) -> dict[str, Any]:
     words = np.array([len(text.split()) for text in texts], dtype=float)
-    return measured(labels, groups, [item.id for item in rows], judged, config.learner, words, config.seed)
+    found = measured(labels, groups, [item.id for item in rows], judged, config.learner, words, config.seed)
+    # `group_id` is the unit of folds and intervals; by these two an item to be scored is known again.
+    for row, item in zip(found["labelled"], rows, strict=True):
+        row |= {"question_group": group_of(item), "stem_id": qa.stem_id(item)}
+    return found
 
 
 def _measured_on(config: ClassifyConfig) -> str:

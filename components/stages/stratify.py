@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import click
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from components.engines.reasoning import ReasoningClassifier
 from components.errors import InputError
@@ -19,6 +19,7 @@ from components.platform.tables import read_items, write_items
 from components.platform.verbs import config_options, write_json
 from components.qa import classification as qa
 from components.qa.items import STRATA, Item
+from components.qa.prevalence import correction_words
 from components.qa.published import REASONING_SHARE
 from components.qa.sampling import nearest
 from components.qa.strata import Errors, describe_strata
@@ -36,6 +37,12 @@ class StratifyConfig(BaseModel):
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     nearest: int = Field(20, ge=0, description="items per benchmark on the page of those nearest the threshold")
     seed: int = Field(0, description="of the bootstrap intervals")
+
+    @model_validator(mode="after")
+    def _fits(self) -> StratifyConfig:
+        share = None if self.target_share == REASONING_SHARE else self.target_share
+        qa.check_rule(self.threshold_rule, self.threshold, share)
+        return self
 
 
 def stratify(items: Path | Sequence[Path], classifier: Path, config: StratifyConfig, out: Path) -> dict[str, Any]:
@@ -55,7 +62,10 @@ def stratify(items: Path | Sequence[Path], classifier: Path, config: StratifyCon
         )
         for item, prob in zip(rows, probabilities, strict=True)
     ]
-    marked = [_with_source(item, known) for item, known in zip(stratified, out_of_fold, strict=True)]
+    marked = [
+        item.with_(meta={**item.meta, "prob_source": model.prob_source(known)})
+        for item, known in zip(stratified, out_of_fold, strict=True)
+    ]
     out.parent.mkdir(parents=True, exist_ok=True)
     write_items(marked, out)
     errors = _errors(model, threshold)
@@ -94,17 +104,13 @@ def _published_aside(item: Item) -> Item:
     return item.with_(meta={**item.meta, "published": found})
 
 
-def _with_source(item: Item, out_of_fold: bool) -> Item:
-    return item.with_(meta={**item.meta, "prob_source": "out_of_fold" if out_of_fold else "classifier"})
-
-
 def _errors(model: ReasoningClassifier, threshold: float) -> Errors | None:
     """Labels, what the classifier calls them at this threshold, and their groups; None without a card."""
     if not model.labelled:
         return None
+    # Cut as the items are: a fold's own threshold, as in the card's table, would be another judge than the items'.
     labels = np.array([row["label"] for row in model.labelled])
-    own = threshold == model.threshold  # then each fold was cut by the others' threshold, which is a fairer measure
-    called = np.array([row["called"] if own else int(row["prob"] >= threshold) for row in model.labelled])
+    called = np.array([int(row["prob"] >= threshold) for row in model.labelled])
     return labels, called, [row["group_id"] for row in model.labelled]
 
 
@@ -136,7 +142,8 @@ def command(
     )
     for title, found in (("experts", evidence["experts"]["all"]), ("exam step", evidence["exam_step"])):
         if found["n"] and found["auroc"] is not None:
-            click.echo(f"{title}: {found['n']} items, AUROC {found['auroc']:.3f}, kappa {found['kappa']:.3f}")
+            alone = f" (words alone {found['words_auroc']:.3f})" if "words_auroc" in found else ""
+            click.echo(f"{title}: {found['n']} items, AUROC {found['auroc']:.3f}{alone}, kappa {found['kappa']:.3f}")
 
 
 def _interval(share: dict[str, Any]) -> str:
@@ -144,4 +151,5 @@ def _interval(share: dict[str, Any]) -> str:
 
 
 def _corrected(share: dict[str, Any] | None) -> str:
-    return f"  corrected {_interval(share)}" if share and share["share"] is not None else ""
+    words = correction_words(share) if share else ""
+    return f"  corrected {words}" if words else ""

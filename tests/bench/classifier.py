@@ -2,8 +2,9 @@
 
     BIOMED_R1_DATA=DIR python tests/bench/classifier.py [--out DIR] [--set field=value]... [--reuse]
 
-Trains out of fold on labels/medxpertqa_text_question_type, then splits all benchmarks. `--reuse` takes the classifier
-that is in --out already. Prints Markdown; about 15 minutes on two quiet cores.
+Trains out of fold on labels/medxpertqa_text_question_type, then splits all benchmarks, and compares bf16 with fp32 and
+our scoring with transformers.pipeline. `--reuse` takes the classifier that is in --out already. Prints Markdown; about
+22 minutes on two cores.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ if __name__ == "__main__":
 
 from components.platform.environment import quiet_environment
 from components.platform.verbs import parse_config, set_path
+from components.qa.prevalence import correction_words
 
+LABELS = Path("labels", "medxpertqa_text_question_type.jsonl")
 SHOWN_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
@@ -45,6 +48,7 @@ def main() -> None:
     seconds, cpu = time.monotonic() - started, time.process_time() - cpu
     print(f"stratify: {evidence['items']:,} questions in {seconds:.0f} s ({cpu:.0f} CPU seconds)\n")
     print(shares(evidence))
+    print(f"\n{parity(Path(folder), args.out / 'classifier')}\n{speed(args.out / 'classifier')}")
 
 
 def train(folder: Path, changes: list[str], out: Path) -> None:
@@ -54,7 +58,7 @@ def train(folder: Path, changes: list[str], out: Path) -> None:
     for change in changes:
         set_path(values, change)
     config = parse_config(ClassifyConfig, values, "--set")
-    classify(folder / "labels" / "medxpertqa_text_question_type.jsonl", config, out)
+    classify(folder / LABELS, config, out)
 
 
 def split(folder: Path, out: Path) -> dict[str, Any]:
@@ -66,11 +70,45 @@ def split(folder: Path, out: Path) -> dict[str, Any]:
     return evidence
 
 
+def parity(folder: Path, classifier: Path) -> str:
+    """bf16 beside fp32 by what is shipped, all of it, on all labelled stems; it was trained on them."""
+    import numpy as np
+
+    from components.engines.reasoning import ReasoningClassifier
+    from components.platform.tables import read_items
+    from components.qa.classification import auroc, stem
+
+    items = [item for item in read_items(folder / LABELS) if item.question_type]
+    labels = np.array([int(item.question_type == "Reasoning") for item in items])
+    model, stems = ReasoningClassifier.open(classifier), [stem(item) for item in items]
+    exact, quick = (model.score_stems(stems, dtype=name) for name in ("float32", "bfloat16"))
+    differ = int(np.sum((exact >= model.threshold) != (quick >= model.threshold)))
+    return (
+        f"The shipped classifier ({model.learner}, {model.max_length} tokens) on all {len(items):,} labelled stems, "
+        f"which it was trained on: AUROC {auroc(labels, exact):.4f} in fp32, {auroc(labels, quick):.4f} in bf16; "
+        f"{differ:,} calls differ at its threshold, the largest difference in probability is "
+        f"{np.abs(exact - quick).max():.4f}."
+    )
+
+
+def speed(classifier: Path) -> str:
+    """bench_stratify's comparison, for the classifier that was trained here and as it cuts its texts."""
+    from bench_stratify import measure
+
+    found = measure(classifier, 400)
+    return (
+        f"Its encoder on {found['sample']} questions of at most {found['max_length']} tokens: "
+        f"{found['times_faster_than_pipeline']:.1f} times as fast as transformers.pipeline as it comes "
+        f"({found['pipeline_fp32']['seconds']:.1f} s; ours {found['ours_auto']['seconds']:.1f} s in "
+        f"{found['auto_dtype'].removeprefix('torch.')}), {found['times_faster_both_fp32']:.1f} times with both in fp32."
+    )
+
+
 def shares(evidence: dict[str, Any]) -> str:
     """The share per benchmark, raw and corrected; the curve; the outside checks."""
     lines = ["| benchmark | questions | called reasoning | corrected for errors |", "|---|---:|---|---|"]
     for name, share in (*sorted(evidence["benchmarks"].items()), ("**all**", evidence["pooled"])):
-        lines.append(f"| {name} | {share['n']:,} | {percent(share)} | {percent(share['corrected'])} |")
+        lines.append(f"| {name} | {share['n']:,} | {percent(share)} | {correction_words(share['corrected'])} |")
     curve = dict(zip(evidence["share_curve"]["threshold"], evidence["share_curve"]["pooled"], strict=True))
     lines += ["", "| threshold | " + " | ".join(f"{t:.1f}" for t in SHOWN_THRESHOLDS) + " |"]
     lines += ["|---|" + "---|" * len(SHOWN_THRESHOLDS)]
@@ -83,15 +121,13 @@ def shares(evidence: dict[str, Any]) -> str:
     lines.append(f"Sensitivity {pooled['sensitivity']:.3f}, specificity {pooled['specificity']:.3f}.")
     step = evidence["exam_step"]
     lines.append(
-        f"MedQA, Step 2 and 3 against Step 1: {step['n']:,} questions, AUROC {step['auroc']:.3f}, kappa "
-        f"{step['kappa']:.3f}."
+        f"MedQA, Step 2 and 3 against Step 1: {step['n']:,} questions, AUROC {step['auroc']:.3f} (number of words "
+        f"alone {step['words_auroc']:.3f}), kappa {step['kappa']:.3f}."
     )
     return "\n".join(lines)
 
 
 def percent(share: dict[str, float | None]) -> str:
-    if share["share"] is None:
-        return "n/a"
     return f"{share['share']:.1%} ({share['ci_low']:.1%} to {share['ci_high']:.1%})"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
@@ -67,6 +67,7 @@ def test_no_threshold_beats_the_balanced_accuracy_rule(rows: list[tuple[int, flo
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=50, unique=True), st.floats(0.01, 0.99))
+@example(scores=[0.0, 5e-324], share=0.5)
 def test_match_share_matches_the_share(scores: list[float], share: float) -> None:
     values = np.array(scores)
     threshold = qa.choose_threshold("match_share", values, target_share=share)
@@ -92,24 +93,32 @@ def test_a_rule_without_what_it_needs_says_so(rule: str, arguments: dict[str, np
         qa.choose_threshold(rule, np.array([0.1, 0.9]), **arguments)
 
 
-def test_parts_share_no_group_and_hold_both_labels() -> None:
-    groups = [f"g{n % 50}" for n in range(200)]  # every group four times
-    labels = [int(int(group[1:]) < 35) for group in groups]
-    parts = qa.split_groups(groups, labels, (0.2, 0.2), seed=1)
-    assert sorted(i for part in parts for i in part) == list(range(200))
-    names = [{groups[i] for i in part} for part in parts]
-    assert not names[0] & names[1] and not names[0] & names[2] and not names[1] & names[2]
-    for part, size in zip(parts, (40, 40, 120), strict=True):
-        assert len(part) == size
-        assert {labels[i] for i in part} == {0, 1}
+@pytest.mark.parametrize(
+    "other",
+    [
+        item("What is given first? Answer Choices: (A) Aspirin (B) Warfarin", context="An abstract."),
+        item("  what is GIVEN first?\nA. Aspirin\nB. Low-dose heparin\nC. No treatment\nD. Warfarin"),
+        item("What is given first?").with_(group_id="from elsewhere"),
+    ],
+)
+def test_what_the_classifier_reads_alike_has_one_stem_id(other: Item) -> None:
+    assert qa.stem_id(other) == qa.stem_id(item("What is given first?")) != qa.stem_id(item("What is given next?"))
 
 
-def test_the_split_depends_on_names_and_seed_only() -> None:
-    groups, labels = [f"g{n}" for n in range(40)], [n % 2 for n in range(40)]
-    parts = qa.split_groups(groups, labels, (0.25,), seed=3)
-    backwards = qa.split_groups(groups[::-1], labels[::-1], (0.25,), seed=3)
-    assert {groups[i] for i in parts[0]} == {groups[::-1][i] for i in backwards[0]}
-    assert parts != qa.split_groups(groups, labels, (0.25,), seed=4)
+@pytest.mark.parametrize(
+    ("rule", "threshold", "share", "message"),
+    [
+        ("fixed", None, None, "^threshold: .*'fixed' needs"),
+        ("balanced_accuracy", 0.5, None, "^threshold: .*'fixed', not 'balanced_accuracy'"),
+        ("classifier", 0.5, None, "^threshold: "),
+        ("fixed", 0.5, 0.3, "^target_share: .*'match_share', not 'fixed'"),
+    ],
+)
+def test_settings_that_do_not_belong_together_are_named(
+    rule: str, threshold: float | None, share: float | None, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        qa.check_rule(rule, threshold, share)
 
 
 @pytest.mark.parametrize(
@@ -148,6 +157,8 @@ def test_group_intervals_widen_with_copies() -> None:
     one_each = [str(n) for n in range(100)]
     low, high = qa.share_interval(one_each, flags, seed=1)
     assert low < flags.mean() < high
+    nothing = qa.share_interval(one_each, np.zeros(len(one_each)), seed=1)
+    assert nothing[0] < 1e-9 and 0.01 < nothing[1] < 0.1, "no draw doubts what all agree on; Wilson's interval does"
     copied_low, copied_high = qa.share_interval(one_each * 5, np.tile(flags, 5), seed=1)
     assert (copied_high - copied_low) == pytest.approx(high - low, rel=0.15), "copies are not evidence"
     slow = qa.group_interval(one_each * 5, {"x": np.tile(flags, 5)}, lambda x: float(x.mean()), seed=2)

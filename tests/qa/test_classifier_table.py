@@ -81,10 +81,19 @@ def test_nothing_to_match_is_an_empty_subset() -> None:
 
 
 def test_the_constant_answer_knows_nothing() -> None:
-    labels = np.array([1, 1, 1, 0])
-    row = table.compare_classifiers(labels, list("abcd"), {"majority": table.constant(labels)}, 0, 50)["majority"]
+    labels, fold = np.array([1, 1, 1, 0] * 2), np.repeat([0, 1], 4)
+    judged = {"majority": table.constant(labels, fold)}
+    row = table.compare_classifiers(labels, list("abcdefgh"), judged, 0, 50)["majority"]
     assert row["auroc"]["estimate"] == row["balanced_accuracy"]["estimate"] == 0.5
     assert row["accuracy"]["estimate"] == 0.75 and row["brier"]["estimate"] == pytest.approx(0.75 * 0.25)
+
+
+def test_the_constant_answer_of_a_fold_comes_from_the_others() -> None:
+    labels, fold = np.array([1, 1, 1, 0, 0, 0, 0, 1]), np.repeat([0, 1], 4)
+    judged = table.constant(labels, fold)
+    assert judged.prob.tolist() == [0.25] * 4 + [0.75] * 4
+    assert judged.called.tolist() == [0] * 4 + [1] * 4
+    assert set(judged.log_odds.tolist()) == {0.0}, "it ranks nothing: its AUROC is one half"
 
 
 def test_a_card_says_what_ships_in_a_table_for_people() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.engines import learners
-from components.errors import StageError
+from components.errors import InputError, StageError
 from components.qa import crossfit
 from components.qa.classifier_table import weighted_auroc
 
@@ -84,3 +86,44 @@ def test_threshold_and_temperature_come_from_the_other_folds() -> None:
 def test_every_row_gets_a_fold(folds: int, seed: int) -> None:
     fold = crossfit.make_folds(GROUPS, LABELS, folds, seed)
     assert fold.min() == 0 and fold.max() == folds - 1
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(2, 20), st.integers(0, 30), st.integers(0, 30), st.integers(0, 3), st.randoms(use_true_random=False))
+def test_folds_are_balanced_and_do_not_depend_on_the_order_of_rows(
+    folds: int, more_first: int, more_second: int, seed: int, random: Random
+) -> None:
+    counts = (folds + more_first, folds + more_second)
+    rows = [(f"{label}-{n}", label) for label, count in enumerate(counts) for n in range(count)]
+    groups, labels = [group for group, _ in rows], np.array([label for _, label in rows])
+    fold = crossfit.make_folds(groups, labels, folds, seed)
+    sizes = np.bincount(fold, minlength=folds)
+    assert len(sizes) == folds and np.ptp(sizes) <= 1, "no fold is empty, none is larger than it need be"
+    for label in (0, 1):
+        assert np.ptp(np.bincount(fold[labels == label], minlength=folds)) <= 1
+        assert set(fold[labels == label].tolist()) == set(range(folds))
+    order = list(range(len(rows)))
+    random.shuffle(order)
+    again = crossfit.make_folds([groups[i] for i in order], labels[order], folds, seed)
+    assert (again == fold[order]).all()
+
+
+def test_a_group_with_both_labels_lands_where_it_would_from_the_other_end() -> None:
+    groups = [*GROUPS, "g0", "g1"]
+    labels = np.array([*LABELS, 1 - LABELS[0], 1 - LABELS[1]])
+    fold = crossfit.make_folds(groups, labels, 5, 0)
+    assert (crossfit.make_folds(groups[::-1], labels[::-1], 5, 0)[::-1] == fold).all()
+
+
+def test_more_folds_than_questions_of_a_label_are_refused() -> None:
+    with pytest.raises(InputError, match=r"folds: 20 .*only 8 .*labelled Understanding"):
+        crossfit.make_folds([f"g{n}" for n in range(58)], np.array([0] * 8 + [1] * 50), 20, 0)
+
+
+def test_groups_that_share_a_stem_are_one() -> None:
+    """The chain a - b - c: a and b ask in the same words, b and c were said to be copies."""
+    groups, stems = ["a", "b", "b", "c", "d"], ["s", "s", "t", "t", "u"]
+    found = crossfit.fold_groups(groups, stems)
+    assert len(set(found[:4])) == 1 and found[4] == "d"
+    assert crossfit.fold_groups(groups[::-1], stems[::-1])[::-1] == found, "whatever the order of rows"
+    assert crossfit.fold_groups(["a", "b", "c"], ["1", "2", "3"]) == ["a", "b", "c"]

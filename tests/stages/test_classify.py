@@ -20,9 +20,10 @@ from components.platform.models import local_model
 from components.platform.tables import read_items, write_items
 from components.qa.calibration import probabilities
 from components.qa.classification import stem
-from components.qa.items import Item
+from components.qa.items import Item, group_of
 from components.stages import classify as stage
 from components.stages.classify import ClassifyConfig, classify, command
+from pipelines.settings import load_recipe
 
 OPTIONS = {"A": "This", "B": "That"}
 PARTS = ("heart", "lung", "liver", "kidney", "spleen", "colon", "brain", "skin", "eye", "ear", "knee", "hip")
@@ -40,6 +41,19 @@ def labelled(number: int, reasoning: bool) -> Item:
     kind = "Reasoning" if reasoning else "Understanding"
     question = f"Case {number}: {text}?"
     return Item(f"{kind}-{number}", question, OPTIONS, "A", "MedXpertQA", question_type=kind)
+
+
+def head(folder: Path) -> Path:
+    """MiniLM with an untrained head, as somebody might have released it."""
+    torch.manual_seed(0)
+    encoder.save(encoder.load(local_model("package:minilm-l6-v2")), folder)
+    return folder
+
+
+def rename(folder: Path, first: str, second: str) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["id2label"], config["label2id"] = {"0": first, "1": second}, {first: 0, second: 1}
+    (folder / "config.json").write_text(json.dumps(config))
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +122,33 @@ def test_a_label_leak_is_caught(labels: Path, tmp_path: Path, monkeypatch: pytes
     assert not (tmp_path / "model").exists()
 
 
+def test_a_stem_in_two_groups_is_one_question(labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the questions come again with a group of their own: folds keep the copies together, or are refused."""
+    items = [i for i in read_items(labels) if i.question_type]
+    copies = [i.with_(id=f"copy-{i.id}", group_id=f"copy-{i.id}") for i in items[:24]]
+    write_items([*items, *copies], tmp_path / "twice.parquet")
+    released = head(tmp_path / "released")
+    config = ClassifyConfig(model=str(released), learner="released", max_length=32)
+    classify(tmp_path / "twice.parquet", config, tmp_path / "model")
+    rows = {r["id"]: r for r in json.loads((tmp_path / "model" / "classifier.json").read_text())["labelled"]}
+    for item in items[:24]:
+        one, two = rows[item.id], rows[f"copy-{item.id}"]
+        assert one["group_id"] == two["group_id"] and one["stem_id"] == two["stem_id"]
+        assert (one["question_group"], two["question_group"]) == (group_of(item), f"copy-{item.id}")
+    monkeypatch.setattr(stage, "fold_groups", lambda own, stems: own)
+    with pytest.raises(StageError, match=r"stem \S+ is in folds \d and \d, so its label leaks"):
+        classify(tmp_path / "twice.parquet", config, tmp_path / "leaky")
+
+
+def test_more_folds_than_questions_of_a_label_are_refused_before_training(labels: Path, tmp_path: Path) -> None:
+    path = tmp_path / "few.jsonl"
+    write_items(
+        [labelled(n, reasoning) for n in range(24) for reasoning in ((True, False) if n < 8 else (True,))], path
+    )
+    with pytest.raises(InputError, match=r"folds: 20 are asked for and only 8 .*labelled Understanding"):
+        classify(path, ClassifyConfig(folds=20), tmp_path / "model")
+
+
 def test_figures_are_drawn(trained: tuple[Path, dict[str, Any]]) -> None:
     for name in ("roc.png", "confusion.png", "reliability.png"):
         assert (trained[0] / name).read_bytes().startswith(b"\x89PNG"), name
@@ -130,24 +171,18 @@ def test_no_score_of_a_labelled_question_is_in_sample(trained: tuple[Path, dict[
 def test_the_saved_combination_scores_as_its_parts_do(trained: tuple[Path, dict[str, Any]]) -> None:
     out, _ = trained
     model = ReasoningClassifier.open(out)
-    assert model.mixing is not None
     item = labelled(99, True)
     loaded = encoder.load(out)
     odds = learners.log_odds_of(encoder.score(loaded, [stem(item)], 32, "float32"))
     words = BagOfWords.load(out).log_odds([stem(item)])
-    mixed = model.mixing["intercept"] + model.mixing["encoder"] * odds + model.mixing["tfidf"] * words
     prob, _ = model.score([item], dtype="float32")
-    assert prob == pytest.approx(1 / (1 + np.exp(-mixed / model.temperature)))
+    assert prob == pytest.approx(1 / (1 + np.exp(-(odds + words) / 2 / model.temperature)), abs=1e-6)
+    assert "mixing" not in json.loads((out / "classifier.json").read_text())
 
 
 def test_a_released_classifier_is_used_without_training(labels: Path, tmp_path: Path) -> None:
-    released = tmp_path / "released"
-    torch.manual_seed(0)
-    model = encoder.load(local_model("package:minilm-l6-v2"))
-    encoder.save(model, released)
-    config = json.loads((released / "config.json").read_text())
-    config["id2label"] = {"0": "reasoning-heavy", "1": "knowledge"}  # label 0 is the one that means reasoning
-    (released / "config.json").write_text(json.dumps(config))
+    released = head(tmp_path / "released")
+    rename(released, "reasoning-heavy", "knowledge")  # label 0 is the one that means reasoning
     evidence = classify(labels, ClassifyConfig(model=str(released), learner="released", max_length=32), tmp_path / "m")
     assert list(evidence["table"]) == ["released"] and evidence["steps"] == 0 and not evidence["out_of_fold"]
     before, after = (encoder.load(folder).model.state_dict() for folder in (released, tmp_path / "m"))
@@ -158,6 +193,19 @@ def test_a_released_classifier_is_used_without_training(labels: Path, tmp_path: 
     assert not any(out_of_fold), "nobody knows what it was trained on"
     mine = encoder.score(encoder.load(released), [stem(items[1])], 32, "float32")
     assert probabilities(learners.log_odds_of(mine), opened.temperature)[0] == pytest.approx(prob[1], abs=1e-6)
+
+
+def test_a_released_classifier_whose_labels_are_inverted_is_refused(
+    labels: Path, trained: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    """What was trained here knows these labels by heart; named the other way round it ranks them backwards."""
+    encoder.save(encoder.load(trained[0]), tmp_path / "released")
+    config = ClassifyConfig(model=str(tmp_path / "released"), learner="released", max_length=32)
+    assert classify(labels, config, tmp_path / "right")["metrics"]["released_auroc"] > 0.9
+    rename(tmp_path / "released", "Reasoning", "Understanding")
+    with pytest.raises(InputError, match=r"AUROC on the labelled questions is 0\.\d+ .*labels look inverted"):
+        classify(labels, config, tmp_path / "wrong")
+    assert not (tmp_path / "wrong").exists()
 
 
 @pytest.mark.slow
@@ -188,6 +236,21 @@ def test_the_verb_prints_the_table(labels: Path, tmp_path: Path) -> None:
     assert "| **fine-tuned encoder and TF-IDF** |" in result.output
     evidence = json.loads((tmp_path / "evidence.json").read_text())
     assert evidence["rows_in"] == 49 and evidence["threshold"] == 0.4
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"threshold_rule": "fixed"}, "threshold: threshold_rule 'fixed' needs"),
+        ({"threshold": 0.5}, "threshold: 0.5 is for threshold_rule 'fixed'"),
+        ({"target_share": 0.2}, "target_share: 0.2 is for threshold_rule 'match_share'"),
+    ],
+)
+def test_a_threshold_rule_without_its_number_fails_with_the_recipe(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=f"classify: .*{message}"):
+        load_recipe("demo", [f"classify.{name}={value}" for name, value in changes.items()])
+    ClassifyConfig(threshold_rule="match_share")  # without a share: that of the labels
+    ClassifyConfig(threshold_rule="fixed", threshold=0.0)
 
 
 def test_an_unknown_field_is_refused(labels: Path, tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from components.engines.reasoning import ReasoningClassifier
 from components.errors import InputError
 from components.platform.models import local_model
 from components.platform.tables import read_items, write_items
+from components.platform.verbs import parse_config
+from components.qa.classification import stem_id
 from components.qa.items import Item, group_of
 from components.stages.stratify import StratifyConfig, command, stratify
 
@@ -34,15 +36,21 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("classifier")
     torch.manual_seed(0)
     encoder.save(encoder.load(local_model("package:minilm-l6-v2")), folder)
-    seen = {"group_id": group_of(item("x", "MedXpertQA", "Seen question 0?")), "prob": 0.875, "label": 1, "called": 1}
+    first = item("x", "MedXpertQA", "Seen question 0?")
+    names = {"group_id": group_of(first), "question_group": group_of(first), "stem_id": stem_id(first)}
+    seen = {**names, "prob": 0.875, "label": 1, "called": 1}
     # 40 labelled questions, of which the judge gets 8 in 10 right, whichever they are.
     others = [
         {"group_id": f"g{n}", "prob": 0.9 if n % 10 < 8 else 0.1, "label": 1, "called": int(n % 10 < 8)}
         for n in range(20)
     ]
-    others += [{**row, "group_id": f"h{n}", "label": 0, "called": 1 - row["called"]} for n, row in enumerate(others)]
+    others += [
+        {"group_id": f"h{n}", "prob": 1 - row["prob"], "label": 0, "called": 1 - row["called"]}
+        for n, row in enumerate(others)
+    ]
+    others = [{"question_group": row["group_id"], "stem_id": row["group_id"], **row} for row in others]
     card = {
-        "schema_version": 1, "threshold": 0.5, "max_length": 64, "temperature": 1.0, "mixing": None,
+        "schema_version": 2, "threshold": 0.5, "max_length": 64, "temperature": 1.0, "learner": "encoder",
         "out_of_fold": True, "labelled": [seen, *others],
     }  # fmt: skip
     (folder / "classifier.json").write_text(json.dumps(card))
@@ -102,15 +110,78 @@ def test_items_it_was_trained_on_get_their_out_of_fold_score(classifier: Path, i
     assert evidence["experts"]["all"]["n"] == 4 and evidence["experts"]["untrained"]["n"] == 3
 
 
+def test_a_copy_in_the_same_words_gets_the_out_of_fold_score_too(classifier: Path, tmp_path: Path) -> None:
+    """Printed choices, a context or a group of its own make another group of what reads the same to the classifier."""
+    question = "Seen question 0?"
+    rows = [
+        item("choices", "NEJM", f"{question} Answer Choices: (A) One (B) Two"),
+        item("context", "NEJM", question, context="An abstract."),
+        item("given", "NEJM", f"  {question.upper()}", group_id="from elsewhere"),
+        item("grouped", "NEJM", "In other words?", group_id=group_of(item("x", "MedXpertQA", question))),
+        item("another", "NEJM", "Another question?"),
+    ]
+    write_items(rows, tmp_path / "in.parquet")
+    stratify(tmp_path / "in.parquet", classifier, StratifyConfig(**FAST), tmp_path / "out.parquet")
+    *copies, another = read_items(tmp_path / "out.parquet")
+    assert [(i.meta["prob_source"], i.reasoning_prob) for i in copies] == [("out_of_fold", 0.875)] * 4
+    assert another.meta["prob_source"] == "classifier"
+
+
+def test_of_a_released_classifier_nobody_knows_what_it_was_trained_on(
+    classifier: Path, items: Path, tmp_path: Path
+) -> None:
+    for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / "released").mkdir(exist_ok=True)
+        (tmp_path / "released" / name).symlink_to(classifier / name)
+    card = json.loads((classifier / "classifier.json").read_text()) | {"learner": "released", "out_of_fold": False}
+    for step in ("with a card", "without"):
+        if step == "with a card":
+            (tmp_path / "released" / "classifier.json").write_text(json.dumps(card))
+        else:
+            (tmp_path / "released" / "classifier.json").unlink()
+        evidence = stratify(items, tmp_path / "released", StratifyConfig(**FAST), tmp_path / "out.parquet")
+        assert {i.meta["prob_source"] for i in read_items(tmp_path / "out.parquet")} == {"released"}, step
+        assert evidence["experts"]["all"]["n"] == 4 and evidence["experts"]["untrained"] == {"n": 0}, step
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"threshold": 0.5}, "threshold: 0.5 is for threshold_rule 'fixed'"),
+        ({"threshold_rule": "fixed"}, "threshold: threshold_rule 'fixed' needs"),
+        ({"target_share": 0.2}, "target_share: 0.2 is for threshold_rule 'match_share'"),
+    ],
+)
+def test_a_setting_that_would_be_ignored_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        parse_config(StratifyConfig, changes, "--set")
+    whole = StratifyConfig(threshold_rule="match_share", target_share=0.2)
+    for config in (StratifyConfig(), whole):
+        assert StratifyConfig.model_validate_json(config.model_dump_json()) == config
+
+
 def test_the_share_is_corrected_for_the_judges_errors(classifier: Path, items: Path, tmp_path: Path) -> None:
+    """Only among the eight that nobody labelled: the other four are Reasoning by their label."""
     evidence = stratify(items, classifier, StratifyConfig(**FAST), tmp_path / "out.parquet")
-    corrected, raw = evidence["pooled"]["corrected"], evidence["pooled"]["share"]
+    corrected, unlabelled = evidence["pooled"]["corrected"], read_items(tmp_path / "out.parquet")[4:]
     sensitivity, specificity = 17 / 21, 16 / 20
     assert corrected["sensitivity"] == pytest.approx(sensitivity)
     assert corrected["specificity"] == pytest.approx(specificity)
+    raw = sum(bool(i.is_reasoning) for i in unlabelled) / 8
     expected = (raw + specificity - 1) / (sensitivity + specificity - 1)
-    assert corrected["share"] == pytest.approx(min(1, max(0, expected)))
-    assert corrected["ci_low"] <= corrected["share"] <= corrected["ci_high"]
+    assert corrected["uncut"] == pytest.approx(expected)
+    if corrected["share"] is not None:
+        assert corrected["share"] == pytest.approx((4 + 8 * min(1, max(0, expected))) / 12)
+        assert corrected["ci_low"] <= corrected["share"] <= corrected["ci_high"]
+    experts = evidence["benchmarks"]["MedXpertQA"]["corrected"]
+    assert experts["share"] == 1.0 and experts["uncut"] is None, "labels need no correction"
+
+
+def test_errors_are_those_at_the_threshold_in_use(classifier: Path, items: Path, tmp_path: Path) -> None:
+    config = StratifyConfig(**FAST, threshold_rule="fixed", threshold=0.95)
+    evidence = stratify(items, classifier, config, tmp_path / "out.parquet")
+    corrected = evidence["pooled"]["corrected"]
+    assert corrected["sensitivity"] == 0.0 and corrected["specificity"] == 1.0 and corrected["uncut"] is None
 
 
 def test_the_exam_step_is_a_check_where_items_say_it(classifier: Path, items: Path, tmp_path: Path) -> None:
@@ -121,7 +192,7 @@ def test_the_exam_step_is_a_check_where_items_say_it(classifier: Path, items: Pa
     write_items(rows, tmp_path / "steps.parquet")
     evidence = stratify(tmp_path / "steps.parquet", classifier, StratifyConfig(**FAST), tmp_path / "out.parquet")
     assert evidence["exam_step"]["n"] == 8 and evidence["exam_step"]["their_share"] == 0.5
-    assert 0 <= evidence["exam_step"]["auroc"] <= 1
+    assert 0 <= evidence["exam_step"]["auroc"] <= 1 and 0 <= evidence["exam_step"]["words_auroc"] <= 1
 
 
 def test_the_doubtful_ones_are_shown_and_hostile_text_stays_text(classifier: Path, items: Path, tmp_path: Path) -> None:
@@ -189,8 +260,9 @@ def test_an_id_in_two_files_is_refused(classifier: Path, items: Path, tmp_path: 
 
 def test_a_newer_or_damaged_card_is_refused(classifier: Path, items: Path, tmp_path: Path) -> None:
     for text, message in (
-        ('{"schema_version": 2, "threshold": 1}', "upgrade"),
-        ('{"schema_version": 1, "threshold": 1}', "run classify"),
+        ('{"schema_version": 3, "threshold": 1}', "upgrade"),
+        ('{"schema_version": 2, "threshold": 1}', "run classify"),
+        ('{"schema_version": 1, "threshold": 1}', "is older than 2"),
         ("{", "not a classifier card"),
     ):
         folder = tmp_path / message.replace(" ", "")

@@ -84,6 +84,7 @@ def answer_row(
         "finish_reason": answer.finish_reason,
         "prompt_tokens": answer.prompt_tokens,
         "output_tokens": answer.output_tokens,
+        "reported_model": answer.reported_model,
     }
 
 

@@ -43,12 +43,14 @@ class Generation:
     """What the model wrote after the opening, without special tokens. Counts are in the model's own tokens.
 
     `finish_reason` is "length" when `max_new_tokens` cut it off. `output_tokens` includes the end token.
+    `reported_model` is the name that an endpoint gives the model it used, "" elsewhere: an alias moves.
     """
 
     text: str
     finish_reason: FinishReason
     prompt_tokens: int
     output_tokens: int
+    reported_model: str = ""
 
 
 class Engine(Protocol):

@@ -116,7 +116,8 @@ def read_answer(value: dict[str, Any], request: Request, mode: PrefillMode) -> G
     if mode == "continued":
         text = text.removeprefix(request.opening)  # some servers send the whole turn
     prompt, written, _ = _counts(value)
-    return Generation(text, finish, prompt or 0, written or 0)
+    model = value.get("model")
+    return Generation(text, finish, prompt or 0, written or 0, model if isinstance(model, str) else "")
 
 
 def billed(value: dict[str, Any]) -> int | None:

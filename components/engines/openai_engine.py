@@ -162,8 +162,8 @@ class OpenAIEngine:
             refuse(response, value, request, self.host, self.config.api_key_env)
             bill = billed(value)
             answer = read_answer(value, request, self.prefill_mode)
-            if isinstance(model := value.get("model"), str):
-                self.reported.add(model)
+            if answer.reported_model:
+                self.reported.add(answer.reported_model)
             return answer
         except TimeoutError:
             raise TransientError(f"no answer within {self.config.timeout_seconds:g} s") from None

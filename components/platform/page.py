@@ -101,5 +101,9 @@ def _plain(text: Any) -> Markup:
 
 
 def _row(cells: Sequence[Cell]) -> Markup:
-    texts = [f"{_plain(c.text)} ({_plain(c.sub)})" if c.sub else str(_plain(c.text)) for c in cells]
-    return Markup("| " + " | ".join(texts) + " |")
+    return Markup("| " + " | ".join(map(_cell, cells)) + " |")
+
+
+def _cell(cell: Cell) -> str:
+    small = "; ".join(text for text in (cell.sub, cell.more) if text)
+    return f"{_plain(cell.text)} ({_plain(small)})" if small else str(_plain(cell.text))

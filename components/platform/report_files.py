@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def read_inputs(
         scores=Scores(_read(scores), str(scores)),
         decision=_optional(decision, _read),
         items=_optional(items, read_items) or [],
-        answers=_answer_rows(answers),
+        answers=AnswerRows(tuple(answers)),
         metadata={_model_of(path): read_metadata(path) for path in answers},
         classifier=_optional(classifier, lambda path: _read(path, newest=classifier_card.SCHEMA_VERSION)),
         curation=_optional(curation, _read),
@@ -93,9 +94,16 @@ def _read(path: Path, kinds: type | tuple[type, ...] = dict, newest: int = SCHEM
     return value
 
 
-def _answer_rows(paths: Sequence[Path]) -> Iterator[dict[str, Any]]:
-    for path in paths:
-        yield from iterate_rows(path)
+@dataclass(frozen=True)
+class AnswerRows:
+    """(where, row) of several answer files, read anew each time: the texts of all models would fill the memory."""
+
+    paths: tuple[Path, ...]
+
+    def __iter__(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        for path in self.paths:
+            for number, row in enumerate(iterate_rows(path), start=1):
+                yield f"{path}: row {number}", row
 
 
 def _model_of(path: Path) -> str:

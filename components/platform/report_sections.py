@@ -7,14 +7,25 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.platform import report_figures as figures
-from components.platform.page import Example, Figure, Page, Section
-from components.qa import findings, findings_benchmarks, findings_curation, findings_gate, findings_published, published
+from components.platform.page import Figure, Page, Section
+from components.platform.report_examples import examples_section
+from components.qa import (
+    findings,
+    findings_benchmarks,
+    findings_curation,
+    findings_gaps,
+    findings_gate,
+    findings_made,
+    findings_openings,
+    findings_published,
+    published,
+)
 from components.qa import findings_runs as runs
 from components.qa import findings_tables as tables
 from components.qa.findings import Record, Scores
+from components.qa.findings_answers import Row, Survey, survey
 from components.qa.findings_threshold import corrected_sentence, threshold_curve
 from components.qa.items import Item
-from components.qa.regressions import Regression, shorten, titles, worst_falls, worst_regressions
 from components.qa.wording import is_number, percent
 
 # The curves worth a drawing, by stage; what a history does not have is not drawn.
@@ -32,7 +43,7 @@ class Inputs:
     scores: Scores
     decision: Record | None
     items: Sequence[Item]
-    answers: Iterable[Record]
+    answers: Iterable[Row]  # read more than once
     metadata: Mapping[str, Mapping[str, str]]  # model -> what its answer file says of how they were made
     classifier: Record | None
     curation: Record | None
@@ -52,19 +63,22 @@ class Limits:
 def build_page(title: str, found: Inputs, limits: Limits) -> Page:
     """The whole page as data."""
     scores, decision = found.scores, found.decision
+    seen = survey(found.items, found.answers, scores.models)
     sections = [
         _strata(scores),
-        _openings(scores),
+        _openings(scores, seen),
         _gaps(scores, decision["candidate"] if decision else scores.models[-1]),
         _gate(decision),
         _benchmarks(scores),
-        _answered(scores),
+        _answered(scores, seen),
         _share(found.items, found.classifier),
         _classifier(found.classifier),
         _training(found.histories),
         _curation(found.curation, limits),
-        _regressions(found, limits),
-        _choices(found),
+        examples_section(
+            scores, decision, found.items, found.answers, seen.graded, limits.examples, limits.example_chars
+        ),
+        _choices(found, seen),
         _paper(found),
     ]
     return Page(title, findings_gate.headline(scores, decision), sections, published.CITATION, _facts(scores, decision))
@@ -75,7 +89,7 @@ def _facts(scores: Scores, decision: Record | None) -> list[tuple[str, str]]:
     names = [decision["candidate"], decision["baseline"]] if decision else scores.models[:2]
     for name in dict.fromkeys(names):
         for stratum in findings.STRATA if scores.stratified else ("all",):
-            cell = scores.cell(name, "plain", stratum)
+            cell = scores.cell(name, scores.lead, stratum)
             if cell and is_number(cell["accuracy"]):
                 facts.append((f"{name}, {stratum}" if len(scores.models) > 1 else stratum, percent(cell["accuracy"])))
     adversarial = scores.cell(scores.models[0], "adversarial")
@@ -86,32 +100,41 @@ def _facts(scores: Scores, decision: Record | None) -> list[tuple[str, str]]:
 
 def _strata(scores: Scores) -> Section:
     sentences = findings.strata_sentences(scores)
-    if not scores.stratified:
-        sentences.append("The questions carry no strata, so only accuracies over all of them are shown.")
+    if missing := findings.missing_stratum(scores):
+        alone = len(scores.strata) > 1
+        there = "there are no two accuracies to compare" if alone else "only accuracies over all of them are shown"
+        sentences.append(f"{missing}, so {there}.")
     title = "Knowledge and reasoning" if scores.stratified else "Accuracy"
     return Section("strata", title, sentences, [figures.strata_figure(scores)])
 
 
-def _openings(scores: Scores) -> Section:
-    figure, table = figures.drop_figure(scores), tables.drop_table(scores)
-    if table is None:
+def _openings(scores: Scores, seen: Survey) -> Section:
+    sentences = findings_openings.drop_sentences(scores)
+    if not sentences:
         absent = "No model was asked with wrong openings in this run."
         return Section("openings", "Under a wrong opening", absent=absent)
-    drawn = [figure] if figure else []
-    return Section("openings", "Under a wrong opening", findings.drop_sentences(scores), drawn, [table])
+    sentences += findings_openings.thought_sentences(scores, seen.thoughts, seen.modes)
+    sentences += findings_openings.mode_sentences(scores, seen.modes)
+    figure, table = figures.drop_figure(scores), tables.drop_table(scores)
+    drawn, found = ([figure] if figure else []), ([table] if table else [])
+    return Section("openings", "Under a wrong opening", sentences, drawn, found)
 
 
 def _gaps(scores: Scores, model: str) -> Section:
+    title, table = "The gap, three ways", findings_gaps.gap_table(scores)
+    missing = findings.missing_stratum(scores) or "One stratum has too few questions"
+    if table is None:
+        return Section("gaps", title, absent=f"{missing}, so there is no gap to show.")
     figure = figures.gap_figure(scores)
-    if figure is None:
-        return Section("gaps", "The gap, three ways", absent="Without strata there is no gap to show.")
     intro = (
         "Reasoning questions are not spread evenly over benchmarks, so a pooled gap mixes how hard a benchmark is with "
         "how the model reasons. The gap within benchmarks compares like with like."
     )
-    sentences = [intro, *findings.gap_sentences(scores)]
-    found = [tables.gap_table(scores), tables.sensitivity_table(scores, model)]
-    return Section("gaps", "The gap, three ways", sentences, [figure], [t for t in found if t])
+    if figure is None:
+        intro = f"{missing}: a gap can be measured only with soft strata, which weigh each question by its probability."
+    sentences = [intro, *findings_gaps.gap_sentences(scores)]
+    found = [table, findings_gaps.sensitivity_table(scores, model)]
+    return Section("gaps", title, sentences, [figure] if figure else [], [t for t in found if t])
 
 
 def _gate(decision: Record | None) -> Section:
@@ -125,13 +148,15 @@ def _gate(decision: Record | None) -> Section:
 def _benchmarks(scores: Scores) -> Section:
     found = [findings_benchmarks.overview_table(scores)]
     if scores.stratified:
-        found += [t for s in tables.SETTINGS if (t := findings_benchmarks.benchmark_table(scores, s))]
+        settings = scores.shown(scores.models)
+        found += [t for s in settings if (t := findings_benchmarks.benchmark_table(scores, s))]
     sentence = "Accuracy with its 95 % interval. With few questions a row is wide open: read the rows together."
     return Section("benchmarks", "Benchmark by benchmark", [sentence], [], found)
 
 
-def _answered(scores: Scores) -> Section:
-    return Section("answered", "No answer, cut off, not asked", [], [], [tables.strata_table(scores)])
+def _answered(scores: Scores, seen: Survey) -> Section:
+    table = tables.strata_table(scores, seen.withheld)
+    return Section("answered", "No answer, cut off, not asked", [], [], [table])
 
 
 def _share(items: Sequence[Item], classifier: Record | None) -> Section:
@@ -154,11 +179,11 @@ def _classifier(classifier: Record | None) -> Section:
     drawn: list[Figure] = []
     found = [t for t in (runs.classifier_table(classifier),) if t]
     labels, probs = runs.heldout(classifier)
-    points = runs.roc(labels, probs)
+    points, of = runs.roc(labels, probs), runs.sample(classifier)
     if points:
-        drawn.append(figures.roc_figure(points, runs.area(points)))
+        drawn.append(figures.roc_figure(points, runs.area(points), of))
         if is_number(classifier.get("threshold")):
-            found.append(runs.confusion_table(labels, probs, classifier["threshold"]))
+            found.append(runs.confusion_table(labels, probs, classifier["threshold"], of))
     return Section("classifier", title, runs.classifier_sentences(classifier, labels), drawn, found)
 
 
@@ -181,44 +206,19 @@ def _curation(curation: Record | None, limits: Limits) -> Section:
     return Section("curation", title, findings_curation.curation_sentences(curation), [], found)
 
 
-def _regressions(found: Inputs, limits: Limits) -> Section:
-    title = "Worst regressions"
-    decision, scores = found.decision, found.scores
-    if not limits.examples:
-        return Section("regressions", title, absent="Question text was left out of this page.")
-    if decision is None and len(scores.models) > 1:
-        return Section("regressions", title, absent="Without a decision there is no pair to compare.")
-    if decision is None:
-        title = "Lost under a wrong opening"
-        worst = worst_falls(found.items, found.answers, scores.models[0], limits.examples)
-        sentence = "Questions that were answered right when asked plainly and wrong after most of the openings."
-        unit, none = "openings", "No question with answers went from right to wrong under an opening."
-    else:
-        pair = decision["baseline"], decision["candidate"]
-        worst = worst_regressions(found.items, found.answers, *pair, limits.examples)
-        sentence = f"Questions that {pair[0]} answered right and {pair[1]} answered wrong, in most settings first."
-        unit, none = "settings", "No question with answers of both models got worse."
-    if not worst:
-        return Section("regressions", title, absent=none)
-    shown = [_example(r, name, limits.example_chars) for r, name in zip(worst, titles(worst, unit), strict=True)]
-    return Section("regressions", title, [sentence], examples=shown)
+def _examples(found: Inputs, seen: Survey, limits: Limits) -> Section:
+    parts = found.scores, found.decision, found.items, found.answers, seen.graded
+    return examples_section(*parts, limits.examples, limits.example_chars)
 
 
-def _example(found: Regression, title: str, most: int) -> Example:
-    item = found.item
-    text = f"{item.context}\n\n{item.question}" if item.context else item.question
-    options = tuple((k, v, k == item.answer_idx) for k, v in item.options.items())
-    first, second = ((who, shorten(t, most)) for who, t in zip(found.who, (found.before, found.after), strict=True))
-    opening = [("The wrong opening, put in its mouth", found.opening)] if found.opening else []
-    return Example(title, shorten(text, most), options, (first, *opening, second))
-
-
-def _choices(found: Inputs) -> Section:
+def _choices(found: Inputs, seen: Survey) -> Section:
     shown = []
     metadata = {m: r for m, r in found.metadata.items() if r} or found.scores.versions.get("answers") or {}
-    if metadata:
-        shown.append(runs.metadata_table(metadata))
-    sources = runs.opening_sources(found.items)
+    models = sorted(metadata.keys() | seen.made.keys(), key=[*found.scores.models, *metadata].index)
+    metadata = {m: {**metadata.get(m, {}), **seen.made.get(m, {})} for m in models}
+    if any(metadata.values()):
+        shown.append(findings_made.metadata_table(metadata))
+    sources = findings_made.opening_sources(found.items)
     if sources:
         shown.append(tables.pairs_table("Who wrote the wrong openings", sources))
     versions = {k: v for k, v in found.scores.versions.items() if k != "answers"}

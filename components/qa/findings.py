@@ -9,20 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from components.errors import InputError
-from components.qa.wording import (
-    has_interval,
-    is_number,
-    join,
-    percent,
-    points,
-    spread,
-    verb,
-)
+from components.qa.outcomes import ADVERSARIAL, OPENED
+from components.qa.wording import has_interval, is_number, join, percent, verb
 
 SCHEMA_VERSION = 1
+PLAIN = "plain"
 STRATA = ("knowledge", "reasoning")
 GAP_KINDS = {"pooled": "pooled", "within_benchmark": "within benchmarks", "macro": "macro"}
-SILENT = 0.2  # more answers without a choice, as a share, than are worth a sentence: our choice
 Record = Mapping[str, Any]
 
 
@@ -62,6 +55,21 @@ class Scores:
     def stratified(self) -> bool:
         return all(stratum in self.strata for stratum in STRATA)
 
+    @property
+    def lead(self) -> str:
+        """The setting that stands for a model's accuracy: plain, unless no model was asked plainly."""
+        return next(s for s in (PLAIN, ADVERSARIAL, *self.settings) if s in self.settings)
+
+    def opened(self, model: str) -> list[str]:
+        """How a model was asked with wrong openings: the mean of three or, where there is none, each by itself."""
+        asked = [s for s in (ADVERSARIAL, *OPENED) if self.cell(model, s)]
+        return asked[:1] if ADVERSARIAL in asked else asked
+
+    def shown(self, models: Sequence[str]) -> list[str]:
+        """The settings worth a row, in order: plain answers, then those with wrong openings of any of `models`."""
+        found = {s for m in models for s in ([PLAIN] if self.cell(m) else []) + self.opened(m)}
+        return [s for s in (PLAIN, ADVERSARIAL, *OPENED) if s in found]
+
     def cell(self, model: str, setting: str = "plain", stratum: str = "all", benchmark: str = "all") -> Record | None:
         return self._cells.get((model, setting, stratum, benchmark))
 
@@ -81,10 +89,25 @@ class Scores:
         return None
 
 
+def setting_words(setting: str) -> str:
+    """A setting within a sentence; `adversarial_0` is the first of three openings to a reader."""
+    if setting in OPENED:
+        return f"after wrong opening {OPENED.index(setting) + 1}"
+    return {ADVERSARIAL: "with a wrong opening (mean of three)"}.get(setting, setting)
+
+
+def short_setting(setting: str) -> str:
+    """A setting as the name of a row."""
+    return setting_words(setting).removeprefix("after ") if setting in OPENED else setting
+
+
 def strata_sentences(scores: Scores) -> list[str]:
     """One sentence on the knowledge and reasoning accuracies, and one on models no better than guessing."""
     out: list[str] = []
-    pooled = {m: g for m in scores.models if (g := scores.gap(m, "pooled"))}
+    where = "" if scores.lead == PLAIN else f", {setting_words(scores.lead)}"
+    if where:
+        out.append(f"No model was asked plainly: these are accuracies {setting_words(scores.lead)}.")
+    pooled = {m: g for m in scores.models if (g := scores.gap(m, "pooled", scores.lead))}
     if pooled:
         better = [m for m, g in pooled.items() if g["ci_low"] > 0]
         worse = [m for m, g in pooled.items() if g["ci_high"] < 0]
@@ -98,87 +121,28 @@ def strata_sentences(scores: Scores) -> list[str]:
             )
             if names
         ]
-        out.append("Pooled over all questions, " + "; ".join(parts) + ".")
-    guessing = [m for m in scores.models if (c := scores.cell(m)) and _like_chance(c)]
+        out.append(f"Pooled over all questions{where}, " + "; ".join(parts) + ".")
+    guessing = [m for m in scores.models if (c := scores.cell(m, scores.lead)) and _like_chance(c)]
     if guessing:
-        chance = scores.cell(guessing[0])
+        chance = scores.cell(guessing[0], scores.lead)
         assert chance is not None
         out.append(f"{join(guessing)} cannot be told apart from guessing (chance is {percent(chance['chance'])}).")
     return out
 
 
-def drop_sentences(scores: Scores) -> list[str]:
-    """How far accuracy falls when the answer is opened with a wrong statement."""
-    drops = {m: d for m in scores.models if (d := scores.drop(m))}
-    out = []
-    for model, drop in drops.items():
-        low, high = sorted((abs(drop["ci_low"]), abs(drop["ci_high"])))
-        amount = f"{abs(100 * drop['estimate']):.1f} points ({spread(low, high)})"
-        if drop["ci_low"] > 0:
-            out.append(f"{model} loses {amount} when its answer is opened with a wrong statement.")
-        elif drop["ci_high"] < 0:
-            out.append(f"{model} gains {amount} under a wrong opening, which deserves a look.")
-        else:
-            out.append(f"{model} changes by {points(-drop['estimate'])}, within error, under a wrong opening.")
-        out += _silence(model, scores)
-    missing = [m for m in scores.models if m not in drops]
-    if drops and missing:
-        out.append(f"{join(missing)} {verb(len(missing), 'was', 'were')} not asked with wrong openings.")
-    return out
-
-
-def _silence(model: str, scores: Scores) -> list[str]:
-    """A fall that comes from answers without a choice must not be read as choices of the wrong option."""
-    plain, opened = scores.cell(model, "plain"), scores.cell(model, "adversarial")
-    if not plain or not opened or not plain["n"] or not opened["n"]:
-        return []
-    before, after = plain["no_answer"] / plain["n"], opened["no_answer"] / opened["n"]
-    if after - before < SILENT:
-        return []
-    return [
-        f"After a wrong opening {percent(after)} of its answers name no option ({percent(before)} when asked plainly), "
-        "which counts as wrong: so far the fall shows that the opening is not corrected, not that it is repeated."
-    ]
-
-
-def gap_sentences(scores: Scores) -> list[str]:
-    """Per model, whether the pooled gap survives inside benchmarks."""
-    out = []
-    for model in scores.models:
-        gaps = {kind: g for kind in GAP_KINDS if (g := scores.gap(model, kind))}
-        if len(gaps) > 1:
-            out.append(gap_sentence(model, gaps))
-    return out
-
-
-def gap_sentence(model: str, gaps: Mapping[str, Record]) -> str:
-    """Agreement or disagreement, by sign or by interval, of the kinds of gap of one model."""
-    verdicts = {kind: _verdict(g) for kind, g in gaps.items()}
-    signs = {g["estimate"] > 0 for g in gaps.values() if abs(g["estimate"]) >= 0.0005}
-    figures = ", ".join(
-        f"{GAP_KINDS[k]} {points(g['estimate'])} ({spread(g['ci_low'], g['ci_high'], True)})" for k, g in gaps.items()
-    )
-    if len(set(verdicts.values())) == 1:
-        if len(signs) > 1 and set(verdicts.values()) == {0}:
-            return f"{model}: the measures differ in sign, but none shows a difference beyond its error: {figures}."
-        word = {1: "knowledge is answered better", -1: "reasoning is answered better", 0: "no difference is shown"}
-        return f"{model}: the measures agree, {word[next(iter(verdicts.values()))]}: {figures}."
-    if verdicts.get("pooled") and not verdicts.get("within_benchmark", verdicts["pooled"]):
-        return (
-            f"{model}: the measures disagree. The pooled gap exceeds its error but is not seen within benchmarks, so "
-            f"it may say more about which benchmarks hold the reasoning questions than about the model: {figures}."
-        )
-    if {1, -1} <= set(verdicts.values()):
-        return f"{model}: the measures disagree in direction, each beyond its error: {figures}."
-    return f"{model}: the measures disagree; only some of the intervals exclude zero: {figures}."
+def missing_stratum(scores: Scores) -> str:
+    """Why knowledge and reasoning cannot be set beside each other, as a clause; "" where they can."""
+    there = [s for s in STRATA if s in scores.strata]
+    if len(there) == len(STRATA):
+        return ""
+    if not there:
+        return "The questions carry no strata"
+    absent = next(s for s in STRATA if s not in there)
+    return f"Every question that carries a stratum is called {there[0]} and none {absent}"
 
 
 def _complete(record: Record) -> bool:
     return is_number(record.get("estimate")) and has_interval(record)
-
-
-def _verdict(gap: Record) -> int:
-    return 1 if gap["ci_low"] > 0 else -1 if gap["ci_high"] < 0 else 0
 
 
 def _like_chance(cell: Record) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from components.qa.findings import Record, Scores, drop_sentences
+from components.qa.findings import PLAIN, Record, Scores, setting_words
+from components.qa.findings_openings import drop_sentences
 from components.qa.wording import has_interval, is_difference, join, percent, points, spread, subject
 
 
@@ -18,10 +19,10 @@ class Headline:
 
 def headline(scores: Scores, decision: Record | None) -> Headline:
     """The first thing a reader sees: what was compared, what was decided and why, and how sure that is."""
-    if decision is None and len(scores.models) == 1 and scores.cell(scores.models[0]):
+    if decision is None and len(scores.models) == 1 and scores.cell(scores.models[0], scores.lead):
         return _alone(scores, scores.models[0])
     if decision is None:
-        return Headline(None, _names(scores.models, "scored"), (_scope(scores, scores.models[0]), _no_gate()))
+        return Headline(None, _names(scores.models, "scored"), (_scope(scores, scores.models), _no_gate()))
     baseline, candidate = decision["baseline"], decision["candidate"]
     promoted = decision["decision"] == "promote"
     reasons = rules(decision)
@@ -32,7 +33,7 @@ def headline(scores: Scores, decision: Record | None) -> Headline:
         if promoted
         else f"The gate refuses, because {join([failure(r) for r in failed], '; ')}."
     )
-    scope = f"{candidate} (candidate) was compared with {baseline} (baseline). " + _scope(scores, candidate)
+    scope = f"{candidate} (candidate) was compared with {baseline} (baseline). " + _scope(scores, [baseline, candidate])
     return Headline(decision["decision"], title, (scope, why, error_sentence(reasons)))
 
 
@@ -93,22 +94,28 @@ def _amounts(reasons: Sequence[Record]) -> str:
     return join([f"{subject(r)} accuracy {points(r['estimate'])}" for r in reasons])
 
 
-def _scope(scores: Scores, model: str) -> str:
-    cell = scores.cell(model) or scores.first
-    groups = "" if cell["groups"] == cell["n"] else f" ({cell['groups']:,} distinct)"
+def _scope(scores: Scores, models: Sequence[str]) -> str:
+    """How many questions each of `models` was asked."""
+    cells = [c for m in models if (c := scores.cell(m, scores.lead))] or [scores.first]
+    few, many = min(c["n"] for c in cells), max(c["n"] for c in cells)
     count = len(scores.benchmarks)
-    return f"Each was asked {cell['n']:,} questions{groups} from {count} benchmark{'s' if count != 1 else ''}."
+    source = f"from {count} benchmark{'s' if count != 1 else ''}"
+    if few < many:
+        return f"They were asked {few:,} to {many:,} questions {source}."
+    groups = "" if cells[-1]["groups"] == many else f" ({cells[-1]['groups']:,} distinct)"
+    return f"{'Each' if len(models) > 1 else 'It'} was asked {many:,} questions{groups} {source}."
 
 
 def _alone(scores: Scores, model: str) -> Headline:
     """One model by itself: how much it gets right, how sure that is, and what a wrong opening does to it."""
-    cell = scores.cell(model)
+    cell = scores.cell(model, scores.lead)
     assert cell is not None
-    interval = f" (95 % interval {spread(cell['ci_low'], cell['ci_high'])})" if has_interval(cell) else ""
-    scope = _scope(scores, model).replace("Each", "It", 1)
     accuracy, chance = percent(cell["accuracy"]), percent(cell["chance"])
+    title, scope = f"{model} answers {accuracy} of the questions right", _scope(scores, [model])
+    if scores.lead != PLAIN:
+        return Headline(None, f"{title} {setting_words(scores.lead)}", (scope, *drop_sentences(scores)))
+    interval = f" (95 % interval {spread(cell['ci_low'], cell['ci_high'])})" if has_interval(cell) else ""
     right = f"{accuracy} of its plain answers are right{interval}; guessing gives {chance}."
-    title = f"{model} answers {accuracy} of the questions right"
     return Headline(None, title, (f"{scope} {right}", *drop_sentences(scores)))
 
 

@@ -6,20 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from components.qa.findings import GAP_KINDS, Record, Scores
+from components.qa.findings import Record, Scores, short_setting
 from components.qa.findings_gate import rules
 from components.qa.wording import has_interval, is_difference, is_number, percent, rule_words, signed, spread
-
-SETTINGS = {"plain": "plain", "adversarial": "with a wrong opening (mean of three)"}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: its text, a smaller second line, and a kind (`good`, `bad`, `muted`, `words`) for its looks."""
+    """One cell: its text, smaller lines under it, and a kind (`good`, `bad`, `muted`, `words`) for its looks."""
 
     text: str
     sub: str = ""
     kind: str = ""
+    more: str = ""  # a line of its own at any width
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def gate_table(decision: Record) -> Table:
             (
                 Cell(rule_words(reason)),
                 Cell("holds" if passed else "does not hold", kind="good" if passed else "bad"),
-                Cell(_signed(reason, "estimate"), _interval(reason, signed=is_difference(reason))),
+                Cell(_signed(reason, "estimate"), interval(reason, signed=is_difference(reason))),
                 Cell(_signed(reason, "bound")),
                 Cell(f"{reason['p']:.3g}" if is_number(reason.get("p")) else "–"),
                 questions_cell(reason),
@@ -61,82 +60,46 @@ def gate_table(decision: Record) -> Table:
     return Table(caption, head, tuple(rows), note)
 
 
-def strata_table(scores: Scores) -> Table:
-    """Accuracy of every model by stratum and setting, over all benchmarks, with what was not answered."""
+def strata_table(scores: Scores, withheld: Mapping[tuple[str, str, str], float] | None = None) -> Table:
+    """Accuracy of every model by stratum and setting, over all benchmarks, with what was not answered.
+
+    `withheld` counts, by model, setting and stratum, the answers that an endpoint's content filter ended.
+    """
     rows: list[tuple[Cell, ...]] = []
     starts: set[int] = set()
     for model in scores.models:
         starts.add(len(rows))
-        for setting in [s for s in SETTINGS if s in scores.settings]:
+        for setting in scores.shown([model]):
             for stratum in scores.strata:
-                cell = scores.cell(model, setting, stratum)
-                if cell is None:
+                if (cell := scores.cell(model, setting, stratum)) is None:
                     continue
+                # Without a recorded end it is not known whether one was withheld either.
+                known = 0 if is_number(cell.get("truncated")) else None
+                filtered = (withheld or {}).get((model, setting, stratum), known)
                 rows.append(
                     (
-                        _row_name(scores, model, f"{'plain' if setting == 'plain' else 'adversarial'}, {stratum}"),
+                        row_name(scores, model, f"{short_setting(setting)}, {stratum}"),
                         accuracy_cell(cell),
                         Cell(percent(cell.get("accuracy_answered"))),
                         Cell(percent(cell.get("chance"))),
                         questions_cell(cell),
-                        Cell(_share(cell, "no_answer")),
-                        Cell(_share(cell, "truncated")),
+                        Cell(_share(cell, cell.get("no_answer"))),
+                        Cell(_share(cell, cell.get("truncated"))),
+                        *([Cell(_share(cell, filtered))] if withheld else []),
                         Cell(_count(cell.get("not_asked"))),
                     )
                 )
-    head = (
-        _row_head(scores),
-        "Accuracy",
-        "Of answered",
-        "Chance",
-        "Questions",
-        "No answer",
-        "Cut off",
-        "Not asked",
-    )
+    head = [row_head(scores), "Accuracy", "Of answered", "Chance", "Questions", "No answer", "Cut off", "Not asked"]
     note = (
         "Accuracy counts an output without a recognisable answer as wrong. Small figures are 95"
-        " % intervals by question group. Adversarial: mean over the three openings of each question."
+        " % intervals by question group."
     )
-    return Table("Accuracy over all benchmarks", head, tuple(rows), note, frozenset(starts), compact=True)
-
-
-def gap_table(scores: Scores) -> Table:
-    """The knowledge minus reasoning gap by the three ways of pooling, hard and soft strata."""
-    rows: list[tuple[Cell, ...]] = []
-    starts: set[int] = set()
-    for model in scores.models:
-        starts.add(len(rows))
-        for setting in [s for s in SETTINGS if s in scores.settings]:
-            for weighting in ("hard", "soft"):
-                gaps = [scores.gap(model, kind, setting, weighting) for kind in GAP_KINDS]
-                if any(gaps):
-                    sub = f"{'plain' if setting == 'plain' else 'adversarial'}, {weighting} strata"
-                    cells = (Cell(signed(g["estimate"]), _interval(g, True)) if g else Cell("–") for g in gaps)
-                    rows.append((_row_name(scores, model, sub), *cells))
-    head = (_row_head(scores), "Pooled", "Within benchmarks", "Mean of benchmarks")
-    note = (
-        "Positive: knowledge questions are answered better. Pooled as in the paper; within benchmarks: each "
-        "benchmark's own gap, weighted by its questions; soft strata weigh each question by its probability."
-    )
-    return Table("Knowledge minus reasoning, in points", head, tuple(rows), note, frozenset(starts), compact=True)
-
-
-def sensitivity_table(scores: Scores, model: str) -> Table | None:
-    """The plain gap of one model for other thresholds on the reasoning probability."""
-    found: dict[float, dict[str, Record]] = {}
-    for record in scores.sensitivity:
-        if record["model"] == model and record.get("benchmark") == "all" and is_number(record["estimate"]):
-            found.setdefault(record["threshold"], {})[record["kind"]] = record
-    rows = []
-    for threshold, kinds in sorted(found.items()):
-        gaps = (kinds.get(kind) for kind in ("pooled", "within_benchmark"))
-        cells = (Cell(signed(g["estimate"]), _interval(g, True)) if g else Cell("–") for g in gaps)
-        share = next(iter(kinds.values())).get("reasoning_share")
-        rows.append((Cell(f"{threshold:.1f}"), Cell(percent(share, 0)), *cells))
-    head = ("Threshold", "Called reasoning", "Pooled", "Within benchmarks")
-    caption = f"The gap of {model} at other thresholds, in points"
-    return Table(caption, head, tuple(rows), compact=True, folded=True) if rows else None
+    if any("adversarial" in scores.opened(model) for model in scores.models):
+        note += " Adversarial: mean over the three openings of each question."
+    if withheld:
+        head.insert(-1, "Withheld")
+        note += " Withheld: the endpoint's content filter ended the answer; what it let through was marked like any."
+    return Table("Accuracy over all benchmarks", tuple(head), tuple(rows), note, frozenset(starts), compact=True)
 
 
 def drop_table(scores: Scores) -> Table | None:
@@ -179,14 +142,17 @@ def words(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def accuracy_cell(cell: Record | None, n: int | None = None) -> Cell:
+def accuracy_cell(cell: Record | None, n: int | None = None, answered: bool = False) -> Cell:
+    """Accuracy with its interval; `answered` adds the accuracy among answers that name an option, where it differs."""
     if cell is None or not is_number(cell.get("accuracy")):
         return Cell("–", kind="muted")
-    sub = _interval(cell)
-    return Cell(percent(cell["accuracy"]), sub if n in (None, cell["n"]) else f"{sub}, n {_count(cell['n'])}")
+    text, sub = percent(cell["accuracy"]), interval(cell)
+    among = percent(cell.get("accuracy_answered"))
+    more = f"{among} of answered" if answered and is_number(cell.get("accuracy_answered")) and among != text else ""
+    return Cell(text, sub if n in (None, cell["n"]) else f"{sub}, n {_count(cell['n'])}", more=more)
 
 
-def _interval(record: Record, signed: bool = False) -> str:
+def interval(record: Record, signed: bool = False) -> str:
     return spread(record["ci_low"], record["ci_high"], signed) if has_interval(record) else ""
 
 
@@ -208,11 +174,11 @@ def questions_cell(record: Record) -> Cell:
     return Cell(_count(record.get("n")), f"{_count(record.get('groups'))} distinct" if copies else "")
 
 
-def _row_head(scores: Scores) -> str:
+def row_head(scores: Scores) -> str:
     return "Model" if len(scores.models) > 1 else "Setting"
 
 
-def _row_name(scores: Scores, model: str, sub: str) -> Cell:
+def row_name(scores: Scores, model: str, sub: str) -> Cell:
     """The model and what of it a row shows; in a report on one model its name would only repeat."""
     return Cell(model, sub) if len(scores.models) > 1 else Cell(sub[:1].upper() + sub[1:])
 
@@ -221,10 +187,6 @@ def _count(value: Any) -> str:
     return f"{value:,}" if is_number(value) else "–"
 
 
-def _share(cell: Record, name: str) -> str:
-    """`no_answer` and `truncated` are counts of questions (a mean of counts in the adversarial cells)."""
-    value = cell.get(name)
-    if not is_number(value) or not cell["n"]:
-        return "–"
-    assert value is not None
-    return percent(value / cell["n"])
+def _share(cell: Record, count: Any) -> str:
+    """A count of questions (a sum of means in the adversarial cells) as a share of those asked."""
+    return percent(count / cell["n"]) if is_number(count) and cell["n"] else "–"

@@ -89,7 +89,8 @@ def openings(items: Path, model: str, config: OpeningsConfig, out: Path, journal
 
 def _identity(engine: Engine, config: OpeningsConfig, questions: Sequence[Item], written: dict[str, str]) -> str:
     """What texts may be taken over: of the same questions, weights, engine and its code, prompt, rule and decoding."""
-    names = {"temperature", "top_p", "max_new_tokens", "seed", "batch_size", "max_context", "send_sampling", "extra_body"}
+    names = {"temperature", "top_p", "max_new_tokens", "seed"}
+    names |= {"batch_size", "max_context", "send_sampling", "extra_body"}
     parts = [sorted(written.items()), code_digest(type(engine).__module__), config.model_dump(include=names)]
     return hashlib.sha256(json.dumps([*parts, items_digest(questions)], sort_keys=True).encode()).hexdigest()
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from components.platform.report_files import write_evaluation
+from components.platform.report_files import read_inputs, write_evaluation, write_report
+from components.platform.report_sections import Limits
+from components.platform.score_files import write_scores
 from components.platform.tables import write_items, write_rows
 from components.stages.report import ReportConfig, report
 
@@ -50,8 +52,29 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "report.html"
 
 
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Models of an evaluation without a gate, under long names, two of them behind an endpoint; all of it open."""
+    folder = tmp_path_factory.mktemp("several")
+    fixtures = runpy.run_path(str(HERE.parent / "stages" / "report_fixtures.py"))
+    items, names = fixtures["make_items"](), ("HuatuoGPT-o1-8B", "DeepSeek-R1-0528-distilled", "o4-mini-2025-04-16")
+    write_items(items, folder / "items.parquet")
+    for name, source, mode in zip(names, fixtures["SKILL"], ("continued", "two_turn", "two_turn"), strict=True):
+        rows = fixtures["make_answers"](items, source)
+        given = {"model": name, "prefill_mode": mode, "finish_reason": "content_filter", "reported_model": name}
+        write_rows([{**row, **given} for row in rows], folder / f"{name}.parquet", fixtures["METADATA"])
+    answers = [folder / f"{name}.parquet" for name in names]
+    write_scores(folder / "items.parquet", answers, folder / "scores.json", 200)
+    found = read_inputs(folder / "scores.json", items=folder / "items.parquet", answers=answers)
+    assert "regressions" in write_report("Title", found, Limits(), folder)["sections"]
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    assert 'class="more"' in text and "Withheld" in text and "not the same measurement" in text
+    (folder / "report.html").write_text(text.replace("<details>", "<details open>"), encoding="utf-8")
+    return folder / "report.html"
+
+
 @pytest.mark.parametrize("width", [390, 1280])
-@pytest.mark.parametrize("which", ["unfolded", "alone"])
+@pytest.mark.parametrize("which", ["unfolded", "alone", "several"])
 def test_other_pages_fit_as_well(which: str, width: int, request: pytest.FixtureRequest) -> None:
     seen: Any = SCREENSHOT["look"](CHROMIUM, request.getfixturevalue(which), width)
     assert seen.width <= width and seen.wide == [] and seen.clipped == [] and seen.overlapping == []

@@ -9,10 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.errors import InputError
-from components.qa import findings, findings_benchmarks, findings_gate, findings_runs, findings_tables, wording
+from components.qa import (
+    findings,
+    findings_benchmarks,
+    findings_gate,
+    findings_made,
+    findings_openings,
+    findings_runs,
+    findings_tables,
+    wording,
+)
 from components.qa.findings import Scores
 from components.qa.items import Item
-from components.qa.regressions import shorten, worst_falls, worst_regressions
 
 
 def gap(estimate: float, low: float, high: float) -> dict[str, Any]:
@@ -33,22 +41,6 @@ def reason(rule: str, passed: bool, *figures: float, **more: Any) -> dict[str, A
 
 def decision(*reasons: dict[str, Any], verdict: str = "refuse") -> dict[str, Any]:
     return {"decision": verdict, "baseline": "base", "candidate": "new", "reasons": list(reasons)}
-
-
-@pytest.mark.parametrize(
-    "pooled, within, expected",
-    [
-        (gap(0.15, 0.08, 0.22), gap(0.01, -0.05, 0.07), "more about which benchmarks hold the reasoning questions"),
-        (gap(0.15, 0.08, 0.22), gap(0.12, 0.02, 0.2), "agree, knowledge is answered better"),
-        (gap(-0.15, -0.22, -0.08), gap(-0.1, -0.2, -0.02), "agree, reasoning is answered better"),
-        (gap(0.02, -0.1, 0.12), gap(-0.03, -0.1, 0.08), "differ in sign, but none"),
-        (gap(0.15, 0.08, 0.22), gap(-0.1, -0.2, -0.02), "disagree in direction"),
-        (gap(0.03, -0.02, 0.08), gap(0.1, 0.02, 0.2), "only some of the intervals exclude zero"),
-        (gap(0.02, -0.1, 0.12), gap(0.03, -0.1, 0.18), "agree, no difference is shown"),
-    ],
-)
-def test_gap_sentence_names_agreement_and_disagreement(pooled: Any, within: Any, expected: str) -> None:
-    assert expected in findings.gap_sentence("m", {"pooled": pooled, "within_benchmark": within})
 
 
 def test_headline_says_what_was_compared_and_why_it_was_refused() -> None:
@@ -100,7 +92,7 @@ def test_no_difference_is_claimed_where_the_interval_includes_zero() -> None:
     pooled, guessing = findings.strata_sentences(scores)
     assert "no difference between the two that exceeds its error" in pooled
     assert "cannot be told apart from guessing" in guessing
-    assert "within error" in findings.drop_sentences(scores)[0]
+    assert "within error" in findings_openings.drop_sentences(scores)[0]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +106,7 @@ def test_losses_and_gains_are_told_without_signs(drop: dict[str, Any], said: str
     scores = Scores(
         {"cells": [cell()], "adversarial_drops": [{"model": "m", "stratum": "all", "benchmark": "all", **drop}]}
     )
-    assert findings.drop_sentences(scores)[0].startswith(said)
+    assert findings_openings.drop_sentences(scores)[0].startswith(said)
 
 
 def test_a_newer_schema_is_refused_with_the_way_out() -> None:
@@ -150,26 +142,11 @@ def test_shares_leave_out_items_without_a_stratum_and_count_groups() -> None:
     assert findings_runs.shares([]) == []
 
 
-def test_worst_regressions_show_a_group_once_and_most_lost_first() -> None:
-    def row(item: str, model: str, setting: str, correct: bool) -> dict[str, Any]:
-        return {"item_id": item, "model": model, "setting": setting, "correct": correct, "output": f"{model} {setting}"}
-
-    rows = []
-    for name, lost in (("q1", ("plain", "adversarial_0")), ("q2", ("plain",)), ("q3", ("plain",)), ("q4", ())):
-        for setting in ("plain", "adversarial_0"):
-            rows += [row(name, "base", setting, True), row(name, "new", setting, setting not in lost)]
-    found = worst_regressions(items(), rows, "base", "new", 5)
-    assert [r.item.id for r in found] == ["q1", "q2"], "q3 is a copy of q1, q4 lost nothing"
-    assert (found[0].lost, found[0].asked, found[0].before) == (2, 2, "base plain")
-    assert found[0].who == ("base, plain", "new, plain")
-    assert worst_regressions(items(), rows, "new", "base", 5) == []
-
-
 def test_a_fall_by_answers_without_a_choice_is_named() -> None:
     def said(silent: int) -> list[str]:
         cells = [cell(model="m", n=100, groups=100), cell(model="m", setting="adversarial", n=100, no_answer=silent)]
         drop = {"model": "m", "stratum": "all", "benchmark": "all", "estimate": 0.3, "ci_low": 0.2, "ci_high": 0.4}
-        return findings.drop_sentences(Scores({"cells": cells, "adversarial_drops": [drop]}))
+        return findings_openings.drop_sentences(Scores({"cells": cells, "adversarial_drops": [drop]}))
 
     assert len(said(5)) == 1
     loud, silence = said(90)
@@ -184,24 +161,19 @@ def test_an_interval_that_ends_at_nothing_has_no_sign_there(low: float, high: fl
     assert wording.spread(low, high, True) == text
 
 
-def test_worst_falls_are_right_when_plain_and_most_often_lost_first() -> None:
-    rows = [
-        {"item_id": name, "model": "m", "setting": s, "correct": ok, "output": s, "prefill": f"{s}?"}
-        for name, right in (("q1", (1, 0, 1)), ("q2", (1, 0, 0)), ("q3", (0, 0, 0)), ("q4", (1, 1, 1)))
-        for s, ok in zip(("plain", "adversarial_0", "adversarial_1"), map(bool, right), strict=True)
-    ]
-    found = worst_falls(items(), rows, "m", 5)
-    assert [(r.item.id, r.lost, r.asked) for r in found] == [("q2", 2, 2), ("q1", 1, 2)], "q3 was never right"
-    assert found[0].who == ("m, plain", "m, after wrong opening 1") and found[0].opening == "adversarial_0?"
-    assert worst_falls(items(), rows, "other", 5) == []
-
-
 def test_roc_agrees_with_counting_pairs() -> None:
     labels, probs = [1, 1, 0, 0, 1], [0.9, 0.5, 0.5, 0.2, 0.3]
     pairs = [(p, q) for p, a in zip(probs, labels, strict=True) for q, b in zip(probs, labels, strict=True) if a > b]
     expected = sum(1.0 if p > q else 0.5 if p == q else 0.0 for p, q in pairs) / len(pairs)
     assert findings_runs.area(findings_runs.roc(labels, probs)) == pytest.approx(expected)
     assert findings_runs.roc([1, 1], [0.2, 0.3]) == []
+
+
+def test_models_that_an_endpoint_reported_are_listed_without_marks() -> None:
+    found = {"local": {"engine": "vllm 1"}, "hosted": {"engine": "vllm 1", "reported_models": '["h-1", "h-2"]'}}
+    engine, reported = findings_made.metadata_table(found).rows
+    assert engine[1].text == "vllm 1" and reported[0].text == "reported models"
+    assert reported[1].text == "local: not recorded; hosted: h-1, h-2"
 
 
 def test_series_takes_only_what_a_history_has() -> None:
@@ -216,9 +188,3 @@ def test_points_never_show_a_signed_nothing(value: float) -> None:
     text = wording.signed(value)
     assert "-" not in text and text not in ("+0.0", "\N{MINUS SIGN}0.0")
     assert abs(float(text.replace("\N{MINUS SIGN}", "-")) - 100 * value) <= 0.0501
-
-
-@given(st.text(max_size=200), st.integers(1, 100))
-def test_shortened_text_is_a_beginning_of_the_text(text: str, most: int) -> None:
-    short = shorten(text, most)
-    assert short == text or (short.endswith("[…]") and text.startswith(short.removesuffix("[…]").rstrip()))

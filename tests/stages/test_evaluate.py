@@ -24,7 +24,7 @@ from components.stages.evaluate import SETTINGS, EvaluateConfig, evaluate, make_
 OPTIONS = {"A": "gout", "B": "scurvy", "C": "rickets", "D": "beriberi"}
 COLUMNS = [
     *("item_id", "model", "setting", "output", "prefill", "prefill_mode", "extracted", "correct"),
-    *("finish_reason", "prompt_tokens", "output_tokens"),
+    *("finish_reason", "prompt_tokens", "output_tokens", "reported_model"),
 ]
 
 

@@ -189,6 +189,7 @@ def test_what_stands_in_the_table(items: Path) -> None:
     assert json.loads(metadata["decoding"]) == {"max_new_tokens": 16, "sampling": "the endpoint's own"}
     assert {row["prefill_mode"] for row in read_rows(out)} == {"two_turn"}
     assert evidence["reported_models"] == ["some-model-2025-01-31"]
+    assert {row["reported_model"] for row in read_rows(out)} == {"some-model-2025-01-31"}
 
 
 @pytest.mark.parametrize(

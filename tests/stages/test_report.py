@@ -147,7 +147,7 @@ def test_a_missing_input_leaves_its_part_out_and_says_so(run: dict[str, Any], tm
     evidence = report(**inputs, config=ReportConfig(), out_dir=tmp_path)
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
     expected = {
-        "decision": {"gate", "regressions"},
+        "decision": {"gate"},
         "items": {"share", "regressions"},
         "answers": {"regressions"},
         "classifier": {"classifier"},
@@ -238,6 +238,18 @@ def test_a_classifiers_card_counts_its_own_schemas(run: dict[str, Any], tmp_path
             report(**given, config=ReportConfig(), out_dir=tmp_path)
         return
     assert "classifier" in report(**given, config=ReportConfig(), out_dir=tmp_path)["sections"]
+
+
+def test_what_a_released_classifier_may_have_seen_is_not_called_held_out(run: dict[str, Any], tmp_path: Path) -> None:
+    card = json.loads(run["classifier"].read_text(encoding="utf-8"))
+    pages = []
+    for number, out_of_fold in enumerate((True, False)):
+        path = tmp_path / f"card-{number}.json"
+        path.write_text(json.dumps(card | {"out_of_fold": out_of_fold}), encoding="utf-8")
+        report(**{**run, "classifier": path}, config=ReportConfig(), out_dir=tmp_path / str(number))
+        pages.append((tmp_path / str(number) / "report.html").read_text(encoding="utf-8").lower())
+    assert "held-out questions" in pages[0] and "may have been trained on" not in pages[0]
+    assert "held-out questions" not in pages[1] and "may have been trained on" in pages[1]
 
 
 def test_the_verb_writes_both_files_and_its_evidence(run: dict[str, Any], tmp_path: Path) -> None:

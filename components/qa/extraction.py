@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from components.qa.extraction_declared import AMBIGUOUS, View, declared
 from components.qa.extraction_text import Options, clean, label, lower, prepare, without_thought
 
-EXTRACTION_VERSION = "2"
+EXTRACTION_VERSION = "3"
 
 _LABELLED = re.compile(
     r"(?:(?:option|choice|answer)\s)?[\"'(\[{_ ]*([a-z])[\"')\]}_.:]*(?:\s?[-–—:]?\s(.+))?", re.DOTALL

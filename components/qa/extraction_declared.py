@@ -118,6 +118,8 @@ def _letter_at(view: View, pos: int) -> str | None:
     end = pos + 1
     if written in "ai" and end == len(view.text) and view.text[pos - 1] not in "([{\"'":
         return None  # a sentence cut off after its article
+    if end == len(view.text) and view.text[pos - 1 : pos] == "<":
+        return None  # an output cut off inside a tag
     if _second(view, end, letter):
         return AMBIGUOUS
     if _begins_list(view, pos, letter):

@@ -21,6 +21,13 @@ _FOLD = str.maketrans(
 )
 _LATEX = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathsf|mathit|mbox|rm|bf)\s*\{([^{}]*)\}")
 _LATEX_MARKS = re.compile(r"\\[()\[\],;! ]")
+# Formatting tags only, whole ones only: `x <b and c> d` and `p < a` compare, and other tags may mark an answer.
+_TAG = re.compile(
+    r"<(?P<close>/?)(?:(?P<block>p|br|div|li|ul|ol|h[1-6])|(?P<inline>b|i|u|em|strong|span|a|code|sub|sup|mark|small))"
+    r"(?P<rest>(?:\s+[\w:-]+\s*=\s*(?:\"[^\"<>]*\"|'[^'<>]*'|[^\s\"'<>=]+))*\s*/?)>",
+    re.IGNORECASE,
+)
+_FORMATTED = re.compile(r"[\w(\[\"']|<(?!/)")  # what may follow an opening tag that is never closed
 _LABEL = re.compile(r"[\s#>\-]*[(\[]?([a-z])[).\]:]", re.IGNORECASE)
 _SPACES = re.compile(r" {2,}")
 # What begins and ends a thought: <think> and </think>; `## Thinking` and the next heading of that level (HuatuoGPT-o1,
@@ -42,7 +49,7 @@ class Options:
     letters: tuple[str, ...]
     texts: tuple[tuple[str, str], ...]
     text_of: Mapping[str, str]
-    lines: int  # of the longest text as given: a table can be an option
+    lines: int  # of the longest text: a table can be an option
 
     def weak(self, text: str) -> bool:
         """Whether a text must stand alone to count: yes, no, 12, IgE, ..."""
@@ -60,7 +67,7 @@ def _prepare(pairs: tuple[tuple[str, str], ...]) -> Options:
     owners: dict[str, list[str]] = {}
     for letter, text in text_of.items():
         owners.setdefault(text, []).append(letter)
-    lines = max((len(text.strip().splitlines()) for _, text in pairs), default=1)
+    lines = max((len(clean(text).strip().splitlines()) for _, text in pairs), default=1)
     usable = [
         (text, letters[0])
         for text, letters in owners.items()
@@ -115,13 +122,36 @@ def clean(text: str) -> str:
     """`text` without bold, code, LaTeX and HTML markup, single-spaced, its lines kept."""
     if "&" in text:
         text = html.unescape(text)
-    text = text.translate(_FOLD)
+    text = without_tags(text.translate(_FOLD))  # folded first: the quotes around an attribute may be curly
     if "\\" in text:
         previous = ""
         while previous != text:
             previous, text = text, _LATEX.sub(r"\1", text)
         text = _LATEX_MARKS.sub("", text)
     return _SPACES.sub(" ", text.replace("__", "") if "__" in text else text)
+
+
+def without_tags(text: str) -> str:
+    """`text` without HTML formatting tags: a line break for a block's, nothing for one inside a line.
+
+    A lone `<B>` with nothing to format stays: it is a letter that fills in a form's `<letter>`.
+    """
+    if "<" not in text or ">" not in text:
+        return text
+    closed = {_name(tag): tag.start() for tag in _TAG.finditer(text) if tag["close"]}  # the last of each name
+
+    def replaced(tag: re.Match[str]) -> str:
+        name = _name(tag)
+        alone = len(name) == 1 and not (tag["close"] or tag["rest"]) and closed.get(name, -1) < tag.end()
+        if alone and not _FORMATTED.match(text, tag.end()):
+            return tag.group()
+        return "\n" if tag["block"] else ""
+
+    return _TAG.sub(replaced, text)
+
+
+def _name(tag: re.Match[str]) -> str:
+    return (tag["block"] or tag["inline"]).lower()
 
 
 def lower(text: str) -> str:

@@ -26,6 +26,7 @@ SETTINGS = ("plain", "adversarial_0", "adversarial_1", "adversarial_2")
 PUBLISHED_COLUMNS = ("id", "question", "answer", "options", "answer_idx", "dataset_name", *OPENINGS, *STRATA)
 # As the published set names its files: one configuration a benchmark, split `test`.
 PARQUET_NAME = "test-00000-of-00001.parquet"
+CARD = "README.md"
 GROUP = "biomed_r1"
 
 
@@ -52,8 +53,10 @@ def export_lm_eval(items: Sequence[Item], config: ExportConfig, out: Path) -> di
     """Write a task per stratum, benchmark and setting to `out` (YAML and JSONL), and groups over them.
 
     Answers are greedy and marked by our extraction. Needs `lm_eval ... --include_path OUT --apply_chat_template`.
-    Raises InputError for an item without the opening a setting needs.
+    Raises InputError for an item without the opening a setting needs, and for benchmarks whose files would have one
+    name.
     """
+    _check_names(items, config.settings)
     out.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(str(lm_eval_tasks.__file__), out / "biomed_r1_tasks.py")
     groups: dict[str, list[str]] = {}
@@ -63,7 +66,7 @@ def export_lm_eval(items: Sequence[Item], config: ExportConfig, out: Path) -> di
         (out / data).write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), encoding="utf-8")
         for setting in config.settings:
             _check_openings(members, setting)
-            suffix = "" if setting == "plain" else f"_{setting}"
+            suffix = _suffix(setting)
             task = f"{GROUP}_{stratum}_{_name(benchmark)}{suffix}"
             _write_yaml(out / f"{task}.yaml", _task(task, setting, data, members, config), functions=True)
             groups.setdefault(f"{GROUP}_{stratum}{suffix}", []).append(task)
@@ -86,14 +89,19 @@ def export_parquet(items: Sequence[Item], out: Path) -> dict[str, Any]:
     for item in items:
         by_benchmark.setdefault(item.dataset_name, []).append(item)
     configs = []
+    for benchmark in by_benchmark:
+        # Not `..`, which lies outside OUT, nor the card's own name.
+        if not re.fullmatch(r"\w[\w.-]*", benchmark) or benchmark == CARD:
+            raise InputError(
+                f"dataset_name: {benchmark!r} cannot name a folder; use letters, digits, _ . and -, beginning with one "
+                f"of the first three, and not {CARD}"
+            )
     for benchmark, members in by_benchmark.items():
-        if not re.fullmatch(r"[\w.-]+", benchmark):
-            raise InputError(f"dataset_name: {benchmark!r} cannot name a folder; use letters, digits, _ . and -")
         write_items([_with_context(i) for i in members], out / benchmark / PARQUET_NAME, columns=PUBLISHED_COLUMNS)
         files = [{"split": "test", "path": f"{benchmark}/{PARQUET_NAME}"}]
         configs.append({"config_name": benchmark, "data_files": files})
     card = yaml.safe_dump({"configs": configs}, sort_keys=False)
-    (out / "README.md").write_text(f"---\n{card}---\n", encoding="utf-8")
+    (out / CARD).write_text(f"---\n{card}---\n", encoding="utf-8")
     return {"rows_in": len(items), "rows_out": len(items), "benchmarks": {k: len(v) for k, v in by_benchmark.items()}}
 
 
@@ -104,6 +112,20 @@ def _parts(items: Sequence[Item]) -> dict[tuple[str, str], list[Item]]:
     for item in items:
         found.setdefault((names[item.is_reasoning], item.dataset_name), []).append(item)
     return found
+
+
+def _check_names(items: Sequence[Item], settings: Sequence[str]) -> None:
+    """Refuses what would overwrite one benchmark's file with another's: names lose their punctuation in a task's."""
+    taken = {f"{_suffix(setting)}.yaml": "" for setting in settings}  # the groups
+    for benchmark in dict.fromkeys(item.dataset_name for item in items):
+        name = f"_{_name(benchmark)}"
+        for file in (f"{name}.jsonl", *(f"{name}{_suffix(setting)}.yaml" for setting in settings)):
+            owner = taken.setdefault(file, benchmark)
+            if owner != benchmark:
+                other = repr(owner) if owner else "a group of tasks"
+                raise InputError(
+                    f"dataset_name: {other} and {benchmark!r} would both be written to *{file}; rename one"
+                )
 
 
 def _document(item: Item, prompt: str) -> dict[str, Any]:
@@ -175,6 +197,10 @@ def _write_yaml(path: Path, value: dict[str, Any], functions: bool = False) -> N
 
 def _with_context(item: Item) -> Item:
     return item.with_(question=f"{item.context}\n\n{item.question}") if item.context else item
+
+
+def _suffix(setting: str) -> str:
+    return "" if setting == "plain" else f"_{setting}"
 
 
 def _name(benchmark: str) -> str:

@@ -43,6 +43,7 @@ _WORDS = [
     "the answer is", "Answer:", "\\boxed{", "}", "<answer>", "</answer>", "<think>", "</think>", '{"answer": "', '"}',
     "is correct", "I choose", "option", "not", "but", "or", "and", "if", "A", "B", "J", "?", "a", "(", ")", ".", ",",
     "\n", " ", "*", "aspirin", "vitamin c", "because", "wait,", "it's", "the", "\\text{", "&amp;", "é", "İ", "\x00",
+    "<b>", "</b>", "<a href='x'>", "<br/>", "<p>", "</p>", "&lt;i&gt;", "<", ">",
     "\n## Thinking\n", "\n## Final Response\n", "\nthink\n", "\nanswer\n", "## ",
 ]  # fmt: skip
 _texts = st.one_of(st.text(max_size=60), st.lists(st.sampled_from(_WORDS), max_size=25).map(" ".join))
@@ -90,6 +91,13 @@ def test_a_plain_last_declaration_always_counts(letter: str, before: str) -> Non
         "A, " * 40_000,
         "\n" * 100_000 + "B",
         "aspirin " * 15_000,
+        "<b" * 50_000,
+        "<b " * 40_000,
+        "<b" + " " * 100_000,
+        "<b" + " a=a" * 30_000,
+        '<b a="' * 20_000,
+        "<p>" * 40_000,
+        "<b>" * 40_000 + "B",
     ],
     ids=lambda text: text[:12],
 )

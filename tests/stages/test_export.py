@@ -54,7 +54,7 @@ def test_every_item_is_in_one_task_of_its_stratum_and_benchmark(items: list[Item
     found = {}
     for path in folder.glob("*.jsonl"):
         stratum, _, benchmark = path.stem.partition("_")
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in path.read_text(encoding="utf-8").split("\n")[:-1]:
             row = json.loads(line)
             found[row["id"]] = (stratum, benchmark, row)
     assert found.keys() == {item.id for item in items}

@@ -31,6 +31,7 @@ VERBS = {
     "export": ("components.stages.export:command", "Write lm-evaluation-harness tasks or the published columns."),
     "register": ("components.stages.register:command", "Register a checkpoint as a model version in MLflow."),
     "pin": ("pipelines.pins:command", "Pin a recipe's hub models and data sets to their commits."),
+    "stage": ("pipelines.staging:command", "Store a recipe's local models and data for a cluster."),
     "compile": ("pipelines.compile:command", "Compile a pipeline to KFP's IR (YAML)."),
     "submit": ("pipelines.submit:command", "Run a recipe once on a Kubeflow cluster."),
     "watch": ("pipelines.watch:command", "Follow a run on the cluster to its end."),

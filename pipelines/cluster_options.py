@@ -1,4 +1,4 @@
-"""The options that the verbs for a cluster share."""
+"""The options that several verbs share, most of them those for a cluster."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import click
 
 Command = Callable[..., Any]
 
+models_option = click.option(
+    "--models", metavar="NAME,NAME", help="Only these of an evaluation recipe's models (default: all)."
+)
 _CLUSTER = (
     click.option("--host", metavar="URL", help="The KFP API (default: KF_PIPELINES_ENDPOINT, the pod's, kubeconfig)."),
     click.option("--namespace", metavar="NS", help="Your namespace; only where KFP serves several."),
@@ -18,6 +21,7 @@ _PACKAGE = (
     click.option("--recipe", default="demo", show_default=True, help="A shipped recipe or a YAML file."),
     click.option("--profile", default="kind", show_default=True, help="A shipped profile or a YAML file."),
     click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change one value of the recipe."),
+    models_option,
     click.option("--experiment", metavar="NAME", default="biomed-r1", show_default=True, help="KFP experiment."),
     click.option("--service-account", metavar="NAME", help="What the run's pods are (default: KFP's own choice)."),
 )

@@ -11,8 +11,10 @@ from typing import Any, Literal
 import click
 
 from components.errors import InputError
-from pipelines.evaluation_recipe import AnyRecipe, load_any_recipe, pipeline_of
+from pipelines.cluster_options import models_option
+from pipelines.evaluation_recipe import AnyRecipe, key_variables, load_any_recipe, pipeline_of
 from pipelines.settings import Profile, load_profile
+from pipelines.staging import local_references
 
 Format = Literal["ir", "manifest"]
 # name -> the function that makes it from a recipe and a profile; imported when asked for, with kfp
@@ -27,6 +29,7 @@ PIPELINES = {
 @click.option("--recipe", "recipe_name", default="demo", show_default=True, help="A shipped recipe or a YAML file.")
 @click.option("--profile", "profile_name", default="local", show_default=True, help="As --recipe, of profiles.")
 @click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change one value of the recipe.")
+@models_option
 @click.option(
     "--format",
     "kind",
@@ -37,13 +40,20 @@ PIPELINES = {
 )
 @click.option("-o", "--out", required=True, type=click.Path(dir_okay=False), help="The .yaml file to write.")
 def command(
-    pipeline: str, recipe_name: str, profile_name: str, changes: tuple[str, ...], kind: Format, out: str
+    pipeline: str,
+    recipe_name: str,
+    profile_name: str,
+    changes: tuple[str, ...],
+    models: str | None,
+    kind: Format,
+    out: str,
 ) -> None:
     """Compile a pipeline to KFP's intermediate representation (YAML)."""
-    recipe, profile = load_any_recipe(recipe_name, changes), load_profile(profile_name)
+    recipe, profile = load_any_recipe(recipe_name, changes, models=models), load_profile(profile_name)
     if pipeline != pipeline_of(recipe):
         raise InputError(f"recipe {recipe.name}: is for --pipeline {pipeline_of(recipe)}, not {pipeline}")
     check(recipe, profile)
+    tell(recipe, profile)
     text = compiled(pipeline, recipe, profile, kind)
     Path(out).write_text(text, encoding="utf-8")
     click.echo(f"{pipeline} pipeline of recipe {recipe.name} on profile {profile.name}: {out}", err=True)
@@ -60,6 +70,25 @@ def check(recipe: AnyRecipe, profile: Profile) -> None:
                 f"recipe {recipe.name}: {', '.join(found)}: not pinned to a revision, and GPU profiles take nothing "
                 f"that can change; where a hub can be reached, run `biomed-r1 pin {recipe.name} -o FILE`; use FILE"
             )
+
+
+def tell(recipe: AnyRecipe, profile: Profile) -> None:
+    """Say on stderr what compiles and will not run as it is: references to this machine, keys that no Secret gives."""
+    if not profile.cluster:
+        return
+    if local := local_references(recipe):
+        click.echo(
+            f"recipe {recipe.name} names {', '.join(local)}, which no image holds: the run's doctor will refuse that; "
+            "`biomed-r1 stage` with this recipe and profile stores them and writes the recipe to compile",
+            err=True,
+        )
+    given = {variable for secret in profile.secrets for variable in secret.keys}
+    if missing := [variable for variable in key_variables(recipe) if variable not in given]:
+        click.echo(
+            f"no Secret of profile {profile.name} gives {', '.join(missing)}: recipe {recipe.name} would ask its "
+            "endpoints without a key; a site's profile names the Secret that has it under `secrets`",
+            err=True,
+        )
 
 
 def build(pipeline: str, recipe: AnyRecipe, profile: Profile) -> Any:

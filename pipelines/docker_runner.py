@@ -7,7 +7,7 @@ to them as environment variables; a compiled pipeline, its log and the image hol
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,6 @@ PASSED_ON = (
     "MLFLOW_S3_ENDPOINT_URL",
     "MLFLOW_EXPERIMENT_NAME",
     "HF_TOKEN",
-    "OPENAI_API_KEY",
     "OMP_NUM_THREADS",
 )
 
@@ -59,8 +58,11 @@ def check() -> None:
             raise InputError(f"image {image()}: Docker has no such image; build it with `make images`") from None
 
 
-def container_arguments(folder: Path, run_id: str) -> dict[str, Any]:
-    """How a run's containers are started (names of docker-py's containers.run); makes what they may write to."""
+def container_arguments(folder: Path, run_id: str, keys: Sequence[str] = ()) -> dict[str, Any]:
+    """How a run's containers are started (names of docker-py's containers.run); makes what they may write to.
+
+    `keys` are the environment variables with the keys of the endpoints that the recipe asks.
+    """
     from docker.types import Mount
 
     # Containers write as another user. The folder that holds these three is closed to everybody else instead.
@@ -84,7 +86,7 @@ def container_arguments(folder: Path, run_id: str) -> dict[str, Any]:
         "labels": {LABEL: run_id},
         # KFP mounts its own folder, the first of them.
         "mounts": [Mount(str(path), str(path), type="bind") for path in writable[1:]],
-        "environment": {name: os.environ[name] for name in PASSED_ON if name in os.environ},
+        "environment": {name: os.environ[name] for name in (*PASSED_ON, *keys) if name in os.environ},
     }
 
 

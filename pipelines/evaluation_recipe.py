@@ -111,10 +111,16 @@ def load_evaluation_recipe(name: str, changes: Sequence[str] = (), data: str | N
     return parse_config(EvaluationRecipe, values, f"recipe {path.name}")
 
 
-def load_any_recipe(name: str, changes: Sequence[str] = (), data: str | None = None) -> AnyRecipe:
-    """A recipe of either kind, told apart by what it lists; raises InputError naming the key."""
+def load_any_recipe(
+    name: str, changes: Sequence[str] = (), data: str | None = None, models: str | None = None
+) -> AnyRecipe:
+    """A recipe of either kind, told apart by what it lists; raises InputError naming the key.
+
+    `models` names those that an evaluation is to keep, with commas between them.
+    """
     evaluation = is_evaluation(read_yaml(shipped_or_file(name, "recipes")))
-    return (load_evaluation_recipe if evaluation else load_recipe)(name, changes, data)
+    recipe = (load_evaluation_recipe if evaluation else load_recipe)(name, changes, data)
+    return recipe if models is None else _restricted(recipe, [model.strip() for model in models.split(",")])
 
 
 def is_evaluation(values: Mapping[str, Any]) -> bool:
@@ -142,6 +148,21 @@ def model_references(recipe: AnyRecipe) -> list[str]:
         return [recipe.base_model, recipe.classify.model]
     line = recipe.classify.model if recipe.classify else recipe.classifier
     return [*(entry.model for entry in recipe.models), str(line)]
+
+
+def key_variables(recipe: AnyRecipe) -> list[str]:
+    """The environment variables in which the endpoints of a recipe have their keys, each once."""
+    hosted = [m for m in recipe.models if m.model.startswith(ENDPOINT)] if isinstance(recipe, EvaluationRecipe) else []
+    return list(dict.fromkeys(entry.evaluate.api_key_env for entry in hosted))
+
+
+def _restricted(recipe: AnyRecipe, names: Sequence[str]) -> EvaluationRecipe:
+    if isinstance(recipe, Recipe):
+        raise InputError(f"--models: recipe {recipe.name} trains a model and lists none to choose from")
+    known = [entry.name for entry in recipe.models]
+    if unknown := [name for name in names if name not in known]:
+        raise InputError(f"--models {', '.join(unknown)}: not in recipe {recipe.name}, which has {', '.join(known)}")
+    return recipe.model_copy(update={"models": tuple(entry for entry in recipe.models if entry.name in names)})
 
 
 def _over(shared: Mapping[str, Any], entry: Any) -> Any:

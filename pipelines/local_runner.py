@@ -13,7 +13,7 @@ from pathlib import Path
 from components.platform import execution
 from pipelines import docker_runner
 from pipelines.compile import build
-from pipelines.evaluation_recipe import parse_recipe, pipeline_of
+from pipelines.evaluation_recipe import key_variables, parse_recipe, pipeline_of
 from pipelines.settings import load_profile
 
 
@@ -28,7 +28,7 @@ def run(folder: Path, runner: str) -> None:
     how: local.SubprocessRunner | local.DockerRunner = local.SubprocessRunner(use_venv=False)
     if runner == "docker":
         profile = load_profile("docker").model_copy(update={"cpu_image": docker_runner.image()})
-        arguments = docker_runner.container_arguments(folder, os.environ[execution.RUN_VARIABLE])
+        arguments = docker_runner.container_arguments(folder, os.environ[execution.RUN_VARIABLE], key_variables(recipe))
         how = local.DockerRunner(**arguments)
     local.init(runner=how, pipeline_root=str(folder / "kfp"))
     build(pipeline_of(recipe), recipe, profile)()

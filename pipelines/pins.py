@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from components.platform.models import hub_commit
 from components.platform.verbs import read_yaml
 from pipelines.shipped import shipped_or_file
 
+# Says at which commit a repository is now, given its name, whether it is a data set, and a revision.
+Commit = Callable[[str, bool, str | None], str]
 _REFERENCE = re.compile(r"hf:(datasets/)?([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 # A comment starts at a # that begins the line or follows a space; no reference holds one.
@@ -27,30 +29,35 @@ def unpinned(recipe: BaseModel) -> list[str]:
     return _unpinned(recipe.model_dump(mode="json", by_alias=True))
 
 
-def pin_text(text: str, commit: Callable[[str, bool, str | None], str]) -> tuple[str, dict[str, str]]:
+def pin_text(text: str, commit: Commit) -> tuple[str, dict[str, str]]:
     """Recipe YAML with every moving hub reference pinned, comments and layout kept, and {old: new reference}.
 
-    `commit(repository, is a data set, revision)` says where a repository is now. Raises InputError naming every
-    reference that it refused.
+    Raises InputError naming every reference that `commit` refused.
     """
     values = yaml.safe_load(text)
+    pinned, refused = look_up(_unpinned(values), commit)
+    if refused:
+        raise InputError("\n".join(refused.values()))
+    lines = [_pin_line(line, pinned) for line in text.splitlines(keepends=True)]
+    written = "".join(lines)
+    if yaml.safe_load(written) != replaced(values, pinned):
+        raise InputError("a reference is written across lines or inside other text; put each on a line of its own")
+    return written, pinned
+
+
+def look_up(references: Sequence[str], commit: Commit) -> tuple[dict[str, str], dict[str, str]]:
+    """{reference: the same at its commit} of what could be looked up, and {reference: why not} of the others."""
     pinned: dict[str, str] = {}
-    refused: list[str] = []
-    for reference in _unpinned(values):
+    refused: dict[str, str] = {}
+    for reference in references:
         kind, repository, revision = _parts(reference)
         try:
             sha = commit(repository, bool(kind), revision)
         except InputError as error:
-            refused.append(str(error))
+            refused[reference] = str(error)
         else:
             pinned[reference] = f"hf:{kind}{repository}@{sha}"
-    if refused:
-        raise InputError("\n".join(refused))
-    lines = [_pin_line(line, pinned) for line in text.splitlines(keepends=True)]
-    written = "".join(lines)
-    if yaml.safe_load(written) != _replaced(values, pinned):
-        raise InputError("a reference is written across lines or inside other text; put each on a line of its own")
-    return written, pinned
+    return pinned, refused
 
 
 def _parts(reference: str) -> tuple[str, str, str | None]:
@@ -80,12 +87,13 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(inner)
 
 
-def _replaced(value: Any, pinned: Mapping[str, str]) -> Any:
+def replaced(value: Any, pinned: Mapping[str, str]) -> Any:
+    """A recipe's values with every reference that `pinned` has replaced."""
     if isinstance(value, str):
         return pinned.get(value, value)
     if isinstance(value, Mapping):
-        return {key: _replaced(inner, pinned) for key, inner in value.items()}
-    return [_replaced(inner, pinned) for inner in value] if isinstance(value, list) else value
+        return {key: replaced(inner, pinned) for key, inner in value.items()}
+    return [replaced(inner, pinned) for inner in value] if isinstance(value, list) else value
 
 
 def _pin_line(line: str, pinned: Mapping[str, str]) -> str:

@@ -22,6 +22,8 @@ from components.platform import execution, logs, tracking
 from components.platform.home import home
 from components.platform.verbs import write_json
 from pipelines import docker_runner, doctor, servers
+from pipelines.available import keep_available, tell_missing_keys
+from pipelines.cluster_options import models_option
 from pipelines.evaluation_recipe import AnyRecipe, EvaluationRecipe, load_any_recipe, model_references
 from pipelines.progress import Progress
 from pipelines.staging import staged
@@ -36,6 +38,13 @@ FAILED_SECONDS = 5
 @click.option("--recipe", "name", default="demo", show_default=True, help="A shipped recipe or a YAML file.")
 @click.option("--data", type=click.Path(), help="Folder with benchmarks/*.jsonl and train/*.jsonl (default: samples).")
 @click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change one value of the recipe.")
+@models_option
+@click.option(
+    "--available",
+    "available_only",
+    is_flag=True,
+    help="Leave out models whose key or weights are not at hand, saying so; pin the others that are on the hub.",
+)
 @click.option("--fresh", is_flag=True, help="Ignore stored results: run every stage again.")
 @click.option("--runner", type=click.Choice(["subprocess", "docker"]), default="subprocess", show_default=True)
 @click.option("--fail-on-refusal", is_flag=True, help="Exit with code 3 when the gate refuses.")
@@ -44,15 +53,20 @@ def command(
     name: str,
     data: str | None,
     changes: tuple[str, ...],
+    models: str | None,
+    available_only: bool,
     fresh: bool,
     runner: str,
     fail_on_refusal: bool,
     json_file: str | None,
 ) -> None:
     """Run a recipe's whole pipeline, on this machine: ingest to registered model, or the evaluation of its models."""
-    recipe = load_any_recipe(name, changes, data)
+    recipe = load_any_recipe(name, changes, data, models)
     if fail_on_refusal and isinstance(recipe, EvaluationRecipe):
         raise InputError(f"--fail-on-refusal: recipe {recipe.name} evaluates models and has no gate")
+    if available_only:
+        recipe = keep_available(recipe)
+    tell_missing_keys(recipe)
     summary = run(recipe, runner, fresh)
     print_summary(summary)
     write_json(json_file, summary)

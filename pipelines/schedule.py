@@ -35,6 +35,7 @@ def command(
     recipe: str,
     profile: str,
     changes: tuple[str, ...],
+    models: str | None,
     experiment: str,
     service_account: str | None,
     host: str | None,
@@ -59,7 +60,7 @@ def command(
     # kfp takes two seconds to import: not before the options are known to be good.
     from pipelines import recurring
     from pipelines.cluster_client import connect
-    from pipelines.uploads import experiment_id, package, upload
+    from pipelines.uploads import chosen, experiment_id, package, upload
 
     if action == "list":
         show(connect(host, namespace))
@@ -67,8 +68,9 @@ def command(
         getattr(recurring, action)(connect(host, namespace), name)
         click.echo(f"schedule {name}: {action}d")
     else:
-        made = package(pipeline, recipe, profile, changes)
+        values, place = chosen(pipeline, recipe, profile, changes, models)
         cluster = connect(host, namespace)
+        made = package(values, place)
         # Its own pipeline: were it shared with `submit`, tonight's run would be whatever was tried last.
         version = upload(cluster, made, f"{made.name}-{name}", latest=True)
         group = experiment_id(cluster, experiment)

@@ -13,10 +13,75 @@ import tempfile
 from pathlib import Path
 from typing import Any, get_args
 
+import click
+import yaml
+
+from components.errors import InputError
 from components.platform import models, sources, store
-from pipelines.evaluation_recipe import AnyRecipe
+from components.platform.execution import STORE_VARIABLE
+from pipelines.evaluation_recipe import AnyRecipe, load_any_recipe, model_references
+from pipelines.profile import Profile, load_profile
 
 REMOTE = ("s3://", "hf:", "registry:", "openai:")
+ENDPOINT_VARIABLE = "AWS_ENDPOINT_URL_S3"
+
+
+@click.command("stage")
+@click.argument("recipe")
+@click.option("--profile", "profile_name", default="kind", show_default=True, help="Whose store: a name or YAML file.")
+@click.option("-o", "--out", type=click.Path(dir_okay=False), help="The recipe to write [default: standard output].")
+def command(recipe: str, profile_name: str, out: str | None) -> None:
+    """Store what RECIPE takes from this machine in a profile's store; write the recipe that names it there."""
+    values = load_any_recipe(recipe)
+    stored = staged_for(values, load_profile(profile_name))
+    # Every value is written out, so that the recipe is the same wherever and with whatever defaults it is read.
+    text = yaml.safe_dump(stored.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        Path(out).write_text(text, encoding="utf-8")
+    click.echo(f"{len(local_references(values))} stored" + (f": {out}" if out else ""), err=True)
+
+
+def local_references(recipe: AnyRecipe) -> list[str]:
+    """The models and question sets of a recipe that only this machine has, each once."""
+    return [r for r in dict.fromkeys(_references(recipe)) if r != sources.SAMPLES and not r.startswith(REMOTE)]
+
+
+def staged_for(recipe: AnyRecipe, profile: Profile) -> AnyRecipe:
+    """As `staged`, in the store that runs of the profile use; says on stderr what is where.
+
+    This machine may reach that store by another address than the cluster, so its own AWS_* variables come first. A
+    recipe with nothing local asks nobody. Raises InputError where the store cannot be reached.
+    """
+    local = local_references(recipe)
+    if not local:
+        return recipe
+    for reference in model_references(recipe):
+        if reference in local:
+            models.check_reference(reference)
+    names = f"recipe {recipe.name} names {', '.join(local)}, which no image holds"
+    root = (profile.environment.get(STORE_VARIABLE) or "").rstrip("/")
+    if not root:
+        raise InputError(f"{names}, and profile {profile.name} names no {STORE_VARIABLE} to store them in")
+    for variable in (ENDPOINT_VARIABLE, "AWS_REGION"):
+        if value := profile.environment.get(variable):
+            os.environ.setdefault(variable, value)
+    try:
+        store.check(root)
+    except InputError as error:
+        raise InputError(
+            f"{names}, and they could not be stored for the run: {error}. If this machine reaches that store by "
+            f"another address (a port-forward), set {ENDPOINT_VARIABLE}; else use `biomed-r1 stage` with this recipe "
+            "and profile where it can be reached, and start what that writes"
+        ) from None
+    result = staged(recipe, root)
+    moved = dict(zip(_references(recipe), _references(result), strict=True))
+    for reference in local:
+        click.echo(
+            f"{reference} is stored as {moved[reference]} ({os.environ.get(ENDPOINT_VARIABLE, 'AWS')})", err=True
+        )
+    return result
 
 
 def staged(recipe: AnyRecipe, root: str) -> AnyRecipe:
@@ -27,6 +92,10 @@ def staged(recipe: AnyRecipe, root: str) -> AnyRecipe:
     values = recipe.model_dump(mode="json", by_alias=True)
     values["data"] = {kind: _stored_source(source, root) for kind, source in values["data"].items()}
     return type(recipe).model_validate(_with_stored_models(values, root))
+
+
+def _references(recipe: AnyRecipe) -> list[str]:
+    return [recipe.data.benchmarks, recipe.data.train, *model_references(recipe)]
 
 
 def _with_stored_models(value: Any, root: str) -> Any:

@@ -26,6 +26,7 @@ def command(
     recipe: str,
     profile: str,
     changes: tuple[str, ...],
+    models: str | None,
     experiment: str,
     service_account: str | None,
     host: str | None,
@@ -41,10 +42,11 @@ def command(
         watch.check_receipts_readable()
     # kfp takes two seconds to import: not before the options are known to be good.
     from pipelines.cluster_client import connect
-    from pipelines.uploads import experiment_id, package, upload
+    from pipelines.uploads import chosen, experiment_id, package, upload
 
-    made = package(pipeline, recipe, profile, changes)
+    values, place = chosen(pipeline, recipe, profile, changes, models)
     cluster = connect(host, namespace)
+    made = package(values, place)
     version = upload(cluster, made, made.name)
     click.echo(f"pipeline version {version.name} ({'uploaded' if version.uploaded else 'was there'})")
     name, run_id = start(cluster, made, version, experiment_id(cluster, experiment), service_account)

@@ -14,9 +14,10 @@ import kfp_server_api
 from components.errors import InputError
 from components.platform.lineage import git_revision
 from pipelines.cluster_client import Cluster, named
-from pipelines.compile import check, compiled
-from pipelines.evaluation_recipe import load_any_recipe, pipeline_of
-from pipelines.settings import load_profile
+from pipelines.compile import check, compiled, tell
+from pipelines.evaluation_recipe import AnyRecipe, load_any_recipe, pipeline_of
+from pipelines.settings import Profile, load_profile
+from pipelines.staging import staged_for
 
 # Characters of the sha256 in a version's name: 48 bits, among the versions of one pipeline; as compile.py writes it.
 DIGEST_LENGTH = 12
@@ -36,16 +37,26 @@ class Package:
         return hashlib.sha256(self.text.encode()).hexdigest()[:DIGEST_LENGTH]
 
 
-def package(pipeline: str, recipe: str, profile: str, changes: Sequence[str]) -> Package:
-    """The package of a recipe on a profile; raises InputError for what a cluster should not get."""
-    values, place = load_any_recipe(recipe, changes), load_profile(profile)
+def chosen(
+    pipeline: str, recipe: str, profile: str, changes: Sequence[str], models: str | None
+) -> tuple[AnyRecipe, Profile]:
+    """The recipe and the profile of these names; raises InputError for what a cluster should not get."""
+    values, place = load_any_recipe(recipe, changes, models=models), load_profile(profile)
     if pipeline != pipeline_of(values):
         raise InputError(f"recipe {values.name}: is for --pipeline {pipeline_of(values)}, not {pipeline}")
     if not place.cluster:
         raise InputError(f"profile {place.name}: is for one machine; a cluster takes one such as kind or a100x8")
     check(values, place)
-    text = compiled(pipeline, values, place)
-    words = f"recipe {values.name} {values.digest()[:DIGEST_LENGTH]}, profile {place.name}, revision {git_revision()}"
+    return values, place
+
+
+def package(recipe: AnyRecipe, profile: Profile) -> Package:
+    """The package of a recipe on a profile; what the recipe takes from this machine is stored for the run first."""
+    values = staged_for(recipe, profile)
+    tell(values, profile)
+    pipeline = pipeline_of(values)
+    text = compiled(pipeline, values, profile)
+    words = f"recipe {values.name} {values.digest()[:DIGEST_LENGTH]}, profile {profile.name}, revision {git_revision()}"
     return Package(text, f"biomed-r1-{pipeline}", values.name, words)
 
 

@@ -12,8 +12,11 @@ from components.errors import StageError
 from components.platform import store, tracking
 from components.platform.execution import STORE_VARIABLE, read_receipts
 
-# KFP's words and MLflow's.
+# Our words and MLflow's.
 STATUS = {"SUCCEEDED": "FINISHED", "FAILED": "FAILED", "CANCELLED": "KILLED"}
+# KFP's words for an end that no receipt can change. Its API says CANCELLED, its drivers that keep states in ML Metadata
+# say CANCELED (kubeflow/pipelines, backend/src/v2/driver).
+UNSUCCESSFUL = {"FAILED": "FAILED", "CANCELLED": "CANCELLED", "CANCELED": "CANCELLED"}
 
 
 class OutcomeConfig(BaseModel):
@@ -28,14 +31,15 @@ class OutcomeConfig(BaseModel):
 def record_outcome(run: str, state: str, config: OutcomeConfig) -> dict[str, str]:
     """Tag the run's MLflow parent with its outcome, log GPU time and cost, and end what is still open.
 
-    `state` is KFP's: SUCCEEDED, FAILED or CANCELLED. Returns the tags. Raises StageError, after recording, when KFP
-    calls a run a success whose tasks did not all leave a receipt.
+    `state` is KFP's word, and recorded as it is. A success is SUCCEEDED to its API, COMPLETE or CACHED to drivers that
+    keep states in ML Metadata, which can also still say RUNNING: whatever is no failure is decided by the receipts.
+    Returns the tags. Raises StageError, after recording, when KFP knows of no failure and a receipt is missing.
     """
     receipts = read_receipts(os.environ[STORE_VARIABLE].rstrip("/"), run)
     missing = [task for task in config.tasks if task not in receipts]
     begun = [task for task in tracking.begun_tasks(run) if task in missing]
-    believed = "FAILED" if state == "SUCCEEDED" and missing else state
-    tags = {"outcome.state": believed, "outcome.missing": ", ".join(missing)}
+    believed = UNSUCCESSFUL.get(state, "FAILED" if missing else "SUCCEEDED")
+    tags = {"outcome.state": believed, "outcome.kfp_state": state, "outcome.missing": ", ".join(missing)}
     if believed != "SUCCEEDED":
         # A task that began and left no receipt failed; where none began, the next one could not even start.
         tags["outcome.failed_task"] = (begun or missing or ["none"])[0]
@@ -43,8 +47,8 @@ def record_outcome(run: str, state: str, config: OutcomeConfig) -> dict[str, str
     if compared := receipts.get("compare"):
         tags["gate.decision"] = str(store.get_json(f"{compared['uri']}/decision.json")["decision"])
         metrics |= compared["evidence"].get("metrics", {})
-    tracking.close_pipeline(run, STATUS.get(believed, "FAILED"), tags, metrics)
-    if believed != state:
+    tracking.close_pipeline(run, STATUS[believed], tags, metrics)
+    if missing and state not in UNSUCCESSFUL:
         raise StageError(f"KFP says {state}, but there is no receipt of {', '.join(missing)}: the run failed")
     return tags
 

@@ -39,7 +39,7 @@ Runner = Callable[..., Run]
 def environment(servers: Mapping[str, str]) -> dict[str, str]:
     """The environment of the suite's servers with a store prefix that all runs here share, so that they reuse."""
     own = {
-        **dict.fromkeys(("HF_TOKEN", "OPENAI_API_KEY"), CANARY),
+        **dict.fromkeys(("HF_TOKEN", "KFP_TOKEN", "OPENAI_API_KEY", "DEEPSEEK_API_KEY"), CANARY),
         "BIOMED_R1_STORE": f"s3://biomed-r1/runs-{uuid.uuid4().hex[:8]}",
         "BIOMED_R1_NEEDED_DISK_BYTES": "1000000000",
     }

@@ -45,6 +45,8 @@ class KfpState:
         self.multi_user = multi_user
         self.kept: dict[str, list[Json]] = {k: [] for k in ("experiment", "pipeline", "version", "run", "recurring")}
         self.breaches: list[str] = []
+        # Every pipeline that was uploaded, as text.
+        self.packages: list[str] = []
         # What each look at a run finds, the last for ever: fields, or the status of a refusal.
         self.script: list[Json | int] = [{"state": "SUCCEEDED"}]
         self.most_enabled = 0
@@ -164,6 +166,7 @@ def _create_version(server: KfpState, call: Any) -> Json:
     _check_package(call.body)
     q = call.query
     server.one("pipeline", "pipeline_id", q["pipelineid"])
+    server.packages.append(call.body if isinstance(call.body, str) else call.body.decode())
     record = {k: q[k] for k in ("name", "display_name", "description")} | {"pipeline_id": q["pipelineid"]}
     return server.add("version", record, lambda r: (r["pipeline_id"], r["display_name"]))
 

@@ -10,13 +10,15 @@ import pytest
 from tests_support import smoke_command
 
 from pipelines import docker_runner
+from pipelines.evaluation_recipe import key_variables, load_any_recipe
 
 
 @pytest.fixture
 def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret-of-the-store")
     monkeypatch.setenv("MLFLOW_RUN_ID", "the-parent")
-    monkeypatch.setenv("UNRELATED_TOKEN", "canary")
+    for name in ("UNRELATED_TOKEN", "OPENAI_API_KEY", "DEEPSEEK_API_KEY"):
+        monkeypatch.setenv(name, "canary")
     monkeypatch.setenv("BIOMED_R1_HOME", "/home/somebody")
     return docker_runner.container_arguments(tmp_path, "run-1")
 
@@ -33,7 +35,38 @@ def test_containers_get_the_settings_they_need_and_no_other(arguments: dict[str,
     assert isinstance(environment, dict)
     assert environment["AWS_SECRET_ACCESS_KEY"] == "a-secret-of-the-store"
     # Of this machine (a path), of the parent run, and of nobody's business.
-    assert not {"BIOMED_R1_HOME", "MLFLOW_RUN_ID", "UNRELATED_TOKEN", "PATH"} & set(environment)
+    assert not {"BIOMED_R1_HOME", "MLFLOW_RUN_ID", "PATH"} & set(environment) and "canary" not in environment.values()
+
+
+def test_containers_get_the_keys_that_their_recipe_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = load_any_recipe("paper-models")
+    assert key_variables(recipe) == ["DEEPSEEK_API_KEY", "OPENAI_API_KEY"]
+    assert key_variables(load_any_recipe("smoke")) == key_variables(load_any_recipe("models-demo")) == []
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setenv("DEEPSEEK_API_KEY", "canary")
+    monkeypatch.setenv("UNRELATED_TOKEN", "canary")
+    arguments = docker_runner.container_arguments(tmp_path, "run-1", key_variables(recipe))
+    assert [name for name, value in arguments["environment"].items() if value == "canary"] == ["DEEPSEEK_API_KEY"]
+    assert "OPENAI_API_KEY" not in arguments["environment"]
+    assert b"canary" not in b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_the_runner_of_a_recipe_hands_its_keys_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from kfp import local
+
+    from pipelines import local_runner
+
+    given: dict[str, object] = {}
+    monkeypatch.setattr(local, "DockerRunner", lambda **arguments: given.update(arguments))
+    monkeypatch.setattr(local, "init", lambda **_: None)
+    monkeypatch.setattr(local_runner, "build", lambda *_: lambda: None)
+    monkeypatch.setenv("BIOMED_R1_RUN_ID", "run-1")
+    monkeypatch.setenv("DEEPSEEK_API_KEY", "canary")
+    recipe = load_any_recipe("paper-models").model_dump_json(by_alias=True)
+    (tmp_path / "recipe.json").write_text(recipe, encoding="utf-8")
+    local_runner.run(tmp_path, "docker")
+    environment = given["environment"]
+    assert isinstance(environment, dict) and environment["DEEPSEEK_API_KEY"] == "canary"
 
 
 def test_only_the_runs_own_folder_lets_other_users_write_and_nobody_else_reaches_it(

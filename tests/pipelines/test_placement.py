@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from components.errors import InputError
 from components.platform.environment import QUIET
+from pipelines.evaluation_recipe import key_variables, load_any_recipe
 from pipelines.profile import Retry, load_profile
 
 GPU = "nvidia.com/gpu"
@@ -79,6 +80,18 @@ def test_secrets_are_names(tasks: dict[str, Task]) -> None:
         }
         assert [name for name, s in secrets.items() if s["optional"]] == ["biomed-r1-hub", "biomed-r1-endpoints"]
         assert not variables & set(task.environment)
+
+
+def test_a_task_that_asks_an_endpoint_gets_every_key_that_the_recipe_names() -> None:
+    asking = 0
+    for case in CASES:
+        named = set(key_variables(load_any_recipe(case[1])))
+        for name, task in tasks_of(text_of(*case)).items():
+            if named and name.startswith("evaluate-shard"):
+                given = {k["envVar"] for s in task.kubernetes["secretAsEnv"] for k in s["keyToEnv"]}
+                assert named <= given, (case, name)
+                asking += 1
+    assert asking == 4
 
 
 def test_no_retry_is_cut_off_by_argos_deadline() -> None:

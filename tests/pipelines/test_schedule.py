@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 
 from components.errors import InputError
 from pipelines.cron import parse_cron
-from tests.pipelines.cluster_verbs import CANARY, Verb
+from tests.pipelines.cluster_verbs import CANARY, SMOKE, Verb
 from tests.pipelines.kfp_server import KfpServer
 
 SUNDAYS, DAILY = "0 0 3 * * 0", "0 30 2 * * *"
-SMOKE = ("--recipe", "smoke", "--profile", "kind")
 
 
 def schedule(verb: Verb, kfp: KfpServer, *more: str, cron: str = SUNDAYS, code: int = 0) -> str:

@@ -19,14 +19,12 @@ from cryptography.x509.oid import NameOID
 
 from pipelines.compile import compiled
 from pipelines.settings import load_profile, load_recipe
-from tests.pipelines.cluster_verbs import CANARY, Verb
+from tests.pipelines.cluster_verbs import CANARY, SMOKE, STORED, Verb
 from tests.pipelines.kfp_server import KfpServer
-
-SMOKE = ("submit", "--recipe", "smoke", "--profile", "kind")
 
 
 def submit(verb: Verb, kfp: KfpServer, *more: str) -> Any:
-    return verb(*SMOKE, "--host", kfp.url, *more)
+    return verb("submit", *SMOKE, "--host", kfp.url, *more)
 
 
 def test_a_second_submit_uploads_nothing_and_starts_a_second_run(kfp: KfpServer, verb: Verb) -> None:
@@ -37,7 +35,7 @@ def test_a_second_submit_uploads_nothing_and_starts_a_second_run(kfp: KfpServer,
     (version,) = kfp.kept["version"]
     assert re.fullmatch(r"biomed-r1-training-[0-9a-f]{12}", version["display_name"])
     assert version["description"].startswith("recipe smoke ")
-    manifest = compiled("training", load_recipe("smoke"), load_profile("kind"), "manifest")
+    manifest = compiled("training", load_recipe("smoke", STORED), load_profile("kind"), "manifest")
     assert f"name: {version['display_name']}\n" in manifest, "GitOps and submit mean the same version"
     assert [p["display_name"] for p in kfp.kept["pipeline"]] == ["biomed-r1-training"]
     assert [e["display_name"] for e in kfp.kept["experiment"]] == ["biomed-r1"]
@@ -127,7 +125,7 @@ def test_refusals_of_the_api_are_one_readable_line(
 def test_nobody_there(verb: Verb) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        ended = verb(*SMOKE, "--host", f"http://127.0.0.1:{unused.getsockname()[1]}")
+        ended = verb("submit", *SMOKE, "--host", f"http://127.0.0.1:{unused.getsockname()[1]}")
     assert ended.code == 2
     assert "no answer when asking for its health (NewConnectionError)" in ended.stderr
 
@@ -143,7 +141,7 @@ def test_nobody_there(verb: Verb) -> None:
     ],
 )
 def test_what_cannot_be_submitted(verb: Verb, host: tuple[str, ...], says: str) -> None:
-    ended = verb(*SMOKE, *host)
+    ended = verb("submit", *SMOKE, *host)
     assert ended.code == 2
     assert says in ended.stderr
     assert "secret" not in ended.stderr
@@ -170,7 +168,7 @@ def test_a_login_page_is_no_api(verb: Verb) -> None:
 
     server = HTTPServer(("127.0.0.1", 0), Page)
     Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    ended = verb(*SMOKE, "--host", f"http://127.0.0.1:{server.server_port}")
+    ended = verb("submit", *SMOKE, "--host", f"http://127.0.0.1:{server.server_port}")
     server.shutdown()
     assert ended.code == 2
     assert "a login page?" in ended.stderr

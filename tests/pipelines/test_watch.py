@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from tests.pipelines.cluster_verbs import Verb
+from tests.pipelines.cluster_verbs import SMOKE, Verb
 from tests.pipelines.kfp_server import KfpServer
 
 
 def submit(verb: Verb, kfp: KfpServer, *more: str) -> Any:
-    return verb("submit", "--recipe", "smoke", "--profile", "kind", "--host", kfp.url, *more)
+    return verb("submit", *SMOKE, "--host", kfp.url, *more)
 
 
 def details(*tasks: tuple[str, str, str, str]) -> dict[str, Any]:

@@ -14,9 +14,9 @@ EngineName = Literal["vllm", "transformers"]
 
 # From tests/bench/bench_engines.py --full on 2 CPU cores: SmolLM2-135M, bf16, answers of 64 tokens to the shipped
 # samples in four settings. Start-up is importing and loading, in seconds. The rates (output tokens per second, reading
-# the prompts included) are CPU seconds of one thread for 176 answers, 42 and 70, scaled to two cores at four fifths: the
-# machine was busy. 352 answers on a quieter one gave 476 and 291, start-up 18 and 9. Both slow down alike with a larger
-# model.
+# the prompts included) are CPU seconds of one thread for 176 answers, 42 and 70, scaled to two cores at four fifths:
+# the machine was busy. 352 answers on a quieter one gave 476 and 291, start-up 18 and 9. Both slow down alike with a
+# larger model.
 MEASURED_PARAMETERS = 134.5e6
 STARTUP_SECONDS = {"vllm": 30.0, "transformers": 7.0}
 TOKENS_PER_SECOND = {"vllm": 430.0, "transformers": 250.0}

@@ -67,6 +67,7 @@ def test_an_interrupted_run_leaves_nothing_running(
     home = Path(environment_of_its_own["BIOMED_R1_HOME"])
     deadline = time.monotonic() + 120
     while not list(home.glob("runs/*/logs/classify.log")) and time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()[1]
         time.sleep(0.2)
     family = psutil.Process(process.pid).children(recursive=True)
     assert servers_of(str(home)) and family

@@ -206,11 +206,6 @@ def _curation(curation: Record | None, limits: Limits) -> Section:
     return Section("curation", title, findings_curation.curation_sentences(curation), [], found)
 
 
-def _examples(found: Inputs, seen: Survey, limits: Limits) -> Section:
-    parts = found.scores, found.decision, found.items, found.answers, seen.graded
-    return examples_section(*parts, limits.examples, limits.example_chars)
-
-
 def _choices(found: Inputs, seen: Survey) -> Section:
     shown = []
     metadata = {m: r for m, r in found.metadata.items() if r} or found.scores.versions.get("answers") or {}

@@ -45,9 +45,7 @@ def opening_sources(items: Iterable[Item]) -> dict[str, str]:
 
 
 def _plain(name: str, text: str) -> str:
-    """A list in JSON without its marks, and what the two ways of giving a wrong opening mean."""
-    if name == "reported_models":
-        return re.sub(r'[\[\]"]', "", text)
+    """What the two ways of giving a wrong opening mean; any other text as it is."""
     return ", ".join(_MODES.get(part, part) for part in text.split(", ")) if name == "prefill_mode" else text
 
 

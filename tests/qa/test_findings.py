@@ -169,8 +169,8 @@ def test_roc_agrees_with_counting_pairs() -> None:
     assert findings_runs.roc([1, 1], [0.2, 0.3]) == []
 
 
-def test_models_that_an_endpoint_reported_are_listed_without_marks() -> None:
-    found = {"local": {"engine": "vllm 1"}, "hosted": {"engine": "vllm 1", "reported_models": '["h-1", "h-2"]'}}
+def test_models_that_an_endpoint_reported_are_listed() -> None:
+    found = {"local": {"engine": "vllm 1"}, "hosted": {"engine": "vllm 1", "reported_models": "h-1, h-2"}}
     engine, reported = findings_made.metadata_table(found).rows
     assert engine[1].text == "vllm 1" and reported[0].text == "reported models"
     assert reported[1].text == "local: not recorded; hosted: h-1, h-2"

@@ -11,10 +11,10 @@ from typing import Any, Literal
 import click
 
 from components.errors import InputError
-from pipelines.cluster_options import models_option
-from pipelines.evaluation_recipe import AnyRecipe, key_variables, load_any_recipe, pipeline_of
-from pipelines.settings import Profile, load_profile
-from pipelines.staging import local_references
+from pipelines.cli.options import models_option
+from pipelines.cluster.staging import local_references
+from pipelines.settings.evaluation_recipe import AnyRecipe, key_variables, load_any_recipe, pipeline_of
+from pipelines.settings.recipe import Profile, load_profile
 
 Format = Literal["ir", "manifest"]
 # name -> the function that makes it from a recipe and a profile; imported when asked for, with kfp
@@ -63,7 +63,7 @@ def check(recipe: AnyRecipe, profile: Profile) -> None:
     """Raise InputError when a cluster should not get this: images not named, or a hub reference that can move."""
     profile.check_ready()
     if profile.uses_gpus:
-        from pipelines.pins import unpinned
+        from pipelines.settings.pins import unpinned
 
         if found := unpinned(recipe):
             raise InputError(

@@ -5,15 +5,15 @@ from typing import Any
 
 from kfp import dsl
 
-from components import ops
+from components.ops import evaluation as evaluation_ops
+from components.ops import training as ops
 from components.platform.models import ENDPOINT
 from components.stages.merge import Asked, MergeConfig
-from pipelines import evaluation_ops
-from pipelines.evaluation_recipe import EvaluatedModel, EvaluationRecipe
-from pipelines.guard import guarded
+from pipelines.guarded import guarded
 from pipelines.placement import place
-from pipelines.profile import Role
-from pipelines.settings import Profile, as_json
+from pipelines.settings.evaluation_recipe import EvaluatedModel, EvaluationRecipe
+from pipelines.settings.profile import Role
+from pipelines.settings.recipe import Profile, as_json
 
 NAME = "biomed-r1-evaluation"
 

@@ -7,7 +7,7 @@ from kfp.dsl.structures import ResourceSpec
 
 from components.platform.environment import QUIET
 from components.platform.gpus import GPUS_VARIABLE
-from pipelines.profile import Profile, Resources, Role
+from pipelines.settings.profile import Profile, Resources, Role
 
 GPU_RESOURCE = "nvidia.com/gpu"
 # Set on every GPU node by NVIDIA's GPU feature discovery.

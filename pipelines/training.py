@@ -5,11 +5,11 @@ from typing import Any
 
 from kfp import dsl
 
-from components import ops
+from components.ops import training as ops
 from components.platform.registry import CHAMPION
-from pipelines.guard import guarded
+from pipelines.guarded import guarded
 from pipelines.placement import place
-from pipelines.settings import Profile, Recipe, as_json
+from pipelines.settings.recipe import Profile, Recipe, as_json
 
 NAME = "biomed-r1-training"
 

@@ -38,7 +38,7 @@ def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def servers(_home: Path) -> Iterator[Mapping[str, str]]:
     """The embedded S3 and MLflow servers, started once; their variables are in the environment."""
-    from pipelines import servers as embedded
+    from pipelines.local import servers as embedded
 
     for name in ("BIOMED_R1_STORE", "MLFLOW_TRACKING_URI"):
         os.environ.pop(name, None)

@@ -8,10 +8,10 @@ from typing import Any
 
 from components.engines.base import Engine, Generation, Request, Sampling
 from components.errors import StageError
+from components.extraction.engine import extract
 from components.platform.journal import Journal
 from components.platform.progress import progress
-from components.qa.extraction import extract
-from components.qa.items import Item
+from components.questions.items import Item
 
 
 @dataclass(frozen=True)

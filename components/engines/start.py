@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from components.engines.base import Engine
-from components.engines.endpoint import EndpointConfig
+from components.engines.openai.config import EndpointConfig
 from components.errors import InputError
 from components.platform.models import endpoint_name, local_model, weights_digest
 
@@ -31,7 +31,7 @@ def start_engine(model: str, config: EngineConfig, output_tokens: int) -> tuple[
     """
     name = endpoint_name(model)
     if name is not None and config.engine in ("auto", "openai"):
-        from components.engines.openai_engine import OpenAIEngine
+        from components.engines.openai.client import OpenAIEngine
 
         return OpenAIEngine(name, config), ""
     if name is not None or config.engine == "openai":

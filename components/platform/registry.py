@@ -71,7 +71,7 @@ def register_classifier(uri: str, digest: str) -> str:
 
     Its tags are the headline figures of its card.
     """
-    from components.qa.classifier_card import markdown
+    from components.classifier.card import markdown
 
     card = store.get_json(f"{uri}/classifier.json")
     figures = ("learner", "model", "threshold", "threshold_rule", "temperature", "out_of_fold", "folds")

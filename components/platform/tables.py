@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.errors import InputError
-from components.qa.items import COLUMNS, Item, item_row, parse_item
+from components.questions.items import COLUMNS, Item, item_row, parse_item
 
 _FLOATS = {"reasoning_prob", "reasoning_threshold"}
 _ITEM_SCHEMA = pa.schema(

@@ -12,21 +12,21 @@ import click
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from components.classifier import metrics as qa
+from components.classifier.calibration import fit_temperature
+from components.classifier.card import SCHEMA_VERSION, markdown, measured
+from components.classifier.crossfit import fold_groups, make_folds, refuse_leak
+from components.classifier.evaluation import Judged, constant, judge
+from components.classifier.figures import draw_classifier
 from components.errors import InputError
-from components.platform.classifier_figures import draw_classifier
+from components.platform.config import config_options, write_json
 from components.platform.models import local_model, model_digest
 from components.platform.progress import progress
 from components.platform.tables import read_items
-from components.platform.verbs import config_options, write_json
-from components.qa import classification as qa
-from components.qa.calibration import fit_temperature
-from components.qa.classifier_card import SCHEMA_VERSION, markdown, measured
-from components.qa.classifier_table import Judged, constant, judge
-from components.qa.crossfit import fold_groups, make_folds, refuse_leak
-from components.qa.items import Item, group_of
+from components.questions.items import Item, group_of
 
 if TYPE_CHECKING:
-    from components.engines.encoder import Training
+    from components.classifier.encoder import Training
 
 MIN_GROUPS = 8  # of each label: fewer measure nothing, whatever the number of folds
 
@@ -68,7 +68,7 @@ def classify(items: Path | Sequence[Path], config: ClassifyConfig, out: Path) ->
     those scores alone. What is saved is then trained on all labels. Raises InputError when there are too few labels, or
     a released classifier's stand the wrong way round.
     """
-    from components.engines import encoder
+    from components.classifier import encoder
 
     rows = _labelled([items] if isinstance(items, Path) else list(items))
     labels = np.array([int(item.question_type == "Reasoning") for item in rows])
@@ -143,7 +143,7 @@ def _log_odds(
     fold: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """Out-of-fold log-odds of each classifier of the table; a released one's as they are."""
-    from components.engines import encoder, learners
+    from components.classifier import encoder, learners
 
     if config.learner == "released":
         found = encoder.score(encoder.load(base), texts, config.max_length, config.dtype)
@@ -171,8 +171,8 @@ def _save(
     config: ClassifyConfig, base: Path, how: Training, texts: list[str], labels: np.ndarray, out: Path
 ) -> list[dict[str, float]]:
     """Write the classifier that is shipped, trained on every label; returns its loss at every step."""
-    from components.engines import encoder
-    from components.engines.bag_of_words import BagOfWords
+    from components.classifier import encoder
+    from components.classifier.bag_of_words import BagOfWords
 
     if config.learner == "released":
         encoder.save(encoder.load(base), out)

@@ -14,13 +14,13 @@ import click
 from pydantic import BaseModel, ConfigDict, Field
 
 from components.errors import GateRefusedError, InputError
-from components.platform.score_files import DRAWS, read_answers, write_scores
+from components.platform.config import config_options, write_json
 from components.platform.tables import read_items
-from components.platform.verbs import config_options, write_json
-from components.qa.comparison import comparisons
-from components.qa.gate import Rules, conditions, decide, distinct
-from components.qa.outcomes import item_table
-from components.qa.scoring import score
+from components.report.score_files import DRAWS, read_answers, write_scores
+from components.scoring.cells import score
+from components.scoring.comparison import comparisons
+from components.scoring.gate import Rules, conditions, decide, distinct
+from components.scoring.outcomes import item_table
 
 
 class CompareConfig(BaseModel):
@@ -124,7 +124,7 @@ _answers = click.option("--answers", required=True, multiple=True, type=_FILE, h
 @config_options(CompareConfig)
 def score_command(items: Path, answers: Sequence[Path], out: Path, config: CompareConfig) -> None:
     """Accuracy by stratum and benchmark, gaps and drops, each with its interval."""
-    from components.platform.score_tables import print_scores
+    from components.report.terminal import print_scores
 
     print_scores(score_files(items, answers, config, out))
     click.echo(f"scores: {out}")
@@ -154,7 +154,7 @@ def compare_command(
     """Decide by the gate's rules whether the candidate replaces the baseline."""
     import json
 
-    from components.platform.score_tables import print_decision, print_scores
+    from components.report.terminal import print_decision, print_scores
 
     folder = out.parent if out.suffix == ".json" else out
     evidence = compare(items, answers, baseline, candidate, config, folder, look)

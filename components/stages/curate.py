@@ -11,15 +11,15 @@ import click
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from components.engines.reasoning import ReasoningClassifier
+from components.classifier.model import ReasoningClassifier
 from components.errors import StageError
+from components.platform.config import config_options, write_json
 from components.platform.models import local_model
 from components.platform.progress import progress
 from components.platform.tables import read_items, write_rows
-from components.platform.verbs import config_options, write_json
-from components.qa import training_mix as mix
-from components.qa.items import Item
-from components.qa.overlap import decontaminate, without_near_duplicates
+from components.questions import training_mix as mix
+from components.questions.items import Item
+from components.questions.overlap import decontaminate, without_near_duplicates
 
 SCHEMA_VERSION = 1
 

@@ -17,15 +17,15 @@ from components.engines.answers import Answers, answer_row, ask, setting_counts
 from components.engines.base import Engine, Request, Sampling
 from components.engines.start import EngineConfig, start_engine
 from components.errors import InputError
+from components.extraction.engine import EXTRACTION_VERSION
 from components.platform import store
+from components.platform.config import config_options, parse_config, write_json
 from components.platform.journal import Journal
 from components.platform.lineage import code_digest
 from components.platform.tables import read_items, write_rows
-from components.platform.verbs import config_options, parse_config, write_json
-from components.qa.extraction import EXTRACTION_VERSION
-from components.qa.items import OPENINGS, Item, items_digest
-from components.qa.prompts import PROMPTS, build_messages, prompt_version
-from components.qa.sampling import sample
+from components.questions.items import OPENINGS, Item, items_digest
+from components.questions.prompts import PROMPTS, build_messages, prompt_version
+from components.questions.sampling import sample
 
 SCHEMA_VERSION = "1"
 Setting = Literal["plain", "adversarial_0", "adversarial_1", "adversarial_2"]
@@ -36,7 +36,7 @@ class EvaluateConfig(EngineConfig):
     """Recipe part of the evaluate stage; which engine answers is inherited."""
 
     settings: tuple[Setting, ...] = Field(SETTINGS, min_length=1, description="which openings the model gets")
-    prompt: str = Field("direct", description="style of components/qa/prompts.py")
+    prompt: str = Field("direct", description="style of components/questions/prompts.py")
     max_new_tokens: int = Field(64, ge=1, description="an answer is cut there, and counted as truncated")
     temperature: float = Field(0.0, ge=0, description="0: the likeliest token, always")
     top_p: float = Field(1.0, gt=0, le=1)
@@ -202,7 +202,7 @@ def command(
     journal = answers.with_name("answers.journal")
     evidence = evaluate(Path(items), model, name or model, config, answers, str(journal))
     # Imported by name: a change of the report must not change the code that answers are kept by (platform/lineage.py).
-    importlib.import_module("components.platform.report_files").write_evaluation(Path(items), answers, examples)
+    importlib.import_module("components.report.files").write_evaluation(Path(items), answers, examples)
     write_json(json_file, evidence)
     store.delete_prefix(str(journal))  # last: killed or failed before, the same command asks nothing again
     for setting, cell in evidence["settings"].items():

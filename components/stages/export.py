@@ -14,12 +14,12 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from components.errors import InputError
-from components.platform import lm_eval_tasks
+from components.exports import lm_eval_tasks
+from components.extraction.engine import EXTRACTION_VERSION
+from components.platform.config import config_options, write_json
 from components.platform.tables import read_items, write_items
-from components.platform.verbs import config_options, write_json
-from components.qa.extraction import EXTRACTION_VERSION
-from components.qa.items import OPENINGS, STRATA, Item, items_digest
-from components.qa.prompts import PROMPTS, build_messages, prompt_version
+from components.questions.items import OPENINGS, STRATA, Item, items_digest
+from components.questions.prompts import PROMPTS, build_messages, prompt_version
 
 SETTINGS = ("plain", "adversarial_0", "adversarial_1", "adversarial_2")
 # The columns of zou-lab/BioMed-R1-Eval, in its order (its data card).
@@ -35,7 +35,7 @@ class ExportConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    prompt: str = Field("direct", description="style of components/qa/prompts.py")
+    prompt: str = Field("direct", description="style of components/questions/prompts.py")
     settings: tuple[Literal["plain", "adversarial_0", "adversarial_1", "adversarial_2"], ...] = Field(
         ("plain",), min_length=1, description="which openings the model gets; one task each"
     )

@@ -11,11 +11,11 @@ from typing import Any, Literal
 import click
 from pydantic import Field, model_validator
 
-from components.engines.training_rows import Row, TooLong, read_questions, render_questions
 from components.platform import faults
-from components.platform.training import TrainerConfig, data_order, import_trl, open_training, series
-from components.platform.verbs import config_options, write_json
-from components.qa.rewards import REWARDS, rewards
+from components.platform.config import config_options, write_json
+from components.training.rewards import REWARDS, rewards
+from components.training.rows import Row, TooLong, read_questions, render_questions
+from components.training.trainer import TrainerConfig, data_order, import_trl, open_training, series
 
 METRICS = {
     "loss": "loss",
@@ -146,7 +146,7 @@ def build_trainer(opened: Any, questions: list[Row], config: GrpoConfig, output_
     """TRL's trainer on rendered questions, in our order."""
     from datasets import Dataset
 
-    from components.platform.cpu_head import score_labels_only
+    from components.training.cpu_head import score_labels_only
 
     per_generation = config.generation_batch // config.num_generations
     wanted = len(questions) * config.epochs / per_generation  # generations, then optimizer steps in whole cycles
@@ -202,7 +202,7 @@ def _rollout(opened: Any, config: GrpoConfig) -> Any:
     if config.generator != "shared_prompt":
         return None
     from components.engines.base import Sampling
-    from components.engines.rollout import Rollout
+    from components.training.rollout import Rollout
 
     sampling = Sampling(config.max_completion_length, config.temperature, config.top_p)
     return Rollout(opened.model, opened.tokenizer, sampling)

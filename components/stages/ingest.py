@@ -12,12 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from components.errors import InputError
 from components.platform import sources
+from components.platform.config import config_options, write_json
 from components.platform.store import file_sha256
 from components.platform.tables import iterate_rows, write_items
-from components.platform.verbs import config_options, write_json
-from components.qa.items import OPENINGS, STRATA, Item, group_id, parse_item, twin_options
-from components.qa.openings import OPENINGS_VERSION, make_openings
-from components.qa.sampling import sample
+from components.questions.items import OPENINGS, STRATA, Item, group_id, parse_item, twin_options
+from components.questions.prefills.templates import OPENINGS_VERSION, make_openings
+from components.questions.sampling import sample
 
 MAX_DEFECTS_LISTED = 100
 

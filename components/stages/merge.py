@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from components.errors import InputError, StageError
 from components.platform.tables import read_items, read_metadata, read_rows, write_rows
-from components.qa.items import items_digest
-from components.qa.sampling import sample
-from components.qa.sharding import shard_numbers
+from components.questions.items import items_digest
+from components.questions.sampling import sample
+from components.questions.sharding import shard_numbers
 
 
 class Asked(BaseModel):

@@ -17,15 +17,15 @@ from components.engines import answers
 from components.engines.base import Engine, Request, Sampling
 from components.engines.start import EngineConfig, start_engine
 from components.platform import store
+from components.platform.config import config_options, parse_config, write_json
 from components.platform.journal import Journal
 from components.platform.lineage import code_digest
 from components.platform.tables import read_items, write_items
-from components.platform.verbs import config_options, parse_config, write_json
-from components.qa.items import OPENINGS, Item, items_digest
-from components.qa.opening_prompt import opening_messages, opening_prompt_version
-from components.qa.opening_rule import RULE_VERSION, judge, written_opening
-from components.qa.openings import OPENINGS_VERSION, make_openings, usable_wrong_letters
-from components.qa.sampling import sample
+from components.questions.items import OPENINGS, Item, items_digest
+from components.questions.prefills.prompt import opening_messages, opening_prompt_version
+from components.questions.prefills.rule import RULE_VERSION, judge, written_opening
+from components.questions.prefills.templates import OPENINGS_VERSION, make_openings, usable_wrong_letters
+from components.questions.sampling import sample
 
 
 class OpeningsConfig(EngineConfig):

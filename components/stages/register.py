@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict
 
 from components.errors import InputError
 from components.platform import registry, store
+from components.platform.config import config_options, write_json
 from components.platform.lineage import git_revision
-from components.platform.verbs import config_options, write_json
 
 DISCLAIMER = "Research use only. Not a medical device; never for clinical decisions."
 

@@ -10,9 +10,9 @@ import click
 from pydantic import BaseModel, ConfigDict, Field
 
 from components.errors import InputError
-from components.platform.report_files import TITLE, read_inputs, write_report
-from components.platform.report_sections import Limits
-from components.platform.verbs import config_options, write_json
+from components.platform.config import config_options, write_json
+from components.report.build import Limits
+from components.report.files import TITLE, read_inputs, write_report
 
 
 class ReportConfig(BaseModel):

@@ -8,10 +8,10 @@ from typing import Any, Literal
 import click
 from pydantic import Field
 
-from components.engines.training_rows import Encoded, TooLong, encode_traces, read_traces
 from components.platform import faults
-from components.platform.training import TrainerConfig, data_order, import_trl, open_training
-from components.platform.verbs import config_options, write_json
+from components.platform.config import config_options, write_json
+from components.training.rows import Encoded, TooLong, encode_traces, read_traces
+from components.training.trainer import TrainerConfig, data_order, import_trl, open_training
 
 METRICS = {
     "loss": "loss",
@@ -64,7 +64,7 @@ def build_trainer(opened: Any, encoded: Encoded, config: SftConfig, output_dir: 
     """TRL's trainer on rows that are ready: order, token ids and labels are ours."""
     from datasets import Dataset
 
-    from components.platform.cpu_head import score_labels_only
+    from components.training.cpu_head import score_labels_only
 
     per_step = config.batch_size * config.gradient_accumulation_steps
     steps = config.max_steps or max(1, round(len(encoded.rows) * config.epochs / per_step))

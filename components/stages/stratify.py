@@ -10,19 +10,19 @@ import click
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from components.engines.reasoning import ReasoningClassifier
+from components.classifier import metrics as qa
+from components.classifier.figures import draw_share_curve
+from components.classifier.model import ReasoningClassifier
+from components.classifier.prevalence import correction_words
+from components.classifier.shares import Errors, describe_strata
 from components.errors import InputError
-from components.platform.classifier_figures import draw_share_curve
+from components.platform.config import config_options, write_json
 from components.platform.models import local_model
-from components.platform.nearest_page import nearest_page
 from components.platform.tables import read_items, write_items
-from components.platform.verbs import config_options, write_json
-from components.qa import classification as qa
-from components.qa.items import STRATA, Item
-from components.qa.prevalence import correction_words
-from components.qa.published import REASONING_SHARE
-from components.qa.sampling import nearest
-from components.qa.strata import Errors, describe_strata
+from components.questions.items import STRATA, Item
+from components.questions.published import REASONING_SHARE
+from components.questions.sampling import nearest
+from components.report.nearest import nearest_page
 
 
 class StratifyConfig(BaseModel):

@@ -33,7 +33,7 @@ OPENING, NEW_TOKENS = "The answer is", 6  # of the comparison of texts
 
 
 def asked(args: argparse.Namespace, count: int) -> list[Any]:
-    from components.qa.sampling import sample
+    from components.questions.sampling import sample
 
     return sample(real_questions(), count, seed=0)
 
@@ -123,7 +123,7 @@ def write_texts(args: argparse.Namespace) -> dict[str, Any]:
     from components.engines.base import Request, Sampling
     from components.engines.choice import load_engine
     from components.platform.models import local_model
-    from components.qa.prompts import build_messages
+    from components.questions.prompts import build_messages
 
     engine = load_engine(args.engine, local_model(args.model), args.dtype)
     requests = [

@@ -19,11 +19,11 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from components.extraction.engine import extract  # noqa: E402
 from components.platform.tables import write_items, write_rows  # noqa: E402
-from components.qa.bootstrap import Block, draw_sums  # noqa: E402
-from components.qa.extraction import extract  # noqa: E402
-from components.qa.gate import Rules  # noqa: E402
-from components.qa.items import Item  # noqa: E402
+from components.questions.items import Item  # noqa: E402
+from components.scoring.bootstrap import Block, draw_sums  # noqa: E402
+from components.scoring.gate import Rules  # noqa: E402
 from components.stages.compare import CompareConfig, score_files  # noqa: E402
 
 QA = ROOT / "tests" / "qa"

@@ -27,10 +27,10 @@ import numpy as np
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from components.classifier.metrics import auroc, stem
 from components.platform.models import local_model
 from components.platform.tables import read_items
-from components.qa.classification import auroc, stem
-from components.qa.items import Item
+from components.questions.items import Item
 
 
 def questions() -> list[Item]:
@@ -64,8 +64,8 @@ def measure(folder: Path, size: int, max_length: int | None = None, every: bool 
     """Seconds and scores of the encoder in `folder` on a sample of `size` questions, ours beside the pipeline's."""
     import torch
 
-    from components.engines import encoder
-    from components.engines.reasoning import ReasoningClassifier
+    from components.classifier import encoder
+    from components.classifier.model import ReasoningClassifier
     from components.stages.classify import ClassifyConfig
 
     torch.manual_seed(0)

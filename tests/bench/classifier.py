@@ -20,9 +20,9 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from components.classifier.prevalence import correction_words
+from components.platform.config import parse_config, set_path
 from components.platform.environment import quiet_environment
-from components.platform.verbs import parse_config, set_path
-from components.qa.prevalence import correction_words
 
 LABELS = Path("labels", "medxpertqa_text_question_type.jsonl")
 SHOWN_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -74,9 +74,9 @@ def parity(folder: Path, classifier: Path) -> str:
     """bf16 beside fp32 by what is shipped, all of it, on all labelled stems; it was trained on them."""
     import numpy as np
 
-    from components.engines.reasoning import ReasoningClassifier
+    from components.classifier.metrics import auroc, stem
+    from components.classifier.model import ReasoningClassifier
     from components.platform.tables import read_items
-    from components.qa.classification import auroc, stem
 
     items = [item for item in read_items(folder / LABELS) if item.question_type]
     labels = np.array([int(item.question_type == "Reasoning") for item in items])

@@ -21,13 +21,13 @@ import numpy as np
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from components.classifier.metrics import stem
 from components.platform.tables import read_items, read_rows
-from components.qa.bootstrap import DRAWS
-from components.qa.classification import stem
-from components.qa.items import Item
-from components.qa.outcomes import grade, item_table
-from components.qa.published import REASONING_SHARE
-from components.qa.scoring import score
+from components.questions.items import Item
+from components.questions.published import REASONING_SHARE
+from components.scoring.bootstrap import DRAWS
+from components.scoring.cells import score
+from components.scoring.outcomes import grade, item_table
 
 Rows = list[tuple[str, dict[str, Any]]]
 EXPERTS = "MedXpertQA"

@@ -15,8 +15,8 @@ def real_questions(per_benchmark: int | None = None) -> list[Any]:
     """
     from components.errors import InputError
     from components.platform.tables import read_items
-    from components.qa.items import OPENINGS
-    from components.qa.openings import make_openings
+    from components.questions.items import OPENINGS
+    from components.questions.prefills.templates import make_openings
 
     folder = os.environ.get("BIOMED_R1_DATA")
     root = Path(folder) if folder else Path(str(find_spec("components.samples").submodule_search_locations[0]))  # type: ignore

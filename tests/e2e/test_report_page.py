@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from components.platform.report_files import read_inputs, write_evaluation, write_report
-from components.platform.report_sections import Limits
-from components.platform.score_files import write_scores
 from components.platform.tables import write_items, write_rows
+from components.report.build import Limits
+from components.report.files import read_inputs, write_evaluation, write_report
+from components.report.score_files import write_scores
 from components.stages.report import ReportConfig, report
 
 HERE = Path(__file__).parent

@@ -12,7 +12,7 @@ from faulty_endpoint import completion, endpoint
 
 from components.engines import answers
 from components.engines.base import Sampling
-from components.engines.completion import cleaner
+from components.engines.openai.completion import cleaner
 from components.errors import StageError
 from components.platform.journal import Journal
 

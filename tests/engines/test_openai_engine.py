@@ -13,11 +13,11 @@ from endpoint_engine import ask, engine, one, requests
 from faulty_endpoint import asked, completion, endpoint
 
 from components.engines.base import Request, Sampling
-from components.engines.completion import retry_after
-from components.engines.endpoint import EndpointConfig
-from components.engines.openai_engine import RECONSIDER, OpenAIEngine
+from components.engines.openai.client import RECONSIDER, OpenAIEngine
+from components.engines.openai.completion import retry_after
+from components.engines.openai.config import EndpointConfig
 from components.errors import InputError, StageError
-from components.platform.verbs import parse_config
+from components.platform.config import parse_config
 
 CANARY = "sk-canary-5f1d9c7a"
 

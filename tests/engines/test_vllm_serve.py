@@ -19,7 +19,7 @@ import pytest
 
 from components.errors import StageError
 from components.platform.tables import read_metadata, read_rows, write_items
-from components.qa.items import Item
+from components.questions.items import Item
 from components.stages.evaluate import EvaluateConfig, evaluate
 
 pytestmark = [

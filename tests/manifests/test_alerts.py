@@ -12,7 +12,7 @@ import pytest
 import yaml
 from kubectl import MANIFESTS, ROOT
 
-from pipelines.cli import VERBS
+from pipelines.cli.main import VERBS
 
 HERE = Path(__file__).parent
 RUNBOOKS = MANIFESTS / "runbooks"

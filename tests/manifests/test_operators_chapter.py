@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from kubectl import MANIFESTS, ROOT
 
-from pipelines.cli import VERBS, cli
+from pipelines.cli.main import VERBS, cli
 
 CHAPTER = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## For operators\n")[2].partition("\n## ")[0]
 BLOCKS = "\n".join(re.findall(r"```sh\n(.*?)```", CHAPTER, re.DOTALL)).replace("\\\n", " ")
@@ -39,8 +39,8 @@ def test_every_verb_of_the_cluster_is_shown() -> None:
 
 
 def test_the_token_is_made_for_an_account_and_an_audience() -> None:
-    """The variable that pipelines/cluster_client.py reads, filled for the account that may submit."""
-    from pipelines.cluster_client import TOKEN_VARIABLE
+    """The variable that pipelines/cluster/client.py reads, filled for the account that may submit."""
+    from pipelines.cluster.client import TOKEN_VARIABLE
 
     made = re.search(
         rf'export {TOKEN_VARIABLE}="\$\(kubectl -n biomed-r1 create token ([\w-]+) --audience (\S+)', BLOCKS

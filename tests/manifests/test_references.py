@@ -14,7 +14,7 @@ import yaml
 from kubectl import MANIFESTS, OVERLAYS, containers, pod_specs, render
 
 from pipelines.placement import USER
-from pipelines.profile import Profile, load_profile
+from pipelines.settings.profile import Profile, load_profile
 
 # Secrets that an operator creates (README, "For operators") and their keys. None is in the repository.
 OPERATORS_SECRETS = {

@@ -42,7 +42,9 @@ def served() -> Iterator[KfpServer]:
 
 def make_verb(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], home: Path) -> Verb:
     """Runs `biomed-r1 ...` in this process, with the canary as its token, which must be in nothing it prints."""
-    from pipelines import cli, cluster_client, uploads, watch
+    from pipelines.cli import main as cli
+    from pipelines.cluster import client as cluster_client
+    from pipelines.cluster import uploads, watch
 
     for name in ("KUBECONFIG", "KF_PIPELINES_ENDPOINT", "KF_PIPELINES_UI_ENDPOINT", "SSL_CERT_FILE"):
         monkeypatch.delenv(name, raising=False)

@@ -23,7 +23,7 @@ import yaml
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from pipelines.cron import parse_cron
+from pipelines.cluster.cron import parse_cron
 
 CONVERTER = kfp_server_api.ApiClient()
 LONGEST_PAGE = 2

@@ -10,11 +10,11 @@ import yaml
 from click.testing import CliRunner
 
 from components.errors import InputError
-from pipelines import available as module
-from pipelines import run
-from pipelines.available import available
-from pipelines.evaluation_recipe import EvaluationRecipe, load_any_recipe, load_evaluation_recipe
-from pipelines.pins import unpinned
+from pipelines.local import run
+from pipelines.settings.available import available
+from pipelines.settings.evaluation_recipe import EvaluationRecipe, load_any_recipe, load_evaluation_recipe
+from pipelines.settings.pins import unpinned
+from pipelines.settings import available as module
 
 COMMIT = "a" * 40
 CANARY = "canary-3c0b"

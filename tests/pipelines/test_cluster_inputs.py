@@ -14,11 +14,11 @@ from compiled_pipelines import tasks_of
 
 from components.errors import InputError
 from components.platform import models, store
-from components.platform.preflight import PreflightConfig, preflight
+from components.stages.preflight import PreflightConfig, preflight
+from pipelines.cluster.staging import local_references
 from pipelines.compile import compiled
-from pipelines.evaluation_recipe import load_any_recipe
-from pipelines.profile import load_profile
-from pipelines.staging import local_references
+from pipelines.settings.evaluation_recipe import load_any_recipe
+from pipelines.settings.profile import load_profile
 from tests.pipelines.cluster_verbs import Verb
 from tests.pipelines.kfp_server import KfpServer
 

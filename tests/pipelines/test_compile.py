@@ -16,7 +16,7 @@ from compiled_pipelines import CASES, GOLDEN, SITE, golden_file, site_profile, t
 from components.errors import InputError
 from components.platform.execution import run_id
 from pipelines.compile import check, command, compiled
-from pipelines.settings import load_recipe
+from pipelines.settings.recipe import load_recipe
 
 DIFF_LINES = 40
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from tests_support import smoke_command
 
-from pipelines import docker_runner
-from pipelines.evaluation_recipe import key_variables, load_any_recipe
+from pipelines.local import docker_runner
+from pipelines.settings.evaluation_recipe import key_variables, load_any_recipe
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_containers_get_the_keys_that_their_recipe_names(tmp_path: Path, monkeyp
 def test_the_runner_of_a_recipe_hands_its_keys_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from kfp import local
 
-    from pipelines import local_runner
+    from pipelines.local import runner as local_runner
 
     given: dict[str, object] = {}
     monkeypatch.setattr(local, "DockerRunner", lambda **arguments: given.update(arguments))

@@ -16,9 +16,9 @@ import pytest
 from tests_support import docker_image, smoke_command
 
 from components.platform import execution, store, tables
-from pipelines.docker_runner import LABEL
-from pipelines.settings import load_recipe
-from pipelines.tasks import TASKS
+from pipelines.local.docker_runner import LABEL
+from pipelines.settings.recipe import load_recipe
+from pipelines.settings.tasks import TASKS
 
 pytestmark = pytest.mark.slow
 CANARY = f"canary-{uuid.uuid4().hex}"

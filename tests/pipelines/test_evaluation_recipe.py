@@ -11,11 +11,11 @@ import pytest
 import yaml
 
 from components.errors import InputError
-from components.qa import published
-from pipelines.evaluation_recipe import EvaluationRecipe, load_any_recipe, load_evaluation_recipe, parse_recipe
-from pipelines.pins import unpinned
-from pipelines.settings import load_recipe
-from pipelines.tasks import TASKS, expected
+from components.questions import published
+from pipelines.settings.evaluation_recipe import EvaluationRecipe, load_any_recipe, load_evaluation_recipe, parse_recipe
+from pipelines.settings.pins import unpinned
+from pipelines.settings.recipe import load_recipe
+from pipelines.settings.tasks import TASKS, expected
 
 MINE: dict[str, Any] = {
     "name": "mine",
@@ -122,7 +122,7 @@ def test_models_behind_endpoints_take_no_gpu() -> None:
     from kfp.compiler import Compiler
 
     from pipelines.evaluation import evaluation_pipeline
-    from pipelines.settings import load_profile
+    from pipelines.settings.recipe import load_profile
 
     local = load_profile("local")
     roles = {**local.roles, "generator": local.roles["cpu"].model_copy(update={"memory": "99Gi"})}

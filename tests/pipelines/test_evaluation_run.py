@@ -14,9 +14,9 @@ import yaml
 
 from components.platform import execution, store
 from components.platform.tables import read_metadata, read_rows
-from pipelines.evaluation_recipe import load_evaluation_recipe
-from pipelines.settings import load_recipe
-from pipelines.tasks import expected
+from pipelines.settings.evaluation_recipe import load_evaluation_recipe
+from pipelines.settings.recipe import load_recipe
+from pipelines.settings.tasks import expected
 
 Answers = tuple[list[dict[str, Any]], dict[str, str]]
 
@@ -47,7 +47,17 @@ def recipe(finished: Any, tiny_model: Path, tmp_path_factory: pytest.TempPathFac
 def evaluate(recipe: str, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
     def run(*arguments: str, **variables: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
         file = tmp_path_factory.mktemp("summary") / "out.json"
-        command = [sys.executable, "-m", "pipelines.cli", "run", "--recipe", recipe, "--json", str(file), *arguments]
+        command = [
+            sys.executable,
+            "-m",
+            "pipelines.cli",
+            "run",
+            "--recipe",
+            recipe,
+            "--json",
+            str(file),
+            *arguments,
+        ]
         done = subprocess.run(command, env={**environment, **variables}, capture_output=True, text=True, timeout=420)
         return done, json.loads(file.read_text()) if file.is_file() else {}
 

@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 
 from components.platform import execution, tracking
-from pipelines.settings import load_recipe
-from pipelines.tasks import TASKS
+from pipelines.settings.recipe import load_recipe
+from pipelines.settings.tasks import TASKS
 
 PROGRAM = """
 import sys
 from kfp import dsl, local
-from components import ops
-from pipelines.guard import guarded
+from components.ops import training as ops
+from pipelines.guarded import guarded
 from pipelines.placement import place
-from pipelines.profile import Retry
-from pipelines.settings import as_json, load_profile, load_recipe
+from pipelines.settings.profile import Retry
+from pipelines.settings.recipe import as_json, load_profile, load_recipe
 
 # The one placeholder that the local runner does not know.
 dsl.PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER = "2026-01-04T03:00:00Z"

@@ -15,8 +15,8 @@ import pytest
 
 from components.errors import InputError
 from components.platform.models import hub_commit
-from pipelines.pins import pin_text, unpinned
-from pipelines.settings import load_recipe
+from pipelines.settings.pins import pin_text, unpinned
+from pipelines.settings.recipe import load_recipe
 
 MODEL, DATA, OLD = "a" * 40, "b" * 40, "c" * 40
 RECIPE = f"""# Our own recipe. Models come from hf:not/this-one, see below.

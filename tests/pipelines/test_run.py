@@ -11,9 +11,9 @@ import pytest
 
 from components.platform import execution, registry, store
 from components.platform.tables import read_rows
-from components.qa.items import BENCHMARKS
-from pipelines.settings import load_recipe
-from pipelines.tasks import TASKS
+from components.questions.items import BENCHMARKS
+from pipelines.settings.recipe import load_recipe
+from pipelines.settings.tasks import TASKS
 
 TRAINING = ("ingest", "classify", "stratify", "curate", "sft", "grpo")
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.errors import InputError
-from pipelines.cron import parse_cron
+from pipelines.cluster.cron import parse_cron
 from tests.pipelines.cluster_verbs import CANARY, SMOKE, Verb
 from tests.pipelines.kfp_server import KfpServer
 
@@ -167,7 +167,7 @@ def test_a_change_interrupted_anywhere_is_finished_by_saying_it_again(
             act(verb, kfp, "pause")
         kfp.faults = [(request, kind)]
         with monkeypatch.context() as patch:
-            patch.setattr("pipelines.cluster_client.time.sleep", lambda _: signal.raise_signal(signal.SIGINT))
+            patch.setattr("pipelines.cluster.client.time.sleep", lambda _: signal.raise_signal(signal.SIGINT))
             ended = verb("schedule", "--name", "weekly", "--cron", DAILY, *SMOKE, "--host", kfp.url)
         struck += [request] if ended.code == 130 else []
         kfp.faults = []
@@ -243,10 +243,10 @@ def test_the_run_date_goes_to_doctor_as_kfp_resolves_it_and_from_there_to_mlflow
     from mlflow import MlflowClient
 
     from components.platform import tracking
-    from components.platform.preflight import PreflightConfig
-    from pipelines import guard
+    from components.stages.preflight import PreflightConfig
+    from pipelines import guarded as guard
     from pipelines.compile import compiled
-    from pipelines.settings import load_profile, load_recipe
+    from pipelines.settings.recipe import load_profile, load_recipe
 
     placeholder = dsl.PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER
     # KFP's driver looks for it as the whole constant of a task's input, and only there.

@@ -12,9 +12,9 @@ import pytest
 import yaml
 from compiled_pipelines import SITE, site_profile
 
-from pipelines.docker_runner import PASSED_ON
-from pipelines.evaluation_recipe import key_variables, load_any_recipe
-from pipelines.pins import pin_text
+from pipelines.local.docker_runner import PASSED_ON
+from pipelines.settings.evaluation_recipe import key_variables, load_any_recipe
+from pipelines.settings.pins import pin_text
 
 ROOT = Path(__file__).resolve().parents[2]
 CANARY = "canary-6d1f7c0e"
@@ -24,7 +24,7 @@ RECIPES = {"training": "demo", "evaluation": "paper-models"}
 SECRET = re.compile(r"[A-Z][A-Z0-9_]*(?:TOKEN|SECRET|PASSWORD|_KEY)(?:_[A-Z0-9_]+)?")
 PROGRAM = """
 import sys
-from pipelines.cli import cli
+from pipelines.cli.main import cli
 
 recipe, pipeline, folder, *profiles = sys.argv[1:]
 for profile in profiles:

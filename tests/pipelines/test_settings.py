@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from components.errors import InputError
-from pipelines.settings import Recipe, as_json, load_profile, load_recipe
+from pipelines.settings.recipe import Recipe, as_json, load_profile, load_recipe
 
 
 def test_the_demo_does_the_work_it_claims() -> None:
@@ -74,7 +74,7 @@ def test_profiles_load() -> None:
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["compile", "--recipe", "demo", "-o", "OUT"]])
 def test_help_and_compile_import_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
     code = (
-        "import sys; from pipelines.cli import cli; "
+        "import sys; from pipelines.cli.main import cli; "
         f"cli.main({[a.replace('OUT', str(tmp_path / 'p.yaml')) for a in arguments]}, standalone_mode=False); "
         "print([m for m in ('torch', 'transformers', 'trl', 'vllm', 'mlflow') if m in sys.modules])"
     )
@@ -86,7 +86,7 @@ def test_the_compiled_pipeline_turns_kfps_cache_off_and_names_every_task(tmp_pat
     import yaml
     from kfp import compiler
 
-    from pipelines.tasks import TASKS
+    from pipelines.settings.tasks import TASKS
     from pipelines.training import training_pipeline
 
     out = tmp_path / "p.yaml"

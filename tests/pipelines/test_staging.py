@@ -9,9 +9,9 @@ import pytest
 from components.errors import InputError
 from components.platform import models, sources, store
 from components.samples import __file__ as samples
-from pipelines.evaluation_recipe import load_evaluation_recipe
-from pipelines.settings import Recipe, load_recipe
-from pipelines.staging import staged
+from pipelines.cluster.staging import staged
+from pipelines.settings.evaluation_recipe import load_evaluation_recipe
+from pipelines.settings.recipe import Recipe, load_recipe
 
 
 @pytest.fixture

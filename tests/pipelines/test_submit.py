@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from pipelines.compile import compiled
-from pipelines.settings import load_profile, load_recipe
+from pipelines.settings.recipe import load_profile, load_recipe
 from tests.pipelines.cluster_verbs import CANARY, SMOKE, STORED, Verb
 from tests.pipelines.kfp_server import KfpServer
 

@@ -82,7 +82,7 @@ def test_ctrl_c_leaves_the_run_going_and_says_how_to_watch_it(
     kfp: KfpServer, verb: Verb, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kfp.script = [RUNNING]
-    monkeypatch.setattr("pipelines.watch.time.sleep", lambda _: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr("pipelines.cluster.watch.time.sleep", lambda _: signal.raise_signal(signal.SIGINT))
     ended = submit(verb, kfp, "--wait")
     assert ended.code == 130
     monkeypatch.undo()

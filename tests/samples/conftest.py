@@ -9,7 +9,7 @@ import pytest
 
 from components import samples
 from components.platform.tables import read_items
-from components.qa.items import Item
+from components.questions.items import Item
 
 Planted = dict[str, list[tuple[str, list[str]]]]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from components.qa.items import Item, normalise
+from components.questions.items import Item, normalise
 
 RUN = 8
 COMMON = 5  # a run found in this many different stems is common language, not one question's wording

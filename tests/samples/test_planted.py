@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from components.qa.items import Item, normalise
+from components.questions.items import Item, normalise
 
 Planted = dict[str, list[tuple[str, list[str]]]]
 BY_WORDS = 0.47  # shared share of stem words: every planted copy lies above, every other training question below

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from components.qa.items import Item, normalise
+from components.questions.items import Item, normalise
 
 HESITANT = re.compile(
     r"\b(think|guess(?:ing)?|maybe|may|perhaps|probably|possibly|not (?:sure|certain)|unsure|might|could|can't|seems?"

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from components import samples
-from components.qa.items import BENCHMARKS, Item, group_of, normalise
+from components.questions.items import BENCHMARKS, Item, group_of, normalise
 
 # Numbers of options that a benchmark may have; MMLU-Pro and HLE vary from question to question.
 OPTIONS = {

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from components.qa.items import BENCHMARKS, Item
+from components.questions.items import BENCHMARKS, Item
 
 
 def letter_excess(items: Sequence[Item]) -> dict[str, float]:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from components.platform.tables import write_items, write_rows
-from components.qa.gate import Rules, decide
-from components.qa.items import BENCHMARKS, Item, group_id
-from components.qa.outcomes import grade, item_table
-from components.qa.scoring import score
+from components.questions.items import BENCHMARKS, Item, group_id
+from components.scoring.cells import score
+from components.scoring.gate import Rules, decide
+from components.scoring.outcomes import grade, item_table
 
 SETTINGS = ("plain", "adversarial_0", "adversarial_1", "adversarial_2")
 HOSTILE = '</p><script>alert("x")</script> <img src=http://evil.example/a.png onerror=alert(1)> a|b'

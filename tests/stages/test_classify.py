@@ -12,18 +12,18 @@ import torch
 from click.testing import CliRunner
 from sklearn import metrics
 
-from components.engines import encoder, learners
-from components.engines.bag_of_words import BagOfWords
-from components.engines.reasoning import ReasoningClassifier
+from components.classifier import encoder, learners
+from components.classifier.bag_of_words import BagOfWords
+from components.classifier.calibration import probabilities
+from components.classifier.metrics import stem
+from components.classifier.model import ReasoningClassifier
 from components.errors import InputError, StageError
 from components.platform.models import local_model
 from components.platform.tables import read_items, write_items
-from components.qa.calibration import probabilities
-from components.qa.classification import stem
-from components.qa.items import Item, group_of
+from components.questions.items import Item, group_of
 from components.stages import classify as stage
 from components.stages.classify import ClassifyConfig, classify, command
-from pipelines.settings import load_recipe
+from pipelines.settings.recipe import load_recipe
 
 OPTIONS = {"A": "This", "B": "That"}
 PARTS = ("heart", "lung", "liver", "kidney", "spleen", "colon", "brain", "skin", "eye", "ear", "knee", "hip")

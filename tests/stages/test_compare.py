@@ -14,8 +14,8 @@ from click.testing import CliRunner
 
 from components.errors import GateRefusedError, InputError
 from components.platform.tables import write_items, write_rows
-from components.qa.gate import CONDITIONS
-from components.qa.items import Item
+from components.questions.items import Item
+from components.scoring.gate import CONDITIONS
 from components.stages.compare import CompareConfig, compare, compare_command, score_command
 
 SETTINGS = ("plain", "adversarial_0", "adversarial_1", "adversarial_2")

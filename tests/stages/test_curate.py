@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from components.errors import StageError
+from components.extraction.engine import extract
 from components.platform.tables import read_items, read_rows, write_items
-from components.qa.extraction import extract
-from components.qa.items import Item, group_of
+from components.questions.items import Item, group_of
 from components.stages import curate as stage
 from components.stages.curate import CurateConfig, curate
 

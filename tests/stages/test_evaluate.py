@@ -15,10 +15,10 @@ from pydantic import ValidationError
 from components.engines import choice
 from components.engines.base import Generation, Request, Sampling
 from components.errors import InputError, StageError
+from components.extraction.engine import extract
 from components.platform.tables import read_metadata, read_rows, write_items
-from components.qa.extraction import extract
-from components.qa.items import Item, items_digest
-from components.qa.sampling import sample
+from components.questions.items import Item, items_digest
+from components.questions.sampling import sample
 from components.stages.evaluate import SETTINGS, EvaluateConfig, evaluate, make_request
 
 OPTIONS = {"A": "gout", "B": "scurvy", "C": "rickets", "D": "beriberi"}

@@ -21,7 +21,7 @@ from components.platform import store
 from components.platform.execution import read_receipts
 from components.platform.journal import Journal
 from components.platform.tables import read_metadata, read_rows, write_items
-from components.qa.items import Item
+from components.questions.items import Item
 from components.stages.evaluate import EvaluateConfig, command, evaluate
 
 OPTIONS = {"A": "gout", "B": "scurvy", "C": "rickets", "D": "beriberi"}
@@ -209,7 +209,7 @@ def test_a_name_is_needed(items: Path) -> None:
 COMPONENT = """
 import sys
 from kfp import dsl
-from components import ops
+from components.ops import training as ops
 items, model, config, answers = sys.argv[1:]
 ops.evaluate.python_func(
     items=dsl.Dataset(uri=items), model=model, name="m", config=config, run="r", answers=dsl.Dataset(uri=answers)
@@ -227,7 +227,7 @@ def test_a_task_that_ended_early_is_resumed_from_the_store(
 ) -> None:
     from kfp import dsl
 
-    from components import ops
+    from components.ops import training as ops
 
     def run(server: FaultyEndpoint, budget: int) -> None:
         """What COMPONENT does, in this process."""

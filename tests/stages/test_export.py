@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.errors import InputError
+from components.exports.lm_eval_tasks import process_results
+from components.extraction.engine import extract
 from components.platform import sources
-from components.platform.lm_eval_tasks import process_results
 from components.platform.tables import read_items, write_items
-from components.qa.extraction import extract
-from components.qa.items import OPENINGS, Item, group_of
-from components.qa.outcomes import grade, item_table
-from components.qa.prompts import build_messages
+from components.questions.items import OPENINGS, Item, group_of
+from components.questions.prompts import build_messages
+from components.scoring.outcomes import grade, item_table
 from components.stages.export import PUBLISHED_COLUMNS, ExportConfig, command, export_lm_eval, export_parquet
 from components.stages.ingest import command as ingest_command
 from components.stages.ingest import with_openings

@@ -12,8 +12,8 @@ import pytest
 from components.errors import InputError
 from components.platform import sources
 from components.platform.tables import read_items, write_items
-from components.qa.items import Item
-from components.qa.prompts import build_messages
+from components.questions.items import Item
+from components.questions.prompts import build_messages
 from components.stages.export import ExportConfig, export_lm_eval, export_parquet
 from components.stages.ingest import with_openings
 
@@ -96,7 +96,11 @@ def test_the_verb_refuses_such_names_as_bad_input(items: list[Item], tmp_path: P
             str(tmp_path / "a" / "out"),
         ]
         done = subprocess.run(
-            [sys.executable, "-m", "pipelines.cli", *words], capture_output=True, text=True, check=False, timeout=120
+            [sys.executable, "-m", "pipelines.cli", *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
         )
         assert done.returncode == 2 and "dataset_name" in done.stderr and repr(names[-1]) in done.stderr, done.stderr
         assert not (tmp_path / "a").exists()

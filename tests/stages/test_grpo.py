@@ -82,8 +82,8 @@ def test_a_resumed_training_ends_with_the_same_weights(
 
 
 def test_the_trainer_asks_in_groups_and_continues_the_opening(mix: Path, tiny_model: Path, tmp_path: Path) -> None:
-    from components.engines.training_rows import read_questions, render_questions
-    from components.platform.pretrained import load_pretrained
+    from components.training.pretrained import load_pretrained
+    from components.training.rows import read_questions, render_questions
 
     opened = load_pretrained(tiny_model, seed=0)
     questions = render_questions(read_questions(mix), opened.tokenizer, 500, "fail", mix)

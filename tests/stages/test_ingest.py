@@ -13,7 +13,7 @@ import pytest
 from components.errors import InputError
 from components.platform import store
 from components.platform.tables import read_items
-from components.qa.items import BENCHMARKS
+from components.questions.items import BENCHMARKS
 from components.stages.ingest import IngestConfig, ingest
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from components.errors import InputError, StageError
 from components.platform.tables import read_metadata, read_rows, write_items, write_rows
-from components.qa.items import OPENINGS, Item
-from components.qa.sharding import shard
+from components.questions.items import OPENINGS, Item
+from components.questions.sharding import shard
 from components.stages.evaluate import EvaluateConfig, evaluate
 from components.stages.merge import MergeConfig, merge
 

@@ -13,8 +13,8 @@ from faulty_endpoint import endpoint
 from components.engines.base import Generation, Request, Sampling
 from components.errors import StageError
 from components.platform.tables import read_items, write_items
-from components.qa.items import Item
-from components.qa.opening_rule import judge
+from components.questions.items import Item
+from components.questions.prefills.rule import judge
 from components.stages.evaluate import EvaluateConfig, make_request
 from components.stages.openings import OpeningsConfig, Slot, ask, command, fill_with_templates, openings
 

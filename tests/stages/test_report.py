@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from components.classifier.card import SCHEMA_VERSION
 from components.errors import InputError
-from components.platform.report_files import read_inputs, write_evaluation, write_report
-from components.platform.report_sections import Limits
-from components.platform.score_files import write_scores
 from components.platform.tables import write_items, write_rows
-from components.qa.classifier_card import SCHEMA_VERSION
+from components.report.build import Limits
+from components.report.files import read_inputs, write_evaluation, write_report
+from components.report.score_files import write_scores
 from components.stages.report import ReportConfig, command, report
 
 FIXTURES = runpy.run_path(str(Path(__file__).with_name("report_fixtures.py")))

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from components.platform.report_files import read_inputs, write_report
-from components.platform.report_sections import Limits
-from components.platform.score_files import write_scores
 from components.platform.tables import write_items, write_rows
-from components.qa.items import Item
+from components.questions.items import Item
+from components.report.build import Limits
+from components.report.files import read_inputs, write_report
+from components.report.score_files import write_scores
 
 OPENED = ("adversarial_0", "adversarial_1", "adversarial_2")
 SETTINGS = ("plain", *OPENED)

@@ -17,8 +17,8 @@ from pydantic import ValidationError
 from components.errors import InputError, StageError
 from components.platform.models import weights_digest
 from components.platform.tables import write_rows
-from components.platform.training import data_order
 from components.stages.sft import SftConfig, build_trainer, command, sft
+from components.training.trainer import data_order
 
 OPENING = "Off the top of my head, I believe it should be A, Zinc, although I hesitate."
 CONFIG = SftConfig(max_steps=6, save_steps=2, batch_size=2, learning_rate=1e-3, optim="adafactor", device="cpu")
@@ -43,8 +43,8 @@ def mix(tmp_path: Path) -> Path:
 
 def test_the_trainers_own_batches_learn_the_reply_only(mix: Path, tiny_model: Path, tmp_path: Path) -> None:
     """Decoded from the very batches that the trainer is fed: no question, no planted opening, nothing cut."""
-    from components.engines.training_rows import encode_traces, read_traces
-    from components.platform.pretrained import load_pretrained
+    from components.training.pretrained import load_pretrained
+    from components.training.rows import encode_traces, read_traces
 
     opened = load_pretrained(tiny_model, seed=0)
     encoded = encode_traces(read_traces(mix), opened.tokenizer, 500, "fail", mix)

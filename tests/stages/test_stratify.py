@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from components.engines.reasoning import ReasoningClassifier
+from components.classifier.metrics import stem_id
+from components.classifier.model import ReasoningClassifier
 from components.errors import InputError
+from components.platform.config import parse_config
 from components.platform.models import local_model
 from components.platform.tables import read_items, write_items
-from components.platform.verbs import parse_config
-from components.qa.classification import stem_id
-from components.qa.items import Item, group_of
+from components.questions.items import Item, group_of
 from components.stages.stratify import StratifyConfig, command, stratify
 
 OPTIONS = {"A": "One", "B": "Two"}
@@ -31,7 +31,7 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained head on MiniLM with a card: what matters here is what is done with the scores."""
     import torch
 
-    from components.engines import encoder
+    from components.classifier import encoder
 
     folder = tmp_path_factory.mktemp("classifier")
     torch.manual_seed(0)
@@ -229,7 +229,7 @@ def test_scores_do_not_depend_on_the_company(classifier: Path) -> None:
 
 
 def test_batches_hold_every_text_once_and_stay_in_budget() -> None:
-    from components.engines.encoder import token_batches
+    from components.classifier.encoder import token_batches
 
     lengths = [(n * 37) % 200 + 1 for n in range(500)]
     batches = token_batches(lengths, 1000)

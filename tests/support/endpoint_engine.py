@@ -7,8 +7,8 @@ from typing import Any
 from faulty_endpoint import FaultyEndpoint
 
 from components.engines.base import Generation, Request, Sampling
-from components.engines.endpoint import EndpointConfig
-from components.engines.openai_engine import OpenAIEngine
+from components.engines.openai.client import OpenAIEngine
+from components.engines.openai.config import EndpointConfig
 
 QUICK = {"timeout_seconds": 0.8, "backoff_seconds": 0.01, "attempts": 30, "concurrency": 6}
 

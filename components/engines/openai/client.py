@@ -1,0 +1,223 @@
+"""Answers from any endpoint that speaks OpenAI's chat completions: a hosted model, or a vLLM or SGLang server.
+
+One JSON request, so httpx and tenacity rather than a vendor's client: every attempt has to be counted before it is
+sent. The key is read from the environment when a call begins and is kept nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from components.engines.base import Generation, PrefillMode, Request, Sampling
+from components.engines.openai.completion import TransientError, billed, cleaner, decode, read_answer, refuse, withheld
+from components.engines.openai.config import Budget, EndpointConfig
+from components.errors import InputError, StageError
+
+# The form for endpoints that cannot continue a turn: question, the opening as the assistant's whole turn, and this.
+RECONSIDER = (
+    "That was only a first thought, and it may be wrong. Think about the question again, and then reply to it in full, "
+    "in the form that was asked for."
+)
+# A prompt has at most as many tokens as bytes, besides what the chat template adds: turn marks and, in some, a system
+# text of its own.
+TEMPLATE_TOKENS = 256
+MAX_BACKOFF_SECONDS = 60.0
+
+
+@dataclass
+class _Call:
+    """One call of `generate`: its connections, and what its workers tell each other."""
+
+    client: httpx.AsyncClient
+    clean: Callable[[str], str] = field(repr=False)  # knows the key
+    stopped: asyncio.Event = field(default_factory=asyncio.Event)
+    error: StageError | None = None
+    not_before: float = 0.0  # of the loop's clock; set when the endpoint asked for a rest
+
+    async def pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self.stopped.wait(), seconds)
+        except TimeoutError:
+            return
+
+
+class OpenAIEngine:
+    name = "openai"
+
+    def __init__(self, model: str, config: EndpointConfig) -> None:
+        """`model` is the endpoint's name for it. Raises InputError without a base_url; sends nothing yet."""
+        if config.base_url is None:
+            raise InputError(f"model openai:{model}: base_url: missing; name the endpoint (--base-url)")
+        self.model, self.config = model, config
+        self.prefill_mode: PrefillMode = config.prefill_mode
+        self.host, address = located(config.base_url)
+        form = f"two_turn:{hashlib.sha256(RECONSIDER.encode()).hexdigest()[:12]}"
+        self.version = f"openai {address} {form if self.prefill_mode == 'two_turn' else 'continued'}"
+        self.budget = Budget(config.max_requests, config.max_total_tokens)
+        self.reported: set[str] = set()
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        return {"requests": self.budget.requests, "reported_models": sorted(self.reported)}
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[tuple[int, Generation]]:
+        key = api_key(self.config.api_key_env)
+        self.budget.bind()
+        done: asyncio.Queue[tuple[int, Generation] | None] = asyncio.Queue()
+        with asyncio.Runner() as runner:  # its end cancels what is still under way
+            asking = runner.get_loop().create_task(self._ask_all(requests, sampling, key, done))
+            while (answer := runner.run(done.get())) is not None:
+                yield answer
+            runner.run(_result(asking))
+
+    def close(self) -> None:
+        """Nothing is held between calls."""
+
+    async def _ask_all(
+        self,
+        requests: Sequence[Request],
+        sampling: Sampling,
+        key: str,
+        done: asyncio.Queue[tuple[int, Generation] | None],
+    ) -> None:
+        """Workers take the next request until there is none or one failed; what is under way then ends by itself."""
+        todo = iter(enumerate(requests))
+
+        async def work(call: _Call) -> None:
+            for index, request in todo:
+                if call.stopped.is_set():
+                    return
+                try:
+                    await done.put((index, await self._answer(call, request, sampling)))
+                    self.budget.check()  # after the answer that passed it, which is paid for
+                except StageError as error:
+                    call.error = call.error or error
+                    call.stopped.set()
+
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        limits = httpx.Limits(max_connections=self.config.concurrency)
+        client = httpx.AsyncClient(base_url=str(self.config.base_url), headers=headers, timeout=None, limits=limits)
+        try:
+            async with client, asyncio.TaskGroup() as group:
+                call = _Call(client, cleaner(key))
+                for _ in range(self.config.concurrency):
+                    group.create_task(work(call))
+            if call.error:
+                raise call.error
+        finally:
+            await done.put(None)
+
+    async def _answer(self, call: _Call, request: Request, sampling: Sampling) -> Generation:
+        body = self._body(request, sampling)
+        if self.prefill_mode == "continued":
+            expect_opening(body, request)
+        text = sum(len(message["content"].encode()) for message in body["messages"])
+        most = text + TEMPLATE_TOKENS + sampling.max_new_tokens
+        jitter = wait_random_exponential(multiplier=self.config.backoff_seconds, max=MAX_BACKOFF_SECONDS)
+
+        def wait(state: RetryCallState) -> float:
+            error = state.outcome.exception() if state.outcome else None
+            return jitter(state) + (error.retry_after if isinstance(error, TransientError) else 0.0)
+
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(TransientError),
+            stop=lambda state: call.stopped.is_set() or stop_after_attempt(self.config.attempts)(state),
+            wait=wait,
+            sleep=call.pause,
+            reraise=True,
+        )
+        try:
+            answer: Generation = await retrying(self._attempt, call, request, body, most)
+        except TransientError as error:
+            raise StageError(
+                f"{request.id}: {self.host} gave no answer in {retrying.statistics['attempt_number']} attempts, the "
+                f"last: {error}"
+            ) from None
+        return answer
+
+    async def _attempt(self, call: _Call, request: Request, body: dict[str, Any], most: int) -> Generation:
+        clock = asyncio.get_running_loop().time
+        if call.not_before > clock():
+            await call.pause(call.not_before - clock())
+        if call.stopped.is_set():
+            raise TransientError("another request has ended the run")
+        await self.budget.reserve(most)
+        bill: int | None = None
+        try:
+            async with asyncio.timeout(self.config.timeout_seconds):
+                response = await call.client.post("chat/completions", json=body)
+            if response.status_code == 429:
+                bill = 0  # refused before any work
+            value = decode(response.text, call.clean)
+            if withheld(response.status_code, value):
+                return Generation("", "content_filter", 0, 0)
+            refuse(response, value, request, self.host, self.config.api_key_env)
+            bill = billed(value)
+            answer = read_answer(value, request, self.prefill_mode)
+            if answer.reported_model:
+                self.reported.add(answer.reported_model)
+            return answer
+        except TimeoutError:
+            raise TransientError(f"no answer within {self.config.timeout_seconds:g} s") from None
+        except httpx.RequestError as error:
+            raise TransientError(f"the connection failed ({type(error).__name__})") from None
+        except TransientError as error:
+            call.not_before = max(call.not_before, clock() + error.retry_after)
+            raise
+        finally:
+            await self.budget.settle(most, bill)
+
+    def _body(self, request: Request, sampling: Sampling) -> dict[str, Any]:
+        messages = [{"role": role, "content": content} for role, content in request.messages]
+        body: dict[str, Any] = {"model": self.model, "messages": messages, "stream": False, "n": 1}
+        body[self.config.token_parameter] = sampling.max_new_tokens
+        if self.config.send_sampling:
+            body["temperature"] = sampling.temperature
+            if sampling.temperature > 0:
+                body |= {"top_p": sampling.top_p, "seed": request.seed}
+        if request.opening:
+            messages.append({"role": "assistant", "content": request.opening})
+            if self.prefill_mode == "two_turn":
+                messages.append({"role": "user", "content": RECONSIDER})
+            else:
+                body |= {"add_generation_prompt": False, "continue_final_message": True}
+        return body | self.config.extra_body
+
+
+async def _result(task: asyncio.Task[None]) -> None:
+    await task
+
+
+def located(base_url: str) -> tuple[str, str]:
+    """(host, address) of an endpoint. The address tells one deployment of a host from another: scheme, host, port and
+    path, without user and query, which may be secrets. Raises InputError for one that cannot be connected to.
+    """
+    try:
+        url = httpx.URL(base_url)
+    except httpx.InvalidURL:
+        raise InputError("base_url: is not http://HOST/PATH or https://HOST/PATH") from None
+    host, path = url.netloc.decode(), url.raw_path.decode().partition("?")[0]
+    return host, f"{url.scheme}://{host}{path.rstrip('/')}"
+
+
+def expect_opening(body: dict[str, Any], request: Request) -> None:
+    """Raise StageError where the server would go on from other words than the opening's."""
+    last = body["messages"][-1]
+    if request.opening and last != {"role": "assistant", "content": request.opening}:
+        raise StageError(f"{request.id}: the messages do not end with its opening: ...{str(last)[-120:]!r}")
+
+
+def api_key(variable: str) -> str:
+    """The key in an environment variable ("" for none); raises InputError for one that no HTTP header can carry."""
+    key = os.environ.get(variable, "").strip()
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise InputError(f"{variable}: holds characters that no key has; set it again, on one line")
+    return key

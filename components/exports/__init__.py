@@ -1,0 +1,1 @@
+"""Files that other evaluation frameworks load; each is copied as it is, beside what it reads."""

@@ -1,1 +1,0 @@
-"""The domain: items, prompts, openings, extraction, rewards, statistics and the gate. Pure Python, no I/O."""

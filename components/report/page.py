@@ -1,0 +1,109 @@
+"""One self-contained page, and the same in Markdown, from sections of sentences, figures and tables.
+
+The only user of jinja2. Everything a template prints is escaped: question and answer text is hostile text. The page
+loads nothing: no script, font or picture, and its own content policy forbids it to.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from components.report.sections.gate import Headline
+from components.report.tables import Cell, Table
+
+_TEMPLATES = Path(__file__).with_name("templates")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawing that carries its own alternative text, and the caption under it."""
+
+    drawing: Markup
+    caption: str
+
+
+@dataclass(frozen=True)
+class Example:
+    """One question with what two models wrote, for a human to judge; all of it is untrusted text."""
+
+    title: str
+    question: str
+    options: tuple[tuple[str, str, bool], ...]  # letter, text, is the right one
+    outputs: tuple[tuple[str, str], ...]  # who and in which setting, what was written; a wrong opening before it
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page. `absent` says why there is nothing to show; the page then only lists it as left out."""
+
+    anchor: str
+    title: str
+    sentences: Sequence[str] = ()
+    figures: Sequence[Figure] = ()
+    tables: Sequence[Table] = ()
+    examples: Sequence[Example] = ()
+    absent: str = ""
+
+
+@dataclass(frozen=True)
+class Page:
+    title: str
+    headline: Headline
+    sections: Sequence[Section]
+    citation: str
+    facts: Sequence[tuple[str, str]] = field(default_factory=tuple)  # short name and value, under the headline
+
+    @property
+    def shown(self) -> list[Section]:
+        return [section for section in self.sections if not section.absent]
+
+    @property
+    def left_out(self) -> list[Section]:
+        return [section for section in self.sections if section.absent]
+
+
+def render_html(page: Page) -> str:
+    """The page as one HTML file without a single reference to anything outside it."""
+    return _render("report.html.j2", page)
+
+
+def render_markdown(page: Page) -> str:
+    """The same words and tables (no figures, no question text) for a Markdown viewer such as the KFP UI."""
+    return re.sub(r"\n{3,}", "\n\n", _render("report.md.j2", page)).strip() + "\n"
+
+
+def _render(template: str, page: Page) -> str:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(plain=_plain, row=_row)
+    return environment.get_template(template).render(page=page)
+
+
+def _plain(text: Any) -> Markup:
+    """Text for Markdown: HTML escaped, and the signs that would start a table cell, a link or emphasis as well."""
+    flat = " ".join(str(text).split())
+    escaped = re.sub(r"([\\`*_\[\]|#~])", r"\\\1", html.escape(flat, quote=False))
+    return Markup(escaped)
+
+
+def _row(cells: Sequence[Cell]) -> Markup:
+    return Markup("| " + " | ".join(map(_cell, cells)) + " |")
+
+
+def _cell(cell: Cell) -> str:
+    small = "; ".join(text for text in (cell.sub, cell.more) if text)
+    return f"{_plain(cell.text)} ({_plain(small)})" if small else str(_plain(cell.text))

@@ -1,0 +1,144 @@
+"""Items and answers as arrays, one entry per item: what the statistics, the scores and the gate compute on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.errors import InputError
+from components.extraction.engine import extract
+from components.questions.items import Item, group_of
+
+Array = NDArray[np.float64]
+Codes = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+OPENED = ("adversarial_0", "adversarial_1", "adversarial_2")
+SETTINGS = ("plain", *OPENED)
+ADVERSARIAL = "adversarial"  # the mean of the three per item
+STRATA = ("all", "knowledge", "reasoning")
+
+
+@dataclass(frozen=True)
+class ItemTable:
+    """What the statistics need to know of N items; `reasoning` and `prob` are NaN where an item has no stratum."""
+
+    ids: tuple[str, ...]
+    groups: Codes  # a group's number per item, 0..G-1
+    benchmarks: tuple[str, ...]  # names, in order of first appearance
+    benchmark: Codes
+    reasoning: Array
+    prob: Array
+    chance: Array
+    masks: Mapping[str, Mask] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def stratified(self) -> bool:
+        return not bool(np.isnan(self.reasoning).all())
+
+    def mask(self, stratum: str) -> Mask:
+        return self.masks[stratum]
+
+
+def item_table(items: Sequence[Item]) -> ItemTable:
+    """Arrays of `items`; raises InputError when two items share an id."""
+    if len({item.id for item in items}) != len(items):
+        raise InputError("items: an id occurs twice; give each question an id of its own")
+    nan = float("nan")
+    reasoning = np.array([nan if i.is_reasoning is None else float(i.is_reasoning) for i in items])
+    names, benchmark = _codes([item.dataset_name for item in items])
+    return ItemTable(
+        ids=tuple(item.id for item in items),
+        groups=_codes([group_of(item) for item in items])[1],
+        benchmarks=names,
+        benchmark=benchmark,
+        reasoning=reasoning,
+        prob=np.array([nan if i.reasoning_prob is None else i.reasoning_prob for i in items], dtype=float),
+        chance=np.array([1 / len(item.options) for item in items]),
+        masks={"all": np.ones(len(items), dtype=bool), "knowledge": reasoning == 0, "reasoning": reasoning == 1},
+    )
+
+
+def _codes(values: Sequence[str]) -> tuple[tuple[str, ...], Codes]:
+    order = {value: code for code, value in enumerate(dict.fromkeys(values))}
+    return tuple(order), np.array([order[value] for value in values], dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What became of each item under one model and setting; NaN where the item was not asked.
+
+    `correct` and `no_answer` are 0 or 1 (their means over three openings in the setting `adversarial`); `truncated`
+    is NaN too where the answer does not say how it ended.
+    """
+
+    correct: Array
+    no_answer: Array
+    truncated: Array
+
+    @property
+    def asked(self) -> Mask:
+        return ~np.isnan(self.correct)
+
+
+Answers = dict[str, dict[str, Outcomes]]  # model -> setting -> outcomes
+
+
+def grade(items: Sequence[Item], rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Answers:
+    """Extracts and marks every answer row; `rows` are (where, row), `where` naming file and row in messages.
+
+    Adds the setting `adversarial` where a model has all three openings. Raises InputError for a row of no item, an
+    unknown setting, an output that is no text, or a second row for the same item, model and setting.
+    """
+    places = {item.id: place for place, item in enumerate(items)}
+    answers: Answers = {}
+    for where, row in rows:
+        item_id, model, setting, output = _fields(row, where)
+        if item_id not in places:
+            raise InputError(
+                f"{where}: item_id: {item_id!r} is not an item of this set; give the items that were asked"
+            )
+        place = places[item_id]
+        outcomes = answers.setdefault(model, {}).setdefault(setting, _unasked(len(items)))
+        if not np.isnan(outcomes.correct[place]):
+            raise InputError(f"{where}: item_id: a second answer of {model!r} to {item_id!r} ({setting}); keep one")
+        letter = extract(output, items[place].options)
+        outcomes.correct[place] = letter == items[place].answer_idx
+        outcomes.no_answer[place] = letter is None
+        if row.get("finish_reason") is not None:
+            outcomes.truncated[place] = row["finish_reason"] == "length"
+    if not answers:
+        raise InputError("answers: no rows; evaluate a model first")
+    for settings in answers.values():
+        if all(setting in settings for setting in OPENED):
+            settings[ADVERSARIAL] = mean_outcomes([settings[setting] for setting in OPENED])
+    return answers
+
+
+def mean_outcomes(parts: Sequence[Outcomes]) -> Outcomes:
+    """The per-item mean of several settings; an item that misses one of them counts as not asked."""
+    return Outcomes(
+        *(np.mean([getattr(p, name) for p in parts], axis=0) for name in ("correct", "no_answer", "truncated"))
+    )
+
+
+def _unasked(n: int) -> Outcomes:
+    return Outcomes(*(np.full(n, np.nan) for _ in range(3)))
+
+
+def _fields(row: Mapping[str, Any], where: str) -> tuple[str, str, str, str]:
+    for name in ("item_id", "model", "setting"):
+        if not isinstance(row.get(name), str) or not row[name]:
+            raise InputError(f"{where}: {name}: missing; every answer needs item_id, model, setting and output")
+    if row["setting"] not in SETTINGS:
+        raise InputError(f"{where}: setting: {row['setting']!r} is not one of {', '.join(SETTINGS)}")
+    if not isinstance(row.get("output"), str):
+        raise InputError(f"{where}: output: must be the text that the model wrote (an empty one counts as no answer)")
+    return row["item_id"], row["model"], row["setting"], row["output"]

@@ -1,0 +1,237 @@
+"""What the two trainers share: the fields of their recipe parts, data order, resuming, progress, the end.
+
+Heavy libraries are imported inside functions, so that the configs can be read without them.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from components.errors import StageError
+from components.platform import progress, store
+from components.platform.disk import needs_space
+from components.platform.models import local_model, weights_digest
+from components.training.checkpoints import Checkpoints, resume_key, upload_callback
+from components.training.pretrained import Dtype, Pretrained, load_pretrained, save_plain
+
+Records = list[dict[str, float]]
+
+
+class TrainerConfig(BaseModel):
+    """Fields of both trainers. Beside each: the default of TRL 1.16 (or transformers) where ours differs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: float = Field(1.0, gt=0)  # transformers: 3
+    max_steps: int | None = Field(None, ge=1)  # overrides `epochs`
+    gradient_accumulation_steps: int = Field(1, ge=1)
+    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "cosine"  # linear
+    warmup_steps: float = Field(0.0, ge=0)  # a share of all steps when below 1
+    weight_decay: float = Field(0.0, ge=0)
+    max_grad_norm: float = Field(1.0, gt=0)
+    optim: Literal["adamw_torch", "adamw_torch_fused", "adafactor"] = "adamw_torch_fused"
+    seed: int = 42
+    save_steps: int = Field(100, ge=1)  # 500; what a lost machine costs at most
+    bf16: bool = False  # True; of the arithmetic only, the weights stay fp32
+    gradient_checkpointing: bool = False  # True, which trades a fifth of the speed for memory
+    device: Literal["auto", "cpu"] = "auto"
+    dtype: Dtype = "float32"  # of the weights that are handed on
+
+    def arguments(self, output_dir: Path, steps: int) -> dict[str, Any]:
+        """The keyword arguments that both TRL configs take for these fields."""
+        import torch
+
+        return {
+            "output_dir": str(output_dir),
+            "max_steps": steps,
+            "gradient_accumulation_steps": self.gradient_accumulation_steps,
+            "lr_scheduler_type": self.lr_scheduler_type,
+            "warmup_steps": self.warmup_steps,
+            "weight_decay": self.weight_decay,
+            "max_grad_norm": self.max_grad_norm,
+            "optim": self.optim,
+            "seed": self.seed,
+            "bf16": self.bf16,
+            "gradient_checkpointing": self.gradient_checkpointing,
+            "use_cpu": self.device == "cpu" or not torch.cuda.is_available(),
+            "save_strategy": "steps",
+            "save_steps": self.save_steps,
+            "save_total_limit": 1,
+            "logging_strategy": "steps",
+            "logging_steps": 1,
+            "logging_nan_inf_filter": False,  # a loss that is no number is to be seen
+            "report_to": "none",
+            "disable_tqdm": True,
+            "dataloader_pin_memory": False,
+        }
+
+
+@dataclass(frozen=True)
+class Training:
+    """One call of a trainer: the opened model, and the checkpoints that this very training may continue from."""
+
+    opened: Pretrained
+    checkpoints: Checkpoints
+    start_digest: str
+
+    def run(self, build: Callable[[Path], Any], names: Mapping[str, str], out: Path, dtype: Dtype) -> dict[str, Any]:
+        """Train with what `build(output_dir)` returns, resuming where possible, and save; returns shared evidence.
+
+        `names` maps the trainer's names of metrics to ours. Raises StageError for a loss that is no number, InputError
+        for a full disk.
+        """
+        with needs_space(out), work_folder(out) as work:
+            trainer = build(work / "trainer")
+            resumed = _train(trainer, self.checkpoints, work)
+            records = _history(trainer.state.log_history, names)
+            if trainer.is_world_process_zero():
+                save_plain(trainer.accelerator.unwrap_model(trainer.model), self.opened.tokenizer, out, dtype)
+        steps = int(trainer.state.global_step)
+        return {
+            "steps": steps,
+            "resumed_from_step": resumed,
+            "pad_rule": self.opened.pad_rule,
+            "end_rule": self.opened.end_rule,
+            "weights_sha256_start": self.start_digest,
+            "weights_sha256": weights_digest(out),
+            "metrics": {
+                "loss_first": records[0]["loss"],
+                "loss_last": records[-1]["loss"],
+                "steps": steps,
+                "resumed_from_step": resumed,
+            },
+            "history": records,
+        }
+
+
+def open_training(stage: str, mix: Path, model: str, config: TrainerConfig, uri: str, code: str) -> Training:
+    """Load `model` (a reference) for training; checkpoints count only for the same config, data, weights."""
+    quiet_libraries()
+    base = local_model(model)
+    start = weights_digest(base)
+    inputs = (("mix", store.file_sha256(mix)), ("weights", start))
+    key = resume_key(stage, config.model_dump(mode="json"), inputs)
+    return Training(load_pretrained(base, config.seed), Checkpoints(uri, stage, key, inputs, code), start)
+
+
+def data_order(rows: int, wanted: int, seed: int) -> list[int]:
+    """`wanted` row numbers: a new permutation of all rows each epoch, decided here and not by a trainer.
+
+    Written out in full, so a resumed training only has to skip what is done, in whatever epoch it was.
+    """
+    import numpy as np
+
+    order: list[int] = []
+    epoch = 0
+    while len(order) < wanted:
+        order += np.random.default_rng([seed, epoch]).permutation(rows).tolist()
+        epoch += 1
+    return order[:wanted]
+
+
+def series(records: Sequence[Mapping[str, float]], name: str) -> list[float]:
+    return [record[name] for record in records if name in record]
+
+
+@contextmanager
+def work_folder(out: Path) -> Iterator[Path]:
+    """An empty folder beside `out`, on the same disk, removed at the end; a killed run's is emptied by the next."""
+    folder = out.with_name(f".{out.name}.training")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def quiet_libraries() -> None:
+    """Libraries' own bars and advice off; ours say what matters. Threads that wait, sleep: spinning, as is the default,
+    made a step five times slower on two cores that did anything else."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch loads
+    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    import datasets
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+
+
+def import_trl(vllm: bool = False) -> Any:
+    """The `trl` module. It imports vLLM wherever that is installed, which takes longer than all the rest together:
+    unless vLLM is to generate (decided once per process), TRL is told that there is none."""
+    from trl import import_utils
+
+    if not vllm:
+        import_utils.is_vllm_available = lambda *_, **__: False
+    import trl
+
+    return trl
+
+
+def _train(trainer: Any, checkpoints: Checkpoints, work: Path) -> int:
+    """Run a TRL trainer from its newest complete checkpoint; returns the step it resumed from (0: the beginning)."""
+    from transformers import PrinterCallback
+
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(_watching_callback(checkpoints.stage))
+    trainer.add_callback(upload_callback(checkpoints, Path(trainer.args.output_dir)))
+    found = checkpoints.newest(work / "resume")
+    if found is None:
+        trainer.train()
+        return 0
+    folder, step = found
+    print(f"{checkpoints.stage}: resuming from step {step} of {trainer.args.max_steps}", file=sys.stderr, flush=True)
+    trainer.train(resume_from_checkpoint=str(folder))
+    return step
+
+
+def _history(log: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> Records:
+    """One record per step, of finite numbers only."""
+    records = []
+    for entry in log:
+        if "loss" not in entry:
+            continue
+        if not math.isfinite(entry["loss"]):
+            raise StageError(
+                f"step {entry['step']}: the loss is {entry['loss']}; lower learning_rate or switch bf16 off"
+            )
+        values = {ours: float(entry[theirs]) for theirs, ours in names.items() if entry.get(theirs) is not None}
+        records.append({"step": entry["step"], **{k: v for k, v in values.items() if math.isfinite(v)}})
+    return records
+
+
+def _watching_callback(stage: str) -> Any:
+    """Shows progress, and ends a training whose loss is no number before it costs more."""
+    from transformers import TrainerCallback
+
+    class Watch(TrainerCallback):
+        def __init__(self) -> None:
+            self.started = self.shown = time.monotonic()
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:  # noqa: ARG002
+            now = time.monotonic()
+            last = state.global_step >= state.max_steps
+            loss = float((logs or {}).get("loss", math.nan))
+            if logs and "loss" in logs and not math.isfinite(loss):
+                raise StageError(
+                    f"{stage}: step {state.global_step}: the loss is {loss}; lower learning_rate or switch bf16 off"
+                )
+            if logs and "loss" in logs and (last or now - self.shown >= progress.PLAIN_LINE_SECONDS):
+                self.shown = now
+                progress.line(f"{stage} step (loss {loss:.3f})", state.global_step, state.max_steps, now - self.started)
+
+    return Watch()

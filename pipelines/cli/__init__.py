@@ -1,0 +1,1 @@
+"""The biomed-r1 command: every click command, and nothing else."""

@@ -1,0 +1,1 @@
+"""A Kubeflow installation seen from outside: its API, uploads, schedules, progress."""

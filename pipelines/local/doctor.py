@@ -1,0 +1,106 @@
+"""`biomed-r1 doctor`: everything a run needs, checked in seconds before any work."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+
+import click
+import psutil
+
+from components.errors import InputError
+from components.platform import models, store, tracking
+from components.platform.home import home
+from components.stages.ingest import read_source
+from pipelines.settings.evaluation_recipe import AnyRecipe, load_any_recipe, model_references
+from pipelines.settings.pins import unpinned
+
+# What a demo run writes outside the virtual environment, measured, and rounded up.
+NEEDED_DISK_BYTES = 8 * 10**9
+NEEDED_MEMORY_BYTES = 6 * 10**9
+
+
+def check_recipe_inputs(recipe: AnyRecipe) -> None:
+    """Raise InputError unless every question set can be read and every model reference can work."""
+    if moving := unpinned(recipe):
+        raise InputError(
+            f"recipe {recipe.name}: {', '.join(moving)}: not pinned; where the hub can be reached, "
+            f"`biomed-r1 pin {recipe.name} -o FILE` writes a recipe that is"
+        )
+    if not recipe.data.benchmarks.startswith("hf:"):
+        read_source(recipe.data.benchmarks, "benchmarks", recipe.ingest.defects)
+    if not recipe.data.train.startswith("hf:"):
+        read_source(recipe.data.train, "train", recipe.ingest.defects)
+    for reference in model_references(recipe):
+        models.check_reference(reference)
+
+
+def check_disk(needed: int = NEEDED_DISK_BYTES) -> None:
+    """Raise InputError unless the home folder's disk has room for a run."""
+    needed = int(os.environ.get("BIOMED_R1_NEEDED_DISK_BYTES", needed))
+    folder = home()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise InputError(
+            f"BIOMED_R1_HOME={home()}: {free / 1e9:.1f} GB free, a run writes up to {needed / 1e9:.1f} GB; "
+            "free some space or set BIOMED_R1_HOME to a larger disk"
+        )
+
+
+def check_configured_servers() -> None:
+    """Raise InputError unless the servers that the environment names answer (embedded ones are not up yet)."""
+    if uri := os.environ.get("BIOMED_R1_STORE"):
+        store.check(uri)
+    if os.environ.get("MLFLOW_TRACKING_URI"):
+        tracking.check()
+
+
+def _memory() -> None:
+    available = psutil.virtual_memory().available
+    if available < NEEDED_MEMORY_BYTES:
+        raise InputError(f"{available / 1e9:.1f} GB of memory available, the demo uses up to 6; close something")
+
+
+def _python() -> None:
+    if sys.version_info[:2] != (3, 11):
+        raise InputError(f"Python {sys.version.split()[0]}: the pinned packages are tested on 3.11")
+
+
+def _packages() -> None:
+    for name in models.PACKAGES:
+        models.check_reference(f"package:{name}")
+
+
+@click.command("doctor")
+@click.option("--recipe", "name", default="demo", show_default=True, help="Check what this recipe needs.")
+@click.option("--data", type=click.Path(), help="Folder with benchmarks/ and train/ instead of the recipe's data.")
+@click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change one value of the recipe.")
+def command(name: str, data: str | None, changes: tuple[str, ...]) -> None:
+    """Check everything a run needs and say what is wrong."""
+    recipe = load_any_recipe(name, changes, data)
+    sets = f"{recipe.data.benchmarks} and {recipe.data.train}"
+    embedded = "configured" if os.environ.get("BIOMED_R1_STORE") else "embedded, started by a run"
+    checks: list[tuple[str, Callable[[], None]]] = [
+        ("Python", _python),
+        (f"disk at {home()}", check_disk),
+        ("memory", _memory),
+        ("packaged models", _packages),
+        (f"S3 and MLflow ({embedded})", check_configured_servers),
+        (f"recipe {recipe.name}: data {sets}, models {', '.join(dict.fromkeys(model_references(recipe)))}",
+         lambda: check_recipe_inputs(recipe)),
+    ]  # fmt: skip
+    failed = []
+    for label, check in checks:
+        try:
+            check()
+        except InputError as error:
+            failed.append(error)
+            click.echo(f"FAIL  {label}: {error}")
+        else:
+            click.echo(f"ok    {label}")
+    if failed:
+        raise InputError(f"{len(failed)} of {len(checks)} checks failed; see above")

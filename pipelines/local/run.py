@@ -1,0 +1,209 @@
+"""`biomed-r1 run`: one pipeline run on this machine, on real servers, believing receipts and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import click
+import psutil
+
+from components.errors import GateRefusedError, InputError, StageError
+from components.platform import execution, logs, tracking
+from components.platform.config import write_json
+from components.platform.home import home
+from pipelines.cli.options import models_option
+from pipelines.cluster.staging import staged
+from pipelines.local import docker_runner, doctor, servers
+from pipelines.local.progress import Progress
+from pipelines.local.summary import print_summary, summarise
+from pipelines.settings.available import keep_available, tell_missing_keys
+from pipelines.settings.evaluation_recipe import AnyRecipe, EvaluationRecipe, load_any_recipe, model_references
+from pipelines.settings.tasks import expected
+
+GRACE_SECONDS = 10
+FAILED_SECONDS = 5
+
+
+@click.command("run")
+@click.option("--recipe", "name", default="demo", show_default=True, help="A shipped recipe or a YAML file.")
+@click.option("--data", type=click.Path(), help="Folder with benchmarks/*.jsonl and train/*.jsonl (default: samples).")
+@click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change one value of the recipe.")
+@models_option
+@click.option(
+    "--available",
+    "available_only",
+    is_flag=True,
+    help="Leave out models whose key or weights are not at hand, saying so; pin the others that are on the hub.",
+)
+@click.option("--fresh", is_flag=True, help="Ignore stored results: run every stage again.")
+@click.option("--runner", type=click.Choice(["subprocess", "docker"]), default="subprocess", show_default=True)
+@click.option("--fail-on-refusal", is_flag=True, help="Exit with code 3 when the gate refuses.")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False), help="Write the run summary here.")
+def command(
+    name: str,
+    data: str | None,
+    changes: tuple[str, ...],
+    models: str | None,
+    available_only: bool,
+    fresh: bool,
+    runner: str,
+    fail_on_refusal: bool,
+    json_file: str | None,
+) -> None:
+    """Run a recipe's whole pipeline, on this machine: ingest to registered model, or the evaluation of its models."""
+    recipe = load_any_recipe(name, changes, data, models)
+    if fail_on_refusal and isinstance(recipe, EvaluationRecipe):
+        raise InputError(f"--fail-on-refusal: recipe {recipe.name} evaluates models and has no gate")
+    if available_only:
+        recipe = keep_available(recipe)
+    tell_missing_keys(recipe)
+    summary = run(recipe, runner, fresh)
+    print_summary(summary)
+    write_json(json_file, summary)
+    if fail_on_refusal and summary["gate"]["decision"] != "promote":
+        raise GateRefusedError("the gate refused the candidate; the reasons are in the report")
+
+
+def run(recipe: AnyRecipe, runner: str = "subprocess", fresh: bool = False) -> dict[str, Any]:
+    """Run a recipe and return the run summary (design: contracts).
+
+    Raises InputError before any work for what cannot work, StageError naming stage and log when a task left no
+    receipt, whatever the runner said.
+    """
+    doctor.check_disk()
+    doctor.check_configured_servers()
+    if runner == "docker":
+        docker_runner.check()
+    local_only = not any(ref.startswith(("s3://", "registry:")) for ref in _references(recipe))
+    if local_only:
+        doctor.check_recipe_inputs(recipe)
+    run_id = f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    with _servers_of_this_run():
+        if not local_only:
+            doctor.check_recipe_inputs(recipe)
+        execution.clear_scratch()
+        tracking.end_dead_runs()
+        if runner == "docker":
+            recipe = staged(recipe, os.environ[execution.STORE_VARIABLE].rstrip("/"))
+        folder = home() / "runs" / run_id
+        folder.mkdir(parents=True)
+        (folder / "recipe.json").write_text(recipe.model_dump_json(by_alias=True, indent=1), encoding="utf-8")
+        click.echo(f"run {run_id}: logs in {folder / 'logs'}", err=True)
+        tags = {"recipe": recipe.name, "recipe_digest": recipe.digest()}
+        with tracking.pipeline_run(run_id, recipe.model_dump(mode="json", by_alias=True), tags) as parent:
+            try:
+                _run_pipeline(folder, run_id, runner, fresh, parent.run_id or "", expected(recipe))
+            finally:
+                # A task that was killed could not end its own run.
+                tracking.end_unfinished(run_id)
+            receipts = _believe_receipts(folder, run_id, expected(recipe))
+            summary = summarise(run_id, recipe, folder, receipts, parent)
+    (folder / "summary.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
+    return summary
+
+
+def _references(recipe: AnyRecipe) -> Sequence[str]:
+    return (recipe.data.benchmarks, recipe.data.train, *model_references(recipe))
+
+
+@contextmanager
+def _servers_of_this_run() -> Iterator[None]:
+    """Embedded servers up; an interrupted run takes those it started down again, a finished one leaves them."""
+
+    def interrupt(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, interrupt)
+    before = servers.running()
+    try:
+        if started := servers.up().started:
+            click.echo(f"started {' and '.join(started)}; stop with `biomed-r1 down`", err=True)
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        execution.clear_scratch()
+        servers.down([name for name in servers.running() if name not in before])
+        raise
+
+
+def _run_pipeline(folder: Path, run_id: str, runner: str, fresh: bool, parent: str, tasks: Sequence[str]) -> None:
+    environment = {
+        **os.environ,
+        execution.RUN_VARIABLE: run_id,
+        logs.RUN_FOLDER_VARIABLE: str(folder),
+        tracking.PARENT_VARIABLE: parent,
+        "BIOMED_R1_HOME": str(home()),
+        "PYTHONUNBUFFERED": "1",
+    }
+    environment.pop("MLFLOW_RUN_ID", None)
+    if fresh:
+        environment[execution.FRESH_VARIABLE] = run_id
+    log = folder / "pipeline.log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pipelines.local.runner", str(folder), runner],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=environment,
+        )
+        progress = Progress(folder, tasks)
+        try:
+            while process.poll() is None and not progress.failed:
+                progress.update()
+                time.sleep(0.3)
+            if progress.failed:
+                # The task still writes down why; a runner that takes it for a success would go on for minutes.
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(FAILED_SECONDS)
+        finally:
+            _end_tree(process)
+            if runner == "docker":
+                docker_runner.clear(folder, run_id)
+            progress.update()
+            progress.close()
+
+
+def _end_tree(process: subprocess.Popen[bytes]) -> None:
+    """Leave no child behind: the runner, its task, and an engine the task may have started."""
+    if process.poll() is not None:
+        return
+    runner = psutil.Process(process.pid)
+    family = [runner, *runner.children(recursive=True)]
+    for member in family:
+        with suppress(psutil.NoSuchProcess):
+            member.terminate()
+    _, living = psutil.wait_procs(family, GRACE_SECONDS)
+    for member in living:
+        member.kill()
+    process.wait()
+
+
+def _believe_receipts(folder: Path, run_id: str, tasks: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The receipts of every task; raises StageError naming the first task without one, and its log."""
+    receipts = execution.read_receipts(os.environ[execution.STORE_VARIABLE].rstrip("/"), run_id)
+    missing = [task for task in tasks if task not in receipts]
+    if missing:
+        # Tasks that need nothing of each other run in KFP's order, not ours: the one that failed had started.
+        begun = [task for task in logs.unfinished(folder) if task in missing]
+        task = (begun or missing)[0]
+        log = logs.log_path(folder, task)
+        log = log if log.is_file() else folder / "pipeline.log"
+        raise StageError(f"stage {task} failed: {_last_words(log)}\nits log: {log}")
+    return {task: receipts[task] for task in tasks}
+
+
+def _last_words(log: Path) -> str:
+    """The line of a log that says what went wrong: the last one of a traceback, else the last."""
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines if "Error" in line.split(":")[0] and ":" in line]
+    return (errors or lines or ["it left no receipt and no output"])[-1][:400]

@@ -1,0 +1,1 @@
+"""What to run (recipes) and where (profiles), as validated data."""

@@ -1,0 +1,123 @@
+"""`biomed-r1 pin`: hub references that can move become references to one commit, where a hub can be reached."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+from pydantic import BaseModel
+
+from components.errors import InputError
+from components.platform.config import read_yaml
+from components.platform.models import hub_commit
+from pipelines.settings.shipped import shipped_or_file
+
+# Says at which commit a repository is now, given its name, whether it is a data set, and a revision.
+Commit = Callable[[str, bool, str | None], str]
+_REFERENCE = re.compile(r"hf:(datasets/)?([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+# A comment starts at a # that begins the line or follows a space; no reference holds one.
+_COMMENT = re.compile(r"(?:^|(?<=\s))#.*$")
+
+
+def unpinned(recipe: BaseModel) -> list[str]:
+    """The hub references of a recipe, of either kind, that name no commit, each once, in the recipe's order."""
+    return _unpinned(recipe.model_dump(mode="json", by_alias=True))
+
+
+def pin_text(text: str, commit: Commit) -> tuple[str, dict[str, str]]:
+    """Recipe YAML with every moving hub reference pinned, comments and layout kept, and {old: new reference}.
+
+    Raises InputError naming every reference that `commit` refused.
+    """
+    values = yaml.safe_load(text)
+    pinned, refused = look_up(_unpinned(values), commit)
+    if refused:
+        raise InputError("\n".join(refused.values()))
+    lines = [_pin_line(line, pinned) for line in text.splitlines(keepends=True)]
+    written = "".join(lines)
+    if yaml.safe_load(written) != replaced(values, pinned):
+        raise InputError("a reference is written across lines or inside other text; put each on a line of its own")
+    return written, pinned
+
+
+def look_up(references: Sequence[str], commit: Commit) -> tuple[dict[str, str], dict[str, str]]:
+    """{reference: the same at its commit} of what could be looked up, and {reference: why not} of the others."""
+    pinned: dict[str, str] = {}
+    refused: dict[str, str] = {}
+    for reference in references:
+        kind, repository, revision = _parts(reference)
+        try:
+            sha = commit(repository, bool(kind), revision)
+        except InputError as error:
+            refused[reference] = str(error)
+        else:
+            pinned[reference] = f"hf:{kind}{repository}@{sha}"
+    return pinned, refused
+
+
+def _parts(reference: str) -> tuple[str, str, str | None]:
+    found = _REFERENCE.fullmatch(reference)
+    if not found:
+        raise InputError(f"{reference}: write hf:ORG/NAME or hf:datasets/ORG/NAME, with @REVISION where you know it")
+    return found[1] or "", found[2], found[3]
+
+
+def _unpinned(values: Any) -> list[str]:
+    return list(dict.fromkeys(text for text in _texts(values) if text.startswith("hf:") and not _is_pinned(text)))
+
+
+def _is_pinned(reference: str) -> bool:
+    found = _REFERENCE.fullmatch(reference)
+    return bool(found and found[3] and _COMMIT.fullmatch(found[3]))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts(inner)
+
+
+def replaced(value: Any, pinned: Mapping[str, str]) -> Any:
+    """A recipe's values with every reference that `pinned` has replaced."""
+    if isinstance(value, str):
+        return pinned.get(value, value)
+    if isinstance(value, Mapping):
+        return {key: replaced(inner, pinned) for key, inner in value.items()}
+    return [replaced(inner, pinned) for inner in value] if isinstance(value, list) else value
+
+
+def _pin_line(line: str, pinned: Mapping[str, str]) -> str:
+    """References in the line's values replaced; its comment stays as it is."""
+    comment = _COMMENT.search(line)
+    at = comment.start() if comment else len(line)
+    return _REFERENCE.sub(lambda found: pinned.get(found[0], found[0]), line[:at]) + line[at:]
+
+
+@click.command("pin")
+@click.argument("recipe")
+@click.option("-o", "--out", type=click.Path(dir_okay=False), help="The recipe to write [default: standard output].")
+def command(recipe: str, out: str | None) -> None:
+    """Pin every hub model and data set of RECIPE (a shipped one or a YAML file) to the commit it is at now."""
+    path = shipped_or_file(recipe, "recipes")
+    read_yaml(path)
+    try:
+        text, pinned = pin_text(path.read_text(encoding="utf-8"), hub_commit)
+    except InputError as error:
+        raise InputError(f"recipe {path.name}: nothing was written\n{error}") from None
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        Path(out).write_text(text, encoding="utf-8")
+    for old, new in pinned.items():
+        click.echo(f"{old} is now {new.rpartition('@')[2]}", err=True)
+    click.echo(f"{len(pinned)} pinned" + (f": {out}" if out else ""), err=True)

@@ -1,0 +1,144 @@
+"""Profiles (where a pipeline runs): resources of each role, images, volumes, queue, secrets' names, price."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from components.errors import InputError
+from components.platform.config import parse_config, read_yaml
+from pipelines.settings.shipped import Section, shipped_or_file
+
+Role = Literal["cpu", "classifier", "trainer", "generator"]
+# Kubernetes quantities, of those KFP takes the ones that people write.
+_CORES = r"^([1-9]\d*|[1-9]\d*m)$"
+_BYTES = r"^[1-9]\d*(Mi|Gi|Ti)$"
+_IMAGE = re.compile(r"[^\s@]+(@sha256:[0-9a-f]{64}|:(?!latest$)[\w.-]+)")
+
+
+class Resources(Section):
+    """What one role's tasks ask the cluster for; requests and limits are equal, so that a pod is evicted last."""
+
+    cpu: str = Field(pattern=_CORES, description="cores, as Kubernetes writes them")
+    memory: str = Field(pattern=_BYTES, description="as Kubernetes writes it; /dev/shm counts against it")
+    gpus: int = Field(0, ge=0)
+    shm: str | None = Field(None, pattern=_BYTES, description="size of /dev/shm in memory; null: the runtime's 64 MiB")
+    scratch: str | None = Field(None, pattern=_BYTES, description="size of /tmp, which also holds BIOMED_R1_HOME")
+    timeout_minutes: int | None = Field(None, ge=1, description="of one attempt, from the pod's start")
+
+
+class Retry(Section):
+    """Attempts after the first, and the waits before them.
+
+    KFP hands `backoffMaxDuration` to Argo, which reads it as a deadline for all attempts together, counted from the
+    start of the first (argo-workflows, workflow/controller/operator.go, processNodeRetries). The longest wait is
+    therefore bounded here, and the deadline is made long enough for every attempt.
+    """
+
+    attempts: int = Field(3, ge=0)
+    first_wait_seconds: int = Field(60, ge=1)
+    factor: int = Field(2, ge=1)
+    longest_wait_seconds: int = Field(900, ge=1)
+
+    @property
+    def waits(self) -> list[int]:
+        """Seconds before each attempt after the first."""
+        return [self.first_wait_seconds * self.factor**k for k in range(self.attempts)]
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Retry:
+        if self.waits and self.waits[-1] > self.longest_wait_seconds:
+            raise ValueError(f"attempts: the last would wait {self.waits[-1]} s, over {self.longest_wait_seconds}")
+        return self
+
+    def deadline_seconds(self, timeout_seconds: int) -> int:
+        """Seconds after which no attempt of `timeout_seconds` each can still be running."""
+        return (self.attempts + 1) * timeout_seconds + sum(self.waits)
+
+
+class Secret(Section):
+    """A Kubernetes Secret whose keys become environment variables; only names are ever written down."""
+
+    name: str
+    keys: dict[str, str] = Field(description="environment variable: key of the Secret")
+    optional: bool = False
+
+
+class Queue(Section):
+    """Kueue's names. It has no KFP integration: it admits the labelled executor pods one by one."""
+
+    name: str = Field(description="a LocalQueue of the namespace")
+    priority_class: str = Field(description="a WorkloadPriorityClass")
+
+
+class Profile(Section):
+    """Where a pipeline runs. `cluster: false` leaves a task what a local runner can use: name, image, resources."""
+
+    name: str
+    description: str = ""
+    cluster: bool = False
+    cpu_image: str | None = None
+    gpu_image: str | None = None
+    environment: dict[str, str | None] = Field({}, description="of every task; null: a site has to set it")
+    secrets: tuple[Secret, ...] = ()
+    queue: Queue | None = None
+    hf_cache: str | None = Field(None, description="a PersistentVolumeClaim for HF_HOME")
+    gpu_product: str | None = Field(None, description="node label nvidia.com/gpu.product that GPU tasks need")
+    price_per_gpu_hour: float | None = Field(None, ge=0, description="USD")
+    retry: Retry = Retry()
+    roles: dict[Role, Resources]
+
+    @property
+    def uses_gpus(self) -> bool:
+        return any(role.gpus for role in self.roles.values())
+
+    @model_validator(mode="after")
+    def _complete(self) -> Profile:
+        for name, role in self.roles.items():
+            if self.cluster and role.timeout_minutes is None:
+                raise ValueError(f"roles.{name}.timeout_minutes: a cluster's task needs one")
+            if role.gpus and not (self.cluster and role.shm):
+                raise ValueError(f"roles.{name}.shm: a GPU task needs shared memory, and a cluster")
+        return self
+
+    def check_ready(self) -> None:
+        """Raise InputError naming what a site has to set before this profile can be compiled."""
+        if not self.cluster:
+            return
+        images = {"cpu_image": self.cpu_image} | ({"gpu_image": self.gpu_image} if self.uses_gpus else {})
+        unset = [name for name, image in images.items() if image is None]
+        unset += [f"environment.{name}" for name, value in self.environment.items() if value is None]
+        if unset:
+            raise InputError(
+                f"profile {self.name}: {', '.join(unset)}: not set, because every site has its own; write a YAML file "
+                f"with `extends: {self.name}` and these, and name it with --profile FILE"
+            )
+        for name, image in images.items():
+            if not _IMAGE.fullmatch(image or ""):
+                raise InputError(f"profile {self.name}: {name}: {image}: name it by digest, or by a tag but not latest")
+
+
+def load_profile(name: str) -> Profile:
+    """A shipped profile by name or one from a file, which may extend another; raises InputError naming the key."""
+    path = shipped_or_file(name, "profiles")
+    return parse_config(Profile, _extended(name), f"profile {path.name}")
+
+
+def _extended(name: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
+    path = shipped_or_file(name, "profiles")
+    if str(path) in seen:
+        raise InputError(f"profile {path.name}: extends itself")
+    values = read_yaml(path)
+    parent = values.pop("extends", None)
+    return values if parent is None else _merged(_extended(str(parent), (*seen, str(path))), values)
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """`above` over `below`, mappings key by key, so that a site's file holds only what differs."""
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged

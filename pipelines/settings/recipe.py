@@ -1,0 +1,106 @@
+"""Recipes (what to run) and profiles (where), composed from the stages' own configs; unknown keys are errors."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from components.errors import InputError
+from components.platform.config import parse_config, read_yaml, set_path
+from components.stages.classify import ClassifyConfig
+from components.stages.compare import CompareConfig
+from components.stages.curate import CurateConfig
+from components.stages.evaluate import EvaluateConfig
+from components.stages.grpo import GrpoConfig
+from components.stages.ingest import IngestConfig
+from components.stages.register import RegisterConfig
+from components.stages.report import ReportConfig
+from components.stages.sft import SftConfig
+from components.stages.stratify import StratifyConfig
+from pipelines.settings.profile import Profile, load_profile
+from pipelines.settings.shipped import Section, shipped_or_file
+
+__all__ = ["Profile", "Recipe", "as_json", "load_profile", "load_recipe"]
+
+Setting = Literal["plain", "adversarial_0", "adversarial_1", "adversarial_2"]
+
+
+class Data(Section):
+    """Where the questions come from: samples, a folder, s3://... or hf:datasets/ORG/NAME@REVISION."""
+
+    benchmarks: str = "samples"
+    train: str = "samples"
+
+
+class Asked(Section):
+    """Which settings each model is evaluated in; the champion is skipped where the registry has none."""
+
+    base: tuple[Setting, ...] = ("plain", "adversarial_0", "adversarial_1", "adversarial_2")
+    sft: tuple[Setting, ...] = ("plain",)
+    grpo: tuple[Setting, ...] = ("plain", "adversarial_0", "adversarial_1", "adversarial_2")
+    champion: tuple[Setting, ...] = ("plain", "adversarial_0", "adversarial_1", "adversarial_2")
+
+
+class Recipe(Section):
+    """Everything that decides what a run computes."""
+
+    name: str
+    description: str = ""
+    base_model: str = Field(description="model reference of the policy that is trained")
+    data: Data = Data()
+    ingest: IngestConfig = IngestConfig()
+    classify: ClassifyConfig
+    stratify: StratifyConfig = StratifyConfig()
+    curate: CurateConfig
+    sft: SftConfig
+    grpo: GrpoConfig
+    evaluate: EvaluateConfig
+    asked: Asked = Asked()
+    compare: CompareConfig = CompareConfig()
+    report: ReportConfig = ReportConfig()
+    register_: RegisterConfig = Field(default=RegisterConfig(), alias="register")
+
+    def evaluation(self, model: str) -> EvaluateConfig:
+        """The evaluate config of one of base, sft, grpo, champion: the shared one with that model's settings."""
+        return self.evaluate.model_copy(update={"settings": getattr(self.asked, model)})
+
+    def digest(self) -> str:
+        text = json.dumps(self.model_dump(mode="json", by_alias=True), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def load_recipe(name: str, changes: Sequence[str] = (), data: str | None = None) -> Recipe:
+    """A shipped recipe by name or one from a file, with `path=value` changes; raises InputError naming the key."""
+    path = shipped_or_file(name, "recipes")
+    values = _extended(read_yaml(path), path.name)
+    if "models" in values:
+        raise InputError(f"recipe {path.name}: lists `models`, so it evaluates and trains nothing; name another")
+    if data is not None:
+        values["data"] = {"benchmarks": data, "train": data}
+    for change in changes:
+        set_path(values, change)
+    return parse_config(Recipe, values, f"recipe {path.name}")
+
+
+def _extended(values: dict[str, Any], where: str) -> dict[str, Any]:
+    """`values` on top of the recipe that its key `extends` names, section by section; one level, no chains."""
+    base = values.pop("extends", None)
+    if base is None:
+        return values
+    under = read_yaml(shipped_or_file(str(base), "recipes"))
+    if "extends" in under:
+        raise InputError(f"recipe {where}: extends: {base} extends another recipe itself; name that one")
+    for name, value in values.items():
+        both = isinstance(under.get(name), dict) and isinstance(value, dict)
+        under[name] = {**under[name], **value} if both else value
+    return under
+
+
+def as_json(config: BaseModel) -> str:
+    """A stage's config as canonical JSON text, the form in which it travels through KFP."""
+    values: Any = config.model_dump(mode="json")
+    return json.dumps(values, sort_keys=True, separators=(",", ":"))

@@ -1,0 +1,90 @@
+"""Items: what is accepted, what is refused and how it is said, and which copies are one group."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.errors import InputError
+from components.questions.items import group_id, item_row, normalise, parse_item, twin_options
+
+ROW: dict[str, Any] = {
+    "id": "q1",
+    "question": "Which ion is low?",
+    "options": {"A": "Na+", "B": "K+"},
+    "answer_idx": "B",
+    "dataset_name": "medqa",
+}
+
+
+def test_a_minimal_row() -> None:
+    item = parse_item(ROW, "f: row 1")
+    assert (item.answer, item.meta, item.wrong_letters()) == ("K+", {}, ["A"])
+
+
+def test_options_as_json_text_and_as_a_struct_with_nulls() -> None:
+    for options in (json.dumps(ROW["options"]), {**ROW["options"], "C": None}):
+        assert parse_item({**ROW, "options": options}, "f").options == {"A": "Na+", "B": "K+"}
+
+
+def test_other_columns_are_kept_in_meta() -> None:
+    assert parse_item({**ROW, "body_system": "Renal", "meta": {"x": 1}}, "f").meta == {"body_system": "Renal", "x": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"options": {}}, "options"),
+        ({"options": {"A": "one"}}, "options"),
+        ({"options": {"A": "one", "B": " "}}, "options"),
+        ({"options": "{'A': 'one'}"}, "options"),
+        ({"options": '{"A": "one", "A": "two", "B": "three"}'}, "options"),
+        ({"options": {"a": "one", "b": "two"}}, "options"),
+        ({"options": ["one", "two"]}, "options"),
+        ({"answer_idx": "C"}, "answer_idx"),
+        ({"question": "  "}, "question"),
+        ({"question": None}, "question"),
+        ({"dataset_name": None}, "dataset_name"),
+        ({"question_type": "reasoning"}, "question_type"),
+        ({"reasoning_prob": 1.5}, "reasoning_prob"),
+        ({"is_reasoning": "yes"}, "is_reasoning"),
+        ({"context": 3}, "context"),
+        ({"meta": "["}, "meta"),
+    ],
+)
+def test_refusals_name_the_field(change: dict[str, Any], field: str) -> None:
+    with pytest.raises(InputError, match=rf"^f\.jsonl: row 7: {field}: "):
+        parse_item({**ROW, **change}, "f.jsonl: row 7")
+
+
+@given(
+    st.dictionaries(st.sampled_from("ABCDEFGHIJ"), st.text(min_size=1).filter(str.strip), min_size=2),
+    st.text(min_size=1).filter(str.strip),
+)
+def test_a_row_survives_its_file_form(options: dict[str, str], question: str) -> None:
+    row = {**ROW, "options": options, "answer_idx": next(iter(options)), "question": question}
+    item = parse_item(row, "f")
+    assert parse_item(item_row(item), "f") == item
+
+
+@given(st.text())
+def test_normalising_twice_changes_nothing(text: str) -> None:
+    assert normalise(normalise(text)) == normalise(text)
+
+
+def test_groups_are_copies_and_not_near_copies() -> None:
+    assert group_id("A 40-year-old man, febrile?") == group_id("a 40-year-old  man febrile ?")
+    assert group_id("&lt;5 mg of A") == group_id("<5 mg of A")
+    assert group_id("Na+ < 120") != group_id("Na+ > 120")
+    assert group_id("pH of 7.4") != group_id("pH of 74")
+    assert group_id("Is it so?", "abstract one") != group_id("Is it so?", "abstract two")
+
+
+def test_twins_are_found() -> None:
+    item = parse_item({**ROW, "options": {"A": "x", "B": "y", "C": "x"}}, "f")
+    assert twin_options(item) == ("A", "C")
+    assert twin_options(parse_item(ROW, "f")) is None

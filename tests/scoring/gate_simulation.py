@@ -1,0 +1,88 @@
+"""Pairs of models with known true accuracies, put before the real gate: its error rate and its power."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from components.scoring.gate import Rules, decide
+from components.scoring.outcomes import ADVERSARIAL, ItemTable, Outcomes
+
+ITEMS = 1500
+REASONING_SHARE = 1 / 3  # the paper's is 0.328
+
+
+@dataclass(frozen=True)
+class Truth:
+    """True differences, candidate minus baseline, in each cell that the gate looks at."""
+
+    reasoning: float = 0.0
+    knowledge: float = 0.0
+    adversarial_reasoning: float = 0.0
+    adversarial_knowledge: float = 0.0
+
+
+@dataclass(frozen=True)
+class World:
+    """A table and each item's chance of being answered right, plainly and after an opening."""
+
+    table: ItemTable
+    plain: np.ndarray
+    opened: np.ndarray
+    copies: int
+
+
+def world(rng: np.random.Generator, items: int = ITEMS, copies: int = 1) -> World:
+    """Items of mixed difficulty; with `copies`, each question occurs that often and is answered alike each time."""
+    groups = items // copies
+    reasoning = np.repeat(rng.random(groups) < REASONING_SHARE, copies).astype(float)
+    nothing = np.full(items, np.nan)
+    table = ItemTable(
+        ids=tuple(map(str, range(items))),
+        groups=np.repeat(np.arange(groups), copies),
+        benchmarks=("medqa",),
+        benchmark=np.zeros(items, dtype=np.int64),
+        reasoning=reasoning,
+        prob=nothing,
+        chance=np.full(items, 0.25),
+        masks={"all": np.ones(items, dtype=bool), "knowledge": reasoning == 0, "reasoning": reasoning == 1},
+    )
+    plain = np.repeat(rng.uniform(0.15, 0.85, groups), copies)
+    return World(table, plain, np.clip(plain - 0.1, 0.12, 1), copies)
+
+
+def answers(rng: np.random.Generator, w: World, truth: Truth = Truth()) -> dict[str, Outcomes]:
+    """One model's outcomes; its chances are the world's plus `truth`."""
+    reasoning = w.table.mask("reasoning")
+    plain = w.plain + np.where(reasoning, truth.reasoning, truth.knowledge)
+    opened = w.opened + np.where(reasoning, truth.adversarial_reasoning, truth.adversarial_knowledge)
+    groups = len(w.plain) // w.copies
+    zero = np.zeros(len(plain))
+    drawn = np.repeat(rng.random((4, groups)), w.copies, axis=1)
+    plain_right = (drawn[0] < plain).astype(float)
+    opened_right = (drawn[1:] < opened).mean(axis=0)
+    return {"plain": Outcomes(plain_right, zero, zero), ADVERSARIAL: Outcomes(opened_right, zero, zero)}
+
+
+def promotions(
+    pairs: int, truth: Truth, *, seed: int, copies: int = 1, looks: int = 1, rule: Callable[..., dict] = decide
+) -> float:
+    """Share of `pairs` in which the gate promotes at any of `looks` decisions on fresh candidates."""
+    rng = np.random.default_rng(seed)
+    promoted = 0
+    for _ in range(pairs):
+        w = world(rng, copies=copies)
+        baseline = answers(rng, w)
+        promoted += any(
+            rule(w.table, {"old": baseline, "new": answers(rng, w, truth)}, "old", "new", Rules(look=k))["decision"]
+            == "promote"
+            for k in range(1, looks + 1)
+        )
+    return promoted / pairs
+
+
+def bound(alpha: float, pairs: int) -> float:
+    """alpha plus three standard errors of a share seen in `pairs` trials."""
+    return float(alpha + 3 * np.sqrt(alpha * (1 - alpha) / pairs))

@@ -109,3 +109,9 @@ def _interval(figure: Mapping[str, float | None], signed: bool = False) -> str:
         return "n/a"
     sign = "+" if signed else ""
     return f"{value:{sign}.3f} ({low:{sign}.3f} to {high:{sign}.3f})"
+
+
+def registry_tags(card: Mapping[str, Any]) -> dict[str, str]:
+    """What a registered version of the classifier is tagged with: how it was made, and its headline figures."""
+    made = ("learner", "model", "threshold", "threshold_rule", "temperature", "out_of_fold", "folds")
+    return {name: str(card[name]) for name in made} | {name: f"{value}" for name, value in card["metrics"].items()}

@@ -45,6 +45,7 @@ def classify(
 ) -> str:
     from pathlib import Path
 
+    from components.classifier.card import markdown, registry_tags
     from components.platform import registry, store
     from components.platform.execution import Call, execute
     from components.stages import classify as stage
@@ -54,8 +55,8 @@ def classify(
         "classify", run, settings, {"labels": labels.path, "encoder": settings.model}, datasets={"labels": "train"}
     )
     product = execute(call, lambda out: stage.classify([Path(labels.path)], settings, out))
-    registry.register_classifier(product.uri, product.digest)
     result = store.get_json(f"{product.uri}/classifier.json")
+    registry.register(registry.CLASSIFIER, product.uri, product.digest, registry_tags(result), markdown(result))
     roc, confusion = result["roc"], result["confusion"]
     metrics.log_roc_curve(roc["fpr"], roc["tpr"], roc["thresholds"])
     metrics.log_confusion_matrix(confusion["labels"], confusion["matrix"])

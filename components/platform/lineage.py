@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import hashlib
 import os
-import re
 import subprocess
 from functools import lru_cache
 from importlib import metadata
@@ -37,20 +36,23 @@ def git_revision() -> str:
 
 @lru_cache(maxsize=32)
 def code_digest(module: str) -> str:
-    """sha256 over the source of every `components` file that `module` can reach, and the pinned versions.
+    """sha256 over the code of every `components` module that `module` can reach, and the pinned versions.
 
-    Imports are read from the syntax tree, those inside functions too, so a comment in an unrelated stage changes
-    nothing and a change in anything a stage calls does.
+    Imports are read from the syntax tree, those inside functions too. What a program computes does not depend on its
+    comments, docstrings, help texts and error texts, so these are left out (see `_Plain`): a better sentence is no
+    reason to train again. Data files of a package (templates) count for each of its modules.
     """
     digest = hashlib.sha256()
-    for path in sorted(_reachable(module)):
-        digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    for path in sorted(reachable(module)):
+        content = _code(path) if path.suffix == ".py" else path.read_bytes()
+        digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + content + b"\0")
     for name in PINNED:
         digest.update(f"{name}=={_version(name)}\n".encode())
     return digest.hexdigest()
 
 
-def _reachable(module: str) -> set[Path]:
+def reachable(module: str) -> set[Path]:
+    """The files of `components` that `module` can reach by its imports, itself included."""
     found: set[Path] = set()
     todo = [module]
     while todo:
@@ -58,14 +60,64 @@ def _reachable(module: str) -> set[Path]:
         if path is None or path in found:
             continue
         found.add(path)
-        if re.search(r"^_TEMPLATES = ", path.read_text(encoding="utf-8"), re.MULTILINE):
-            found |= {p for p in (path.parent / "templates").glob("*") if p.is_file()}
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-                todo += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-            elif isinstance(node, ast.Import):
-                todo += [alias.name for alias in node.names]
+        found.update(_data(path.parent))
+        todo += _imports(path)
     return found
+
+
+class _Plain(ast.NodeTransformer):
+    """Drops what people read and programs do not: docstrings, texts of raised errors, descriptions of fields."""
+
+    def _body(self, node: ast.AST) -> ast.AST:
+        self.generic_visit(node)
+        body: list[ast.stmt] = node.body  # type: ignore[attr-defined]  # modules, classes and functions have one
+        node.body = [line for line in body if not _is_text(line)] or [ast.Pass()]  # type: ignore[attr-defined]
+        return node
+
+    visit_Module = visit_ClassDef = visit_FunctionDef = visit_AsyncFunctionDef = _body
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        if isinstance(node.exc, ast.Call):
+            node.exc = node.exc.func  # which error is raised counts; its words do not
+        return node
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        node.keywords = [word for word in node.keywords if word.arg not in ("description", "help")]
+        return node
+
+
+def _is_text(line: ast.stmt) -> bool:
+    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
+
+
+@lru_cache(maxsize=512)
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@lru_cache(maxsize=512)
+def _code(path: Path) -> bytes:
+    # A tree of its own: the transformer changes nodes in place, and `_imports` reads the other one.
+    return ast.dump(_Plain().visit(ast.parse(path.read_text(encoding="utf-8")))).encode()
+
+
+def _imports(path: Path) -> list[str]:
+    names = []
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+    return names
+
+
+@lru_cache(maxsize=64)
+def _data(package: Path) -> frozenset[Path]:
+    """The data files that a package carries in folders of its own, which are no packages (templates)."""
+    folders = [path for path in package.iterdir() if path.is_dir() and path.name != "__pycache__"]
+    plain = [folder for folder in folders if not (folder / "__init__.py").exists()]
+    return frozenset(path for folder in plain for path in folder.rglob("*") if path.is_file())
 
 
 def _source(module: str) -> Path | None:

@@ -9,7 +9,6 @@ from functools import lru_cache
 from typing import Any
 
 from components.errors import InputError
-from components.platform import store
 
 MODEL = "biomed-r1"
 CLASSIFIER = "reasoning-classifier"
@@ -64,19 +63,6 @@ def next_look(name: str, candidate: str, context: Mapping[str, str]) -> int:
 def identity() -> str:
     """What tells one registry from another: when its default experiment was made (addresses change, this does not)."""
     return str(_client().get_experiment("0").creation_time)
-
-
-def register_classifier(uri: str, digest: str) -> str:
-    """Register the classifier stored at `uri` (s3://...) with its table; returns its version, the same for the same.
-
-    Its tags are the headline figures of its card.
-    """
-    from components.classifier.card import markdown
-
-    card = store.get_json(f"{uri}/classifier.json")
-    figures = ("learner", "model", "threshold", "threshold_rule", "temperature", "out_of_fold", "folds")
-    tags = {name: str(card[name]) for name in figures} | {k: f"{v}" for k, v in card["metrics"].items()}
-    return register(CLASSIFIER, uri, digest, tags, markdown(card))
 
 
 def register(name: str, uri: str, key: str, tags: Mapping[str, str], card: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from components.platform.lineage import _reachable
+from components.platform.lineage import reachable
 from components.platform.tables import read_items, write_items
 from components.stages.compare import score_command
 from components.stages.evaluate import command
@@ -35,6 +35,6 @@ def test_a_lone_evaluation_is_scored_and_reported(tiny_model: Path, tmp_path: Pa
 
 
 def test_the_report_is_no_part_of_what_answers_are_kept_by() -> None:
-    reached = {path.name for path in _reachable("components.stages.evaluate")}
-    assert "report.html.j2" in {path.name for path in _reachable("components.stages.report")}
-    assert "extraction.py" in reached and not reached & {"report_files.py", "report.html.j2", "score_files.py"}
+    reached = {path.name for path in reachable("components.stages.evaluate")}
+    assert "report.html.j2" in {path.name for path in reachable("components.stages.report")}
+    assert "engine.py" in reached and not reached & {"files.py", "report.html.j2", "score_files.py"}

@@ -19,6 +19,18 @@ class InputError(ReadableError):
     exit_code = 2
 
 
+class DamagedError(InputError):
+    """Something stored is there but is not what was written: no manifest, another hash, not JSON."""
+
+
+class NewerSchemaError(InputError):
+    """Something stored was written by a newer version of this program: it is whole, and not ours to read or replace."""
+
+
+class UnavailableError(StageError):
+    """A server did not answer, or not now (exit code 1): nothing is known about what it holds."""
+
+
 class GateRefusedError(ReadableError):
     """The gate refused and the caller asked for that to be a failure (exit code 3)."""
 

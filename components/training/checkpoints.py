@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.errors import InputError
+from components.errors import DamagedError, NewerSchemaError
 from components.platform import store
 
 _NAME = re.compile(r"checkpoint-(\d+)")
@@ -42,8 +42,9 @@ class Checkpoints:
     def newest(self, work: Path) -> tuple[Path, int] | None:
         """Fetch the newest complete checkpoint of this training into `work`: (folder, step), or None.
 
-        One that is half written, of another recipe or data, or that differs from its manifest is passed over, each
-        with a line on stderr, and the next older one is tried.
+        One that is half written, of another recipe or data, of a newer version of this program, or that differs from
+        its manifest is passed over, each with a warning, and the next older one is tried. Raises UnavailableError when
+        the store does not answer: a checkpoint that cannot be read now is no reason to start from zero.
         """
         for step, name in sorted(self._steps(), reverse=True):
             source, folder = f"{self.uri}/{name}", work / name
@@ -56,7 +57,7 @@ class Checkpoints:
                     _warn(f"{source} belongs to another recipe, data set or base model; passed over")
                     continue
                 store.get_dir(source, folder)
-            except InputError as error:
+            except (DamagedError, NewerSchemaError) as error:
                 _warn(f"{error}; passed over")
                 continue
             if self.code and manifest.get("code") not in ("", self.code):
@@ -76,10 +77,15 @@ class Checkpoints:
                 store.delete_prefix(f"{self.uri}/{other}")
 
     def _mine(self, uri: str) -> bool:
-        """Whether a checkpoint is one of this training, or a half-written or damaged one that nobody can use."""
+        """Whether a checkpoint is one of this training, or a half-written or damaged one that nobody can use.
+
+        What a newer version of this program wrote is somebody else's; what cannot be read now raises.
+        """
         try:
             manifest = store.read_manifest(uri)
-        except InputError:
+        except NewerSchemaError:
+            return False
+        except DamagedError:
             return True
         return manifest is None or manifest.get("key") == self.key
 

@@ -18,7 +18,7 @@ import pytest
 from kubectl import MANIFESTS, pod_specs
 from postgres import free_port
 
-from components.platform import registry, store
+from components.platform import objects, registry, store
 
 SCRIPTS = MANIFESTS / "base/scripts"
 
@@ -79,7 +79,7 @@ def test_a_damaged_model_is_not_served(
     source = _model(tmp_path / "source")
     store.put_dir(source, f"{store_uri}/model", stage="grpo", key="k")
     (source / "model.safetensors").write_bytes(os.urandom(1 << 16))
-    store._put_file(source / "model.safetensors", f"{store_uri}/model/model.safetensors")
+    objects.put_file(source / "model.safetensors", f"{store_uri}/model/model.safetensors")
     assert script("fetch_model.py", f"{store_uri}/model", tmp_path / "model") == 1
     assert "model.safetensors: differs from its manifest" in capsys.readouterr().out
     assert not (tmp_path / "model").exists()
@@ -230,7 +230,7 @@ def test_a_backup_restores(
 
 
 def test_an_s3_server_takes_the_lifecycle(servers: Mapping[str, str]) -> None:
-    client, bucket = store._client(), f"lifecycle-{uuid.uuid4().hex[:8]}"
+    client, bucket = objects.client(), f"lifecycle-{uuid.uuid4().hex[:8]}"
     rules = json.loads((MANIFESTS / "base/s3-lifecycle.json").read_text(encoding="utf-8"))
     client.create_bucket(Bucket=bucket)
     client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration=rules)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from components.platform import store
+from components.platform import objects, store
 
 Case = Callable[[Path, str], list[str]]
 ROW: dict[str, Any] = {
@@ -55,7 +55,7 @@ def stored(tmp: Path, root: str) -> str:
 def changed_byte(tmp: Path, root: str) -> list[str]:
     uri = stored(tmp, root)
     (tmp / "bad").write_text(json.dumps({**ROW, "id": "qX"}) + "\n")
-    store._put_file(tmp / "bad", f"{uri}/benchmarks/medqa.jsonl")
+    objects.put_file(tmp / "bad", f"{uri}/benchmarks/medqa.jsonl")
     return ["--data", uri]
 
 

@@ -22,8 +22,8 @@ COMPONENT_FILES = sorted([*(ROOT / "components/ops").glob("*.py"), *(ROOT / "pip
 # library -> the only modules inside components that may import it
 ALONE = {
     "kfp": {"ops/training.py", "ops/evaluation.py", "ops/guard.py"},
-    "boto3": {"platform/store.py"},
-    "botocore": {"platform/store.py"},
+    "boto3": {"platform/objects.py"},
+    "botocore": {"platform/objects.py"},
     "mlflow": {"platform/tracking.py", "platform/registry.py"},
     "kubernetes": {"platform/cluster.py"},
 }

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from components.platform import execution, registry, store
+from components.platform import execution, objects, registry, store
 from components.platform.tables import read_rows
 from components.questions.items import BENCHMARKS
 from pipelines.settings.recipe import load_recipe
@@ -67,7 +67,7 @@ def test_no_secret_is_in_what_a_run_leaves(finished: Any, canary: str, servers: 
     bucket, _, key = prefix.removeprefix("s3://").partition("/")
     for name in store.list_files(prefix):
         if not name.endswith(".safetensors"):
-            body = store._client().get_object(Bucket=bucket, Key=f"{key}/{name}")["Body"]
+            body = objects.client().get_object(Bucket=bucket, Key=f"{key}/{name}")["Body"]
             texts[f"{prefix}/{name}"] = body.read()
     # A task's name is in each of them, so a scan that read the wrong place does not pass.
     holding = [where for where, text in texts.items() if b"evaluate-base" in text]

@@ -69,7 +69,11 @@ def test_words_change_no_key_of_training_or_evaluation(
 
 
 def test_a_colour_changes_the_report_alone(changed: Callable[[str, str, str], set[str]]) -> None:
-    assert changed("report/templates/report.css.j2", "color", "/* a change */ color") <= {"report", "compare", "stratify"}
+    assert changed("report/templates/report.css.j2", "color", "/* a change */ color") <= {
+        "report",
+        "compare",
+        "stratify",
+    }
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from components.errors import InputError
-from components.platform import store
+from components.platform import objects, store
 
 
 @pytest.fixture(params=["s3", "local"])
@@ -63,7 +63,7 @@ def test_one_changed_byte_is_found_and_named(folder: Path, uri: str, tmp_path: P
     data = bytearray((folder / "sub/b.bin").read_bytes())
     data[12_345] ^= 1
     (tmp_path / "bad").write_bytes(data)
-    store._put_file(tmp_path / "bad", f"{uri}/sub/b.bin")
+    objects.put_file(tmp_path / "bad", f"{uri}/sub/b.bin")
     with pytest.raises(InputError, match=r"sub/b\.bin: differs from its manifest"):
         store.get_dir(uri, tmp_path / "back")
     assert not (tmp_path / "back").exists()

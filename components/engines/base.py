@@ -67,6 +67,11 @@ class Engine(Protocol):
         """Yield (position in `requests`, answer) as answers are done, each position once, in any order."""
         ...
 
+    def pick(self, requests: Sequence[Request], letters: Sequence[Sequence[str]]) -> list[str | None] | None:
+        """The likeliest of each request's `letters` as the very next text; None for a request that no longer fits the
+        model, and None in all for an engine that gives only free text."""
+        ...
+
     def close(self) -> None:
         """Free the weights and end whatever was started; the engine cannot be used afterwards."""
         ...

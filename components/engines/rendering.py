@@ -12,6 +12,7 @@ from components.errors import InputError, StageError
 
 # Templates of DeepSeek-R1, QwQ and Qwen3-Thinking end with it; the tokens at a prompt's end that can hold it.
 THOUGHT, THOUGHT_TOKENS = "<think>", 8
+_ENDING = 200  # characters of an opening that the prompt must end with; a thought's mark may be the template's own
 
 
 def render(tokenizer: Any, messages: Sequence[dict[str, str]], opening: str | None = None) -> str:
@@ -31,7 +32,10 @@ def render(tokenizer: Any, messages: Sequence[dict[str, str]], opening: str | No
     except ValueError:  # transformers looks for the last message in the rendered text and does not find it
         text = ""
     if not text.endswith(opening):
-        text = str(tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)) + opening
+        text = str(tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True))
+        if opening.startswith(THOUGHT) and text.rstrip().endswith(THOUGHT):  # the template opens the thought itself
+            opening = opening.removeprefix(THOUGHT).lstrip("\n")
+        text += opening
     return text
 
 
@@ -42,7 +46,7 @@ def encode(tokenizer: Any, request: Request, max_context: int, max_new_tokens: i
     """
     messages = [{"role": role, "content": content} for role, content in request.messages]
     text = render(tokenizer, messages, request.opening)
-    if not text.endswith(request.opening):
+    if not text.endswith(request.opening[-_ENDING:]):
         raise StageError(f"{request.id}: the rendered prompt does not end with its opening: ...{text[-120:]!r}")
     ids = list(tokenizer(text, add_special_tokens=False)["input_ids"])
     if len(ids) + max_new_tokens > max_context:
@@ -51,6 +55,33 @@ def encode(tokenizer: Any, request: Request, max_context: int, max_new_tokens: i
             f"{max_context}; raise max_context, lower max_new_tokens or leave the question out"
         )
     return ids
+
+
+def encode_fitting(tokenizer: Any, requests: Sequence[Request], max_context: int) -> dict[int, list[int]]:
+    """Prompts by the place of their request, those left out that leave no room for one more token."""
+    found = {}
+    for place, request in enumerate(requests):
+        try:
+            found[place] = encode(tokenizer, request, max_context, 1)
+        except InputError:
+            continue
+    return found
+
+
+def next_tokens(tokenizer: Any, letters: Sequence[str]) -> dict[str, int]:
+    """The first token of each letter as it follows an opening bracket.
+
+    Raises StageError where two letters begin with one token: then the next token alone cannot tell them apart.
+    """
+    bracket = list(tokenizer("(", add_special_tokens=False)["input_ids"])
+    found = {}
+    for letter in letters:
+        ids = list(tokenizer(f"({letter}", add_special_tokens=False)["input_ids"])
+        same = ids[: len(bracket)] == bracket and len(ids) > len(bracket)
+        found[letter] = ids[len(bracket)] if same else tokenizer(letter, add_special_tokens=False)["input_ids"][0]
+    if len(set(found.values())) != len(found):
+        raise StageError(f"the tokenizer begins several of the letters {', '.join(letters)} with one token")
+    return found
 
 
 def generation(tokenizer: Any, prompt: Sequence[int], output: Sequence[int], stop: frozenset[int]) -> Generation:

@@ -19,7 +19,15 @@ from transformers.utils import logging
 
 from components.engines.base import Generation, PrefillMode, Request, Sampling
 from components.engines.cpu_attention import use_grouped_attention
-from components.engines.rendering import context_limit, encode, generation, load_tokenizer, stop_ids
+from components.engines.rendering import (
+    context_limit,
+    encode,
+    encode_fitting,
+    generation,
+    load_tokenizer,
+    next_tokens,
+    stop_ids,
+)
 
 # Ended rows leave the batch once they are this share of it: leaving copies the cache, which costs about one step.
 SHRINK_SHARE = 0.125
@@ -73,6 +81,21 @@ class TransformersEngine:
                 self._answer(batch, sampling)
             for row in (row for group in batch for row in group):
                 yield row.index, generation(self.tokenizer, row.prompt, row.output, self.stop)
+
+    def pick(self, requests: Sequence[Request], letters: Sequence[Sequence[str]]) -> list[str | None]:
+        """The best of the letters' log-probabilities (their order is that of the logits)."""
+        prompts = encode_fitting(self.tokenizer, requests, self.max_context)
+        picked: list[str | None] = [None] * len(requests)
+        longest_first = sorted(prompts, key=lambda place: -len(prompts[place]))
+        for start in range(0, len(longest_first), self.batch_size):
+            places = longest_first[start : start + self.batch_size]
+            with torch.inference_mode():
+                empty = torch.zeros(len(places), 0, dtype=torch.long)
+                logits, _ = self._read([prompts[p] for p in places], empty, DynamicCache(config=self.model.config))
+            for row, place in zip(logits, places, strict=True):
+                tokens = next_tokens(self.tokenizer, letters[place])
+                picked[place] = max(tokens, key=lambda letter: float(row[tokens[letter]]))
+        return picked
 
     def close(self) -> None:
         del self.model

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import torch
 
 from components.engines.base import Generation, PrefillMode, Request, Sampling
-from components.engines.rendering import context_limit, encode, generation, load_tokenizer, stop_ids
+from components.engines.rendering import context_limit, encode, encode_fitting, generation, load_tokenizer, stop_ids
 from components.errors import InputError, StageError
 from components.platform.gpus import asked_gpus
 
@@ -85,6 +85,28 @@ class VllmEngine:
                 if written.finish_reason not in ("stop", "length"):
                     raise StageError(f"{requests[index].id}: vLLM ended the answer with {written.finish_reason!r}")
                 yield index, generation(self.tokenizer, prompts[index], list(written.token_ids), self.stop)
+
+    def pick(self, requests: Sequence[Request], letters: Sequence[Sequence[str]]) -> list[str | None]:
+        """Structured choice: no other text than one of the letters can be written."""
+        from vllm import SamplingParams
+        from vllm.sampling_params import StructuredOutputsParams
+
+        prompts = encode_fitting(self.tokenizer, requests, self.max_context)
+        held = [
+            SamplingParams(
+                max_tokens=1, temperature=0, structured_outputs=StructuredOutputsParams(choice=sorted(letters[place]))
+            )
+            for place in prompts
+        ]
+        answers = self._llm.generate([{"prompt_token_ids": ids} for ids in prompts.values()], held, use_tqdm=False)
+        picked: list[str | None] = [None] * len(requests)
+        for place, answer in zip(prompts, answers, strict=True):
+            picked[place] = answer.outputs[0].text.strip()
+            if picked[place] not in letters[place]:
+                raise StageError(
+                    f"{requests[place].id}: vLLM wrote {picked[place]!r}, none of {', '.join(letters[place])}"
+                )
+        return picked
 
     def close(self) -> None:
         from vllm.distributed.parallel_state import cleanup_dist_env_and_memory

@@ -15,6 +15,7 @@ from pydantic import Field, field_validator
 
 from components.engines.answers import Answers, answer_row, ask, setting_counts
 from components.engines.base import Engine, Request, Sampling
+from components.engines.probe import PROBE_VERSION, probe
 from components.engines.start import EngineConfig, start_engine
 from components.errors import InputError
 from components.extraction.engine import EXTRACTION_VERSION
@@ -42,6 +43,9 @@ class EvaluateConfig(EngineConfig):
     top_p: float = Field(1.0, gt=0, le=1)
     seed: int = Field(0, ge=0, description="of sampled answers, and of the sample that `limit` takes")
     limit: int | None = Field(None, ge=1, description="a seeded sample of the questions; null: all")
+    probe_percent: float = Field(
+        5.0, ge=0, le=100, description="share of the answers asked once more for the letter alone, to check extraction"
+    )
 
     @field_validator("prompt")
     @classmethod
@@ -81,10 +85,17 @@ def evaluate(
         begun = time.monotonic()
         answers = ask(engine, requests, Sampling(config.max_new_tokens, config.temperature, config.top_p), kept)
         seconds["generation"] = time.monotonic() - begun
+        begun = time.monotonic()
+        letters = [tuple(item.options) for item, _ in pairs]
+        probed, unasked = probe(engine, requests, answers.generations, letters, config.probe_percent, config.seed)
+        seconds["probe"] = time.monotonic() - begun
         rows = [
-            answer_row(item, setting, request, answer, name, engine.prefill_mode)
-            for (item, setting), request, answer in zip(pairs, requests, answers.generations, strict=True)
+            {**answer_row(item, setting, request, answer, name, engine.prefill_mode), "probe": letter}
+            for (item, setting), request, answer, letter in zip(
+                pairs, requests, answers.generations, probed, strict=True
+            )
         ]
+        metadata |= {"probe": unasked or f"{config.probe_percent:g} %, {PROBE_VERSION}"}
         write_rows(rows, out, metadata)
         seconds["total"] = time.monotonic() - started
         evidence = _evidence(rows, len(questions), answers, metadata, seconds)

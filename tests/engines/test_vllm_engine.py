@@ -39,6 +39,7 @@ for name in ("transformers", "vllm"):
         "repeats": again == same,
     }
     result[name]["counts"].sort()
+    result[name]["picked"] = engine.pick(asked, [("A", "B", "C", "D")] * len(asked))
     engine.close()
 result["children"] = len(psutil.Process().children(recursive=True))
 result["threads function kept"] = torch.set_num_threads is before
@@ -65,6 +66,11 @@ def test_both_engines_write_the_same_in_float32(compared: dict[str, Any]) -> Non
     differ = [pair for pair in pairs if pair[0] != pair[1]]
     assert len(pairs) == 22
     assert len(differ) <= 1, differ
+
+
+def test_both_engines_pick_the_same_letters(compared: dict[str, Any]) -> None:
+    assert compared["transformers"]["picked"] == compared["vllm"]["picked"]
+    assert set(compared["vllm"]["picked"]) <= set("ABCD")
 
 
 def test_both_engines_count_alike(compared: dict[str, Any]) -> None:

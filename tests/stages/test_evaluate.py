@@ -24,7 +24,7 @@ from components.stages.evaluate import SETTINGS, EvaluateConfig, evaluate, make_
 OPTIONS = {"A": "gout", "B": "scurvy", "C": "rickets", "D": "beriberi"}
 COLUMNS = [
     *("item_id", "model", "setting", "output", "prefill", "prefill_mode", "extracted", "correct"),
-    *("finish_reason", "prompt_tokens", "output_tokens", "reported_model"),
+    *("finish_reason", "prompt_tokens", "output_tokens", "reported_model", "probe"),
 ]
 
 
@@ -57,6 +57,9 @@ class Scripted:
             answer = self.answers.get(requests[index].opening, Generation("The answer is B.", "stop", 9, 6))
             if answer is not None:
                 yield index, answer
+
+    def pick(self, requests: Sequence[Request], letters: Sequence[Sequence[str]]) -> list[str | None]:
+        return [choices[0] for choices in letters]
 
     def close(self) -> None:
         self.closed = True
@@ -229,3 +232,16 @@ def test_command_refuses_an_unknown_setting(items: Path, tmp_path: Path) -> None
             ["--model", "x", "--items", str(items), "--out", str(tmp_path), "--settings", "plain,loud"],
             standalone_mode=False,
         )
+
+
+def test_the_probe_is_a_column_of_its_own_and_marks_nothing(items: Path, tiny_model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "answers.parquet"
+    evaluate(items, str(tiny_model), "tiny", config(probe_percent=100), out)
+    rows = read_rows(out)
+    finished = [row for row in rows if row["finish_reason"] == "stop"]
+    assert all(row["probe"] in ("A", "B", "C", "D") for row in finished)
+    assert all(row["probe"] is None for row in rows if row["finish_reason"] != "stop")
+    assert "100 %" in read_metadata(out)["probe"]
+    evaluate(items, str(tiny_model), "tiny", config(probe_percent=0), tmp_path / "unprobed.parquet")
+    unprobed = read_rows(tmp_path / "unprobed.parquet")
+    assert [row["correct"] for row in unprobed] == [row["correct"] for row in rows]

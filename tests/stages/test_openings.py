@@ -39,6 +39,9 @@ class Script:
         for index in reversed(range(len(requests))):
             yield index, Generation(said[index], "length" if self.cut else "stop", 1, 1)
 
+    def pick(self, requests: Sequence[Request], letters: Sequence[Sequence[str]]) -> list[str | None]:
+        return [choices[0] for choices in letters]
+
     def close(self) -> None:
         pass
 

@@ -78,6 +78,10 @@ class OpenAIEngine:
                 yield answer
             runner.run(_result(asking))
 
+    def pick(self, requests: Sequence[Request], letters: Sequence[Sequence[str]]) -> None:  # noqa: ARG002
+        """None: an endpoint cannot be made to go on after its own answer and write a letter only."""
+        return None
+
     def close(self) -> None:
         """Nothing is held between calls."""
 

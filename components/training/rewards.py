@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 
 from components.extraction.engine import extract
-from components.questions.items import normalise
+from components.questions.prefills.named import named_option
 
 REWARDS_VERSION = "1"
 REWARDS = ("correctness", "format", "self_correction")
@@ -44,17 +44,6 @@ def self_correction(completion: str, options: Mapping[str, str], answer_idx: str
     if answer == answer_idx:
         return 1.0
     return -1.0 if answer is not None and answer == named_option(opening, options) else 0.0
-
-
-def named_option(opening: str, options: Mapping[str, str]) -> str | None:
-    """The letter of the option that a wrong opening names: the longest option text in it, or None."""
-    text = f" {normalise(opening)} "
-    found = [(len(words), letter) for letter, words in _texts(options).items() if f" {words} " in text]
-    return max(found)[1] if found else None
-
-
-def _texts(options: Mapping[str, str]) -> dict[str, str]:
-    return {letter: words for letter, text in options.items() if (words := normalise(text))}
 
 
 def rewards(completion: str, options: Mapping[str, str], answer_idx: str, opening: str = "") -> dict[str, float | None]:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.training.rewards import REWARDS, answer_format, correctness, named_option, rewards, self_correction
+from components.questions.prefills.named import named_option
+from components.training.rewards import REWARDS, answer_format, correctness, rewards, self_correction
 
 OPTIONS = {"A": "Iron deficiency", "B": "Vitamin B12 deficiency", "C": "Folate deficiency", "D": "Thalassaemia"}
 OPENING = "I might be mistaken, yet my first instinct points to option C, Folate deficiency."

@@ -1,7 +1,4 @@
-"""What a scores.json and a decision.json say, in plain sentences: the words of the report, no drawing.
-
-Fractions come in, percent and percentage points go out. A claim is made only where an interval carries it.
-"""
+"""A scores.json as the sections look things up in it, and what they call its settings. Fractions throughout."""
 
 from __future__ import annotations
 
@@ -9,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from components.errors import InputError
-from components.report.wording import has_interval, is_number, join, percent, verb
-from components.scoring.outcomes import ADVERSARIAL, OPENED
+from components.report.wording import has_interval, is_number
+from components.scoring.outcomes import ADVERSARIAL, OPENED, STRATA
 
 SCHEMA_VERSION = 1
 PLAIN = "plain"
-STRATA = ("knowledge", "reasoning")
+KINDS_OF_QUESTION = STRATA[1:]  # knowledge and reasoning, which `all` holds together
 GAP_KINDS = {"pooled": "pooled", "within_benchmark": "within benchmarks", "macro": "macro"}
 Record = Mapping[str, Any]
 
@@ -45,7 +42,7 @@ class Scores:
         self.models = _ordered(c["model"] for c in cells)
         self.settings = _ordered(c["setting"] for c in cells)
         self.benchmarks = [b for b in _ordered(c["benchmark"] for c in cells) if b not in ("all", "macro")]
-        self.strata = [s for s in ("all", *STRATA) if any(c["stratum"] == s for c in cells)]
+        self.strata = [s for s in STRATA if any(c["stratum"] == s for c in cells)]
 
     @property
     def first(self) -> Record:
@@ -53,7 +50,12 @@ class Scores:
 
     @property
     def stratified(self) -> bool:
-        return all(stratum in self.strata for stratum in STRATA)
+        return all(stratum in self.strata for stratum in KINDS_OF_QUESTION)
+
+    @property
+    def told_apart(self) -> tuple[str, ...]:
+        """The strata that a figure draws: knowledge and reasoning, or all questions where one of the two is missing."""
+        return KINDS_OF_QUESTION if self.stratified else STRATA[:1]
 
     @property
     def lead(self) -> str:
@@ -96,57 +98,29 @@ def setting_words(setting: str) -> str:
     return {ADVERSARIAL: "with a wrong opening (mean of three)"}.get(setting, setting)
 
 
+def lead_words(scores: Scores) -> str:
+    """The questions behind `scores.lead`, within a sentence."""
+    return "plain questions" if scores.lead == PLAIN else setting_words(scores.lead)
+
+
 def short_setting(setting: str) -> str:
     """A setting as the name of a row."""
     return setting_words(setting).removeprefix("after ") if setting in OPENED else setting
 
 
-def strata_sentences(scores: Scores) -> list[str]:
-    """One sentence on the knowledge and reasoning accuracies, and one on models no better than guessing."""
-    out: list[str] = []
-    where = "" if scores.lead == PLAIN else f", {setting_words(scores.lead)}"
-    if where:
-        out.append(f"No model was asked plainly: these are accuracies {setting_words(scores.lead)}.")
-    pooled = {m: g for m in scores.models if (g := scores.gap(m, "pooled", scores.lead))}
-    if pooled:
-        better = [m for m, g in pooled.items() if g["ci_low"] > 0]
-        worse = [m for m, g in pooled.items() if g["ci_high"] < 0]
-        open_ = [m for m in pooled if m not in better + worse]
-        parts = [
-            f"{join(names)} {text}"
-            for names, text in (
-                (better, f"{verb(len(better), 'answer')} knowledge questions better than reasoning questions"),
-                (worse, f"{verb(len(worse), 'answer')} reasoning questions better than knowledge questions"),
-                (open_, f"{verb(len(open_), 'show')} no difference between the two that exceeds its error"),
-            )
-            if names
-        ]
-        out.append(f"Pooled over all questions{where}, " + "; ".join(parts) + ".")
-    guessing = [m for m in scores.models if (c := scores.cell(m, scores.lead)) and _like_chance(c)]
-    if guessing:
-        chance = scores.cell(guessing[0], scores.lead)
-        assert chance is not None
-        out.append(f"{join(guessing)} cannot be told apart from guessing (chance is {percent(chance['chance'])}).")
-    return out
-
-
 def missing_stratum(scores: Scores) -> str:
     """Why knowledge and reasoning cannot be set beside each other, as a clause; "" where they can."""
-    there = [s for s in STRATA if s in scores.strata]
-    if len(there) == len(STRATA):
+    there = [s for s in KINDS_OF_QUESTION if s in scores.strata]
+    if scores.stratified:
         return ""
     if not there:
         return "The questions carry no strata"
-    absent = next(s for s in STRATA if s not in there)
+    absent = next(s for s in KINDS_OF_QUESTION if s not in there)
     return f"Every question that carries a stratum is called {there[0]} and none {absent}"
 
 
 def _complete(record: Record) -> bool:
     return is_number(record.get("estimate")) and has_interval(record)
-
-
-def _like_chance(cell: Record) -> bool:
-    return is_number(cell.get("chance")) and has_interval(cell) and cell["ci_low"] <= cell["chance"] <= cell["ci_high"]
 
 
 def _ordered(values: Iterable[str]) -> list[str]:

@@ -11,10 +11,10 @@ from click.testing import CliRunner
 
 from components.errors import InputError
 from pipelines.local import run
+from pipelines.settings import available as module
 from pipelines.settings.available import available
 from pipelines.settings.evaluation_recipe import EvaluationRecipe, load_any_recipe, load_evaluation_recipe
 from pipelines.settings.pins import unpinned
-from pipelines.settings import available as module
 
 COMMIT = "a" * 40
 CANARY = "canary-3c0b"

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from components.report.page import Table
 from components.report.scores import Scores
 from components.report.sections.published import paper_table, public_table
-from components.report.tables import Table
 
 
 def scores(*models: str) -> Scores:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import stats
-from tests.scoring.gate_simulation import Truth, answers, world
 
 from components.scoring.comparison import comparisons
 from components.scoring.outcomes import ADVERSARIAL, Outcomes
+from tests.scoring.gate_simulation import Truth, answers, world
 
 
 def _cells(gain: float, copies: int = 1, seed: int = 1) -> dict[tuple[str, str], dict]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.scoring.gate_simulation import Truth, answers, bound, promotions, world
 
 from components.errors import InputError
 from components.scoring import gate
 from components.scoring.gate import Rules, conditions, decide, distinct
 from components.scoring.outcomes import ADVERSARIAL, Outcomes
+from tests.scoring.gate_simulation import Truth, answers, bound, promotions, world
 
 MARGIN = Rules().margin
 AT_MARGIN = Truth(reasoning=0.05, knowledge=-MARGIN)

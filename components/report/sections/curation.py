@@ -1,13 +1,23 @@
-"""What curation let into the training mix and what it kept out, from curation.json: sentences and tables."""
+"""Curation: what was let into the training mix and what was kept out of it, by curation.json."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from components.report.page import Cell, Section, Table
 from components.report.scores import Record
-from components.report.tables import Cell, Table, flatten, words
+from components.report.tables import words
 from components.report.wording import is_number, percent
+
+
+def section(curation: Record | None, most: int) -> Section:
+    """What curation removed, at most `most` of the questions by name; left out without a curation.json."""
+    title = "What curation removed"
+    if curation is None:
+        return Section("curation", title, absent="No record of curation was given.")
+    found = curation_tables(curation, most)
+    return Section("curation", title, curation_sentences(curation), [], found)
 
 
 def curation_sentences(curation: Record) -> list[str]:
@@ -31,7 +41,7 @@ def curation_tables(curation: Record, most: int) -> list[Table]:
     if sets:
         found.append(_sets_table(sets))
     if isinstance(curation.get("counts"), Mapping):
-        rows = tuple((Cell(_title(k)), Cell(v, kind="words")) for k, v in flatten(curation["counts"]).items())
+        rows = tuple((Cell(_title(k)), Cell(words(v), kind="words")) for k, v in curation["counts"].items())
         found.append(Table("Training questions", ("What", "Questions"), rows, folded=True))
     removed = [r for r in curation.get("removed") or [] if isinstance(r, Mapping)]
     if removed and most:
@@ -66,4 +76,4 @@ def _shown(name: str, value: Any) -> str:
 
 
 def _title(name: str) -> str:
-    return name.replace(".", ": ").replace("_", " ")
+    return name.replace("_", " ")

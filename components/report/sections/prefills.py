@@ -1,11 +1,14 @@
-"""What wrong openings did to each model, in plain sentences, and what else changed together with them."""
+"""Adversarial prefills: what they did to the accuracy of each model, and what else changed together with them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from components.report.charts import Dot, Group, axis, dots, percent_tick, stratum_keys
+from components.report.page import Cell, Figure, Section, Table
 from components.report.scores import PLAIN, Record, Scores, setting_words
-from components.report.wording import has_interval, join, percent, points, spread, verb
+from components.report.survey import Survey
+from components.report.wording import has_interval, join, percent, points, signed, spread, verb
 from components.scoring.outcomes import ADVERSARIAL
 
 SILENT = 0.2  # more answers without a choice, as a share, than are worth a sentence: our choice
@@ -13,6 +16,19 @@ THOUGHT = 0.1  # fewer answers that hold a thought, as a share, likewise
 TWO_TURN, CONTINUED = "two_turn", "continued"
 Modes = Mapping[str, Sequence[str]]  # model -> how it was given wrong openings
 Thoughts = Mapping[str, tuple[float, float]]  # model -> share of plain and of opened answers that hold a thought
+
+
+def section(scores: Scores, seen: Survey) -> Section:
+    """How accuracy changed under adversarial prefills, and how far that can be laid to them."""
+    sentences = drop_sentences(scores)
+    if not sentences:
+        absent = "No model was asked with wrong openings in this run."
+        return Section("openings", "Under a wrong opening", absent=absent)
+    sentences += thought_sentences(scores, seen.thoughts, seen.modes)
+    sentences += mode_sentences(scores, seen.modes)
+    figure, table = drop_figure(scores), drop_table(scores)
+    drawn, found = ([figure] if figure else []), ([table] if table else [])
+    return Section("openings", "Under a wrong opening", sentences, drawn, found)
 
 
 def drop_sentences(scores: Scores) -> list[str]:
@@ -102,3 +118,43 @@ def thought_sentences(scores: Scores, thoughts: Thoughts, modes: Modes) -> list[
             f"opening, {cause} change also contains the loss of thinking."
         )
     return out
+
+
+def drop_figure(scores: Scores) -> Figure | None:
+    """Plain (filled) to adversarial (hollow) accuracy per model and stratum."""
+    groups, said = [], []
+    for model in scores.models:
+        pairs = {k: (scores.cell(model, "plain", k), scores.cell(model, "adversarial", k)) for k in scores.told_apart}
+        rows = tuple(Dot(k, a["accuracy"], other=b["accuracy"]) for k, (a, b) in pairs.items() if a and b)
+        drop = scores.drop(model)
+        if rows and drop:
+            low, high = -drop["ci_high"], -drop["ci_low"]
+            groups.append(Group(model, f"{points(-drop['estimate'])} ({spread(low, high, True)})", rows))
+            parts = (f"{d.kind} {percent(d.value)} to {percent(d.other)}" for d in rows)
+            said.append(f"{model}: {', '.join(parts)}")
+    if not groups:
+        return None
+    values = [v for g in groups for d in g.dots for v in (d.value, d.other or 0.0)]
+    legend = stratum_keys(scores.told_apart)
+    label = "Accuracy without and with a wrong opening. " + "; ".join(said) + "."
+    caption = (
+        "From plain (filled) to a wrong opening (hollow, mean of three). At the right: the change over all questions."
+    )
+    return Figure(dots(label, groups, axis(values, percent_tick, 0.0), legend), caption)
+
+
+def drop_table(scores: Scores) -> Table | None:
+    """Plain minus adversarial accuracy per model and stratum, paired over the same questions."""
+    rows = []
+    for model in scores.models:
+        drops = [scores.drop(model, stratum) for stratum in scores.strata]
+        if any(drops):
+            cells = (
+                Cell(signed(-d["estimate"]), spread(-d["ci_high"], -d["ci_low"], True)) if d else Cell("–")
+                for d in drops
+            )
+            rows.append((Cell(model), *cells))
+    if not rows:
+        return None
+    note = "Adversarial minus plain accuracy on the same questions: negative is a fall."
+    return Table("Change under a wrong opening, in points", ("Model", *scores.strata), tuple(rows), note)

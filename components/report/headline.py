@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from components.report.page import Headline
 from components.report.scores import PLAIN, Record, Scores, setting_words
 from components.report.sections.gate import failure, is_difference, rules, subject
-from components.report.sections.prefills import drop_sentences
+from components.report.sections.prefills import change_sentences
 from components.report.wording import has_interval, is_number, join, percent, points, spread
 
 
@@ -85,10 +85,10 @@ def _alone(scores: Scores, model: str) -> Headline:
     accuracy, chance = percent(cell["accuracy"]), percent(cell["chance"])
     title, scope = f"{model} answers {accuracy} of the questions right", _scope(scores, [model])
     if scores.lead != PLAIN:
-        return Headline(None, f"{title} {setting_words(scores.lead)}", (scope, *drop_sentences(scores)))
+        return Headline(None, f"{title} {setting_words(scores.lead)}", (scope, *change_sentences(scores)))
     interval = f" (95 % interval {spread(cell['ci_low'], cell['ci_high'])})" if has_interval(cell) else ""
     right = f"{accuracy} of its plain answers are right{interval}; guessing gives {chance}."
-    return Headline(None, title, (f"{scope} {right}", *drop_sentences(scores)))
+    return Headline(None, title, (f"{scope} {right}", *change_sentences(scores)))
 
 
 def _no_gate() -> str:

@@ -34,7 +34,7 @@ class Scores:
         self.versions: Record = record.get("versions") or {}
         self.gaps: Sequence[Record] = record.get("gaps") or []
         self.sensitivity: Sequence[Record] = record.get("threshold_sensitivity") or []
-        self.drops: Sequence[Record] = record.get("adversarial_drops") or []
+        self.changes = {(c["model"], c["stratum"]): c for c in changes(record)}
         cells: Sequence[Record] = record.get("cells") or []
         if not cells:
             raise InputError(f"{where}: cells: empty or missing; a report needs at least one scored cell")
@@ -84,11 +84,32 @@ class Scores:
                 return gap
         return None
 
-    def drop(self, model: str, stratum: str = "all", benchmark: str = "all") -> Record | None:
-        for drop in self.drops:
-            if (drop["model"], drop["stratum"], drop["benchmark"]) == (model, stratum, benchmark):
-                return drop if _complete(drop) else None
-        return None
+    def change(self, model: str, stratum: str = "all") -> Record | None:
+        """Adversarial minus plain accuracy over all benchmarks; None where it was not measured or has no interval."""
+        found = self.changes.get((model, stratum))
+        return found if found and _complete(found) else None
+
+
+def changes(record: Record) -> list[Record]:
+    """Adversarial minus plain accuracy over all benchmarks, by model and stratum: negative is worse.
+
+    A scores.json holds drops, plain minus adversarial. Whatever is shown or logged is turned here and nowhere else.
+    """
+    return [
+        {
+            "model": drop["model"],
+            "stratum": drop["stratum"],
+            "estimate": _minus(drop["estimate"]),
+            "ci_low": _minus(drop["ci_high"]),
+            "ci_high": _minus(drop["ci_low"]),
+        }
+        for drop in record.get("adversarial_drops") or []
+        if drop["benchmark"] == "all"
+    ]
+
+
+def _minus(value: float | None) -> float | None:
+    return None if value is None else 0.0 - value  # not -0.0
 
 
 def setting_words(setting: str) -> str:

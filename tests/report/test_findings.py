@@ -85,7 +85,7 @@ def test_no_difference_is_claimed_where_the_interval_includes_zero() -> None:
     pooled, guessing = accuracy.strata_sentences(scores)
     assert "no difference between the two that exceeds its error" in pooled
     assert "cannot be told apart from guessing" in guessing
-    assert "within error" in prefills.drop_sentences(scores)[0]
+    assert "within error" in prefills.change_sentences(scores)[0]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_losses_and_gains_are_told_without_signs(drop: dict[str, Any], said: str
     scores = Scores(
         {"cells": [cell()], "adversarial_drops": [{"model": "m", "stratum": "all", "benchmark": "all", **drop}]}
     )
-    assert prefills.drop_sentences(scores)[0].startswith(said)
+    assert prefills.change_sentences(scores)[0].startswith(said)
 
 
 def test_a_newer_schema_is_refused_with_the_way_out() -> None:
@@ -139,7 +139,7 @@ def test_a_fall_by_answers_without_a_choice_is_named() -> None:
     def said(silent: int) -> list[str]:
         cells = [cell(model="m", n=100, groups=100), cell(model="m", setting="adversarial", n=100, no_answer=silent)]
         drop = {"model": "m", "stratum": "all", "benchmark": "all", "estimate": 0.3, "ci_low": 0.2, "ci_high": 0.4}
-        return prefills.drop_sentences(Scores({"cells": cells, "adversarial_drops": [drop]}))
+        return prefills.change_sentences(Scores({"cells": cells, "adversarial_drops": [drop]}))
 
     assert len(said(5)) == 1
     loud, silence = said(90)

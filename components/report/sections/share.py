@@ -15,7 +15,7 @@ from components.report.charts import Axis, bars, curve, percent_tick
 from components.report.page import Cell, Figure, Section, Table
 from components.report.scores import Record
 from components.report.tables import questions_cell
-from components.report.wording import is_number, percent, spread
+from components.report.wording import percent, spread
 from components.scoring.intervals import accuracy_interval
 
 _SHARE_LINES = (("all questions", "pooled"), ("mean of benchmarks", "macro"))
@@ -69,9 +69,7 @@ def share_sentence(pooled: Share) -> str:
 
 def corrected_sentence(items: Sequence[Item], classifier: Record | None) -> str | None:
     """The Rogan–Gladen share in words; None where the errors are unknown or the classifier is no better than chance."""
-    rows = [
-        r for r in (classifier or {}).get("labelled") or [] if is_number(r.get("prob")) or is_number(r.get("called"))
-    ]
+    rows = classifier["labelled"] if classifier else []
     flagged = [item for item in items if item.is_reasoning is not None]
     if not flagged or {r["label"] for r in rows} != {0, 1}:
         return None
@@ -79,7 +77,7 @@ def corrected_sentence(items: Sequence[Item], classifier: Record | None) -> str 
     labels = np.array([int(r["label"]) for r in rows])
     called = np.array([_called(r, flagged[0].reasoning_threshold) for r in rows])
     groups, truth = [group_of(item) for item in flagged], experts_labels(flagged)
-    found = corrected_share(flags, truth, groups, labels, called, [str(r.get("group_id")) for r in rows], seed=0)
+    found = corrected_share(flags, truth, groups, labels, called, [r["group_id"] for r in rows], seed=0)
     share, low, high = found["share"], found["ci_low"], found["ci_high"]
     if found["uncut"] is None:
         return None
@@ -165,9 +163,7 @@ def _share(name: str, items: Sequence[Item]) -> Share:
 
 def _called(row: Record, threshold: float | None) -> int:
     """What the classifier calls a labelled row, cut where the items were, which need not be its own threshold."""
-    if threshold is None or not is_number(row.get("prob")):
-        return int(row["called"])
-    return int(row["prob"] >= threshold)
+    return int(row["called"]) if threshold is None else int(row["prob"] >= threshold)
 
 
 def _name(share: Share) -> str:

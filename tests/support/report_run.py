@@ -143,7 +143,7 @@ def write_run(folder: Path, per_benchmark: int = 8) -> dict[str, Any]:
         rows = make_answers(items, model, SETTINGS if model != "sft" else ("plain",))
         write_rows(rows, path, make_metadata(items, model))
     compare(folder / "items.parquet", files, "base", "grpo", CompareConfig(draws=1000), folder)
-    records = {"classifier": make_classifier(), "curation": make_curation(make_items())}
+    records: dict[str, Any] = {"classifier": make_classifier(), "curation": make_curation(make_items())}
     records.update({f"{name}-history": steps for name, steps in make_histories().items()})
     for name, record in records.items():
         (folder / f"{name}.json").write_text(json.dumps(record), encoding="utf-8")

@@ -32,7 +32,11 @@ class Scores:
     def __init__(self, record: Record, where: str = "scores.json") -> None:
         check_schema(record, where)
         self.versions: Record = record.get("versions") or {}
-        self.gaps: Sequence[Record] = record.get("gaps") or []
+        self._gaps = {
+            (g["model"], g["kind"], g["setting"], g["weighting"]): g
+            for g in record.get("gaps") or []
+            if g["benchmark"] == "all"
+        }
         self.sensitivity: Sequence[Record] = record.get("threshold_sensitivity") or []
         self.changes = {(c["model"], c["stratum"]): c for c in changes(record)}
         cells: Sequence[Record] = record.get("cells") or []
@@ -76,13 +80,9 @@ class Scores:
         return self._cells.get((model, setting, stratum, benchmark))
 
     def gap(self, model: str, kind: str, setting: str = "plain", weighting: str = "hard") -> Record | None:
-        """The gap over all benchmarks; None where the producer could not estimate it."""
-        wanted = (model, kind, setting, weighting)
-        for gap in self.gaps:
-            key = (gap["model"], gap["kind"], gap.get("setting", "plain"), gap.get("weighting", "hard"))
-            if key == wanted and gap.get("benchmark") in ("all", "macro", None) and _complete(gap):
-                return gap
-        return None
+        """Knowledge minus reasoning over all benchmarks; None where it was not measured or has no interval."""
+        found = self._gaps.get((model, kind, setting, weighting))
+        return found if found and _complete(found) else None
 
     def change(self, model: str, stratum: str = "all") -> Record | None:
         """Adversarial minus plain accuracy over all benchmarks; None where it was not measured or has no interval."""

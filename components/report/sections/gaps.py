@@ -129,14 +129,14 @@ def sensitivity_table(scores: Scores, model: str) -> Table | None:
     """The plain gap of one model for other thresholds on the reasoning probability."""
     found: dict[float, dict[str, Record]] = {}
     for record in scores.sensitivity:
-        same = record["model"] == model and record.get("setting", PLAIN) == PLAIN
-        if same and record.get("benchmark") == "all" and is_number(record["estimate"]):
+        here = (record["model"], record["setting"], record["benchmark"]) == (model, PLAIN, "all")
+        if here and is_number(record["estimate"]):
             found.setdefault(record["threshold"], {})[record["kind"]] = record
     rows = []
     for threshold, kinds in sorted(found.items()):
         gaps = (kinds.get(kind) for kind in ("pooled", "within_benchmark"))
         cells = (Cell(signed(g["estimate"]), interval(g, True)) if g else Cell("–") for g in gaps)
-        share = next(iter(kinds.values())).get("reasoning_share")
+        share = next(iter(kinds.values()))["reasoning_share"]
         rows.append((Cell(f"{threshold:.1f}"), Cell(percent(share, 0)), *cells))
     head = ("Threshold", "Called reasoning", "Pooled", "Within benchmarks")
     caption = f"The gap of {model} at other thresholds, in points"

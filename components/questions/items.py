@@ -32,7 +32,7 @@ REQUIRED = ("id", "question", "options", "answer_idx", "dataset_name")
 QUESTION_TYPES = ("Reasoning", "Understanding")
 OPENINGS = ("adversarial_trace_0", "adversarial_trace_1", "adversarial_trace_2")
 # Columns of the published zou-lab/BioMed-R1-Eval that say how an item was stratified there.
-STRATA = ("reasoning_prob", "is_reasoning", "reasoning_threshold")
+STRATUM_COLUMNS = ("reasoning_prob", "is_reasoning", "reasoning_threshold")
 
 
 @dataclass(frozen=True)

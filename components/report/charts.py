@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup, escape
 
+from components.report.wording import MINUS
+
 # How a legend shows each marker; all others are circles.
 _SIGNS = {
     "reasoning": "\N{BLACK DIAMOND}",
@@ -76,6 +78,28 @@ def axis(values: Iterable[float], text: Callable[[float], str], floor: float | N
     while ticks[-1] < high - 1e-9 * span or len(ticks) < 2:
         ticks.append(start + step * len(ticks))
     return Axis(ticks[0], ticks[-1], tuple(round(t, 12) for t in ticks), text)
+
+
+def around_zero(groups: Sequence[Group]) -> Axis:
+    """An axis in points that covers the groups' values, intervals and marks, and zero."""
+    values = [v for g in groups for d in g.dots for v in (d.low, d.high, d.value, g.mark, 0.0) if v is not None]
+    return axis(values, point_tick, count=4)
+
+
+def percent_tick(value: float) -> str:
+    """A fraction as the label of a tick."""
+    return f"{100 * value:g} %"
+
+
+def point_tick(value: float) -> str:
+    """A signed difference as the label of a tick, in points."""
+    text = f"{100 * value:+.1f}".removesuffix(".0").replace("-", MINUS)
+    return "0" if text in ("+0", MINUS + "0") else text
+
+
+def stratum_keys(strata: Sequence[str]) -> list[tuple[str, str]]:
+    """The legend of a figure that tells these strata apart, each drawn as the kind of its name."""
+    return [(name, "all questions" if name == "all" else name) for name in strata]
 
 
 def dots(

@@ -16,6 +16,11 @@ from components.report.page import render_html, render_markdown
 from components.report.score_files import write_scores
 from components.report.scores import SCHEMA_VERSION, Scores, check_schema
 
+# What a record must hold to be the one that a stage wrote, and not some other JSON file.
+_CURATION = ("counts", "contamination_rate", "sets", "removed")
+_CLASSIFIER = ("threshold", "threshold_rule", "metrics", "baselines", "labelled")
+_DECISION = ("decision", "baseline", "candidate", "reasons")
+
 TITLE = "BioMed-R1: knowledge and reasoning in medical language models"
 
 
@@ -32,12 +37,14 @@ def read_inputs(
     """What a report is made of; only `scores` has to be there. Raises InputError naming a file that is unreadable."""
     return Inputs(
         scores=Scores(_read(scores), str(scores)),
-        decision=_optional(decision, _read),
+        decision=_optional(decision, lambda path: _read(path, needed=_DECISION)),
         items=_optional(items, read_items) or [],
         answers=AnswerRows(tuple(answers)),
         metadata={_model_of(path): read_metadata(path) for path in answers},
-        classifier=_optional(classifier, lambda path: _read(path, newest=classifier_card.SCHEMA_VERSION)),
-        curation=_optional(curation, _read),
+        classifier=_optional(
+            classifier, lambda path: _read(path, newest=classifier_card.SCHEMA_VERSION, needed=_CLASSIFIER)
+        ),
+        curation=_optional(curation, lambda path: _read(path, needed=_CURATION)),
         histories={name: _read(path, (dict, list)) for name, path in (histories or {}).items()},
         lineage=lineage or {},
     )
@@ -79,8 +86,13 @@ def _optional(path: Path | None, reader: Callable[[Path], Any]) -> Any:
     return None if path is None else reader(Path(path))
 
 
-def _read(path: Path, kinds: type | tuple[type, ...] = dict, newest: int = SCHEMA_VERSION) -> Any:
-    """A JSON record of a schema that this version reads; raises InputError naming the file."""
+def _read(
+    path: Path,
+    kinds: type | tuple[type, ...] = dict,
+    newest: int = SCHEMA_VERSION,
+    needed: Sequence[str] = (),
+) -> Any:
+    """A JSON record of a schema that this version reads; raises InputError naming the file, and the field if any."""
     try:
         value = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -91,6 +103,9 @@ def _read(path: Path, kinds: type | tuple[type, ...] = dict, newest: int = SCHEM
         raise InputError(f"{path}: must hold a JSON record, not {type(value).__name__}")
     if isinstance(value, dict):
         check_schema(value, str(path), newest)
+        for name in needed:
+            if name not in value:
+                raise InputError(f"{path}: {name}: missing; is this another stage's file?")
     return value
 
 

@@ -1,4 +1,4 @@
-"""One self-contained page, and the same in Markdown, from sections of sentences, figures and tables.
+"""The parts of a page as data, and the page itself: one self-contained HTML file, and the same in Markdown.
 
 The only user of jinja2. Everything a template prints is escaped: question and answer text is hostile text. The page
 loads nothing: no script, font or picture, and its own content policy forbids it to.
@@ -15,10 +15,34 @@ from typing import Any
 
 from markupsafe import Markup
 
-from components.report.sections.gate import Headline
-from components.report.tables import Cell, Table
-
 _TEMPLATES = Path(__file__).with_name("templates")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: its text, smaller lines under it, and a kind (`good`, `bad`, `muted`, `words`) for its looks."""
+
+    text: str
+    sub: str = ""
+    kind: str = ""
+    more: str = ""  # a line of its own at any width
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells; the first cell of a row names it. Rows in `group_starts` get a heavier line.
+
+    `compact` puts a cell's second line beside the first where the page is wide; `folded` shows the caption alone until
+    a reader opens it.
+    """
+
+    caption: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    note: str = ""
+    group_starts: frozenset[int] = frozenset()
+    compact: bool = False
+    folded: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,6 +74,13 @@ class Section:
     tables: Sequence[Table] = ()
     examples: Sequence[Example] = ()
     absent: str = ""
+
+
+@dataclass(frozen=True)
+class Headline:
+    verdict: str | None  # "promote", "refuse", or None where no gate ran
+    title: str
+    sentences: tuple[str, ...]
 
 
 @dataclass(frozen=True)

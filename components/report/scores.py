@@ -1,7 +1,4 @@
-"""What a scores.json and a decision.json say, in plain sentences: the words of the report, no drawing.
-
-Fractions come in, percent and percentage points go out. A claim is made only where an interval carries it.
-"""
+"""A scores.json as the sections look things up in it, and what they call its settings. Fractions throughout."""
 
 from __future__ import annotations
 
@@ -9,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from components.errors import InputError
-from components.report.wording import has_interval, is_number, join, percent, verb
-from components.scoring.outcomes import ADVERSARIAL, OPENED
+from components.report.wording import has_interval, is_number
+from components.scoring.outcomes import ADVERSARIAL, OPENED, STRATA
 
 SCHEMA_VERSION = 1
 PLAIN = "plain"
-STRATA = ("knowledge", "reasoning")
+KINDS_OF_QUESTION = STRATA[1:]  # knowledge and reasoning, which `all` holds together
 GAP_KINDS = {"pooled": "pooled", "within_benchmark": "within benchmarks", "macro": "macro"}
 Record = Mapping[str, Any]
 
@@ -35,9 +32,13 @@ class Scores:
     def __init__(self, record: Record, where: str = "scores.json") -> None:
         check_schema(record, where)
         self.versions: Record = record.get("versions") or {}
-        self.gaps: Sequence[Record] = record.get("gaps") or []
+        self._gaps = {
+            (g["model"], g["kind"], g["setting"], g["weighting"]): g
+            for g in record.get("gaps") or []
+            if g["benchmark"] == "all"
+        }
         self.sensitivity: Sequence[Record] = record.get("threshold_sensitivity") or []
-        self.drops: Sequence[Record] = record.get("adversarial_drops") or []
+        self.changes = {(c["model"], c["stratum"]): c for c in changes(record)}
         cells: Sequence[Record] = record.get("cells") or []
         if not cells:
             raise InputError(f"{where}: cells: empty or missing; a report needs at least one scored cell")
@@ -45,7 +46,7 @@ class Scores:
         self.models = _ordered(c["model"] for c in cells)
         self.settings = _ordered(c["setting"] for c in cells)
         self.benchmarks = [b for b in _ordered(c["benchmark"] for c in cells) if b not in ("all", "macro")]
-        self.strata = [s for s in ("all", *STRATA) if any(c["stratum"] == s for c in cells)]
+        self.strata = [s for s in STRATA if any(c["stratum"] == s for c in cells)]
 
     @property
     def first(self) -> Record:
@@ -53,7 +54,12 @@ class Scores:
 
     @property
     def stratified(self) -> bool:
-        return all(stratum in self.strata for stratum in STRATA)
+        return all(stratum in self.strata for stratum in KINDS_OF_QUESTION)
+
+    @property
+    def told_apart(self) -> tuple[str, ...]:
+        """The strata that a figure draws: knowledge and reasoning, or all questions where one of the two is missing."""
+        return KINDS_OF_QUESTION if self.stratified else STRATA[:1]
 
     @property
     def lead(self) -> str:
@@ -74,19 +80,36 @@ class Scores:
         return self._cells.get((model, setting, stratum, benchmark))
 
     def gap(self, model: str, kind: str, setting: str = "plain", weighting: str = "hard") -> Record | None:
-        """The gap over all benchmarks; None where the producer could not estimate it."""
-        wanted = (model, kind, setting, weighting)
-        for gap in self.gaps:
-            key = (gap["model"], gap["kind"], gap.get("setting", "plain"), gap.get("weighting", "hard"))
-            if key == wanted and gap.get("benchmark") in ("all", "macro", None) and _complete(gap):
-                return gap
-        return None
+        """Knowledge minus reasoning over all benchmarks; None where it was not measured or has no interval."""
+        found = self._gaps.get((model, kind, setting, weighting))
+        return found if found and _complete(found) else None
 
-    def drop(self, model: str, stratum: str = "all", benchmark: str = "all") -> Record | None:
-        for drop in self.drops:
-            if (drop["model"], drop["stratum"], drop["benchmark"]) == (model, stratum, benchmark):
-                return drop if _complete(drop) else None
-        return None
+    def change(self, model: str, stratum: str = "all") -> Record | None:
+        """Adversarial minus plain accuracy over all benchmarks; None where it was not measured or has no interval."""
+        found = self.changes.get((model, stratum))
+        return found if found and _complete(found) else None
+
+
+def changes(record: Record) -> list[Record]:
+    """Adversarial minus plain accuracy over all benchmarks, by model and stratum: negative is worse.
+
+    A scores.json holds drops, plain minus adversarial. Whatever is shown or logged is turned here and nowhere else.
+    """
+    return [
+        {
+            "model": drop["model"],
+            "stratum": drop["stratum"],
+            "estimate": _minus(drop["estimate"]),
+            "ci_low": _minus(drop["ci_high"]),
+            "ci_high": _minus(drop["ci_low"]),
+        }
+        for drop in record.get("adversarial_drops") or []
+        if drop["benchmark"] == "all"
+    ]
+
+
+def _minus(value: float | None) -> float | None:
+    return None if value is None else 0.0 - value  # not -0.0
 
 
 def setting_words(setting: str) -> str:
@@ -96,57 +119,29 @@ def setting_words(setting: str) -> str:
     return {ADVERSARIAL: "with a wrong opening (mean of three)"}.get(setting, setting)
 
 
+def lead_words(scores: Scores) -> str:
+    """The questions behind `scores.lead`, within a sentence."""
+    return "plain questions" if scores.lead == PLAIN else setting_words(scores.lead)
+
+
 def short_setting(setting: str) -> str:
     """A setting as the name of a row."""
     return setting_words(setting).removeprefix("after ") if setting in OPENED else setting
 
 
-def strata_sentences(scores: Scores) -> list[str]:
-    """One sentence on the knowledge and reasoning accuracies, and one on models no better than guessing."""
-    out: list[str] = []
-    where = "" if scores.lead == PLAIN else f", {setting_words(scores.lead)}"
-    if where:
-        out.append(f"No model was asked plainly: these are accuracies {setting_words(scores.lead)}.")
-    pooled = {m: g for m in scores.models if (g := scores.gap(m, "pooled", scores.lead))}
-    if pooled:
-        better = [m for m, g in pooled.items() if g["ci_low"] > 0]
-        worse = [m for m, g in pooled.items() if g["ci_high"] < 0]
-        open_ = [m for m in pooled if m not in better + worse]
-        parts = [
-            f"{join(names)} {text}"
-            for names, text in (
-                (better, f"{verb(len(better), 'answer')} knowledge questions better than reasoning questions"),
-                (worse, f"{verb(len(worse), 'answer')} reasoning questions better than knowledge questions"),
-                (open_, f"{verb(len(open_), 'show')} no difference between the two that exceeds its error"),
-            )
-            if names
-        ]
-        out.append(f"Pooled over all questions{where}, " + "; ".join(parts) + ".")
-    guessing = [m for m in scores.models if (c := scores.cell(m, scores.lead)) and _like_chance(c)]
-    if guessing:
-        chance = scores.cell(guessing[0], scores.lead)
-        assert chance is not None
-        out.append(f"{join(guessing)} cannot be told apart from guessing (chance is {percent(chance['chance'])}).")
-    return out
-
-
 def missing_stratum(scores: Scores) -> str:
     """Why knowledge and reasoning cannot be set beside each other, as a clause; "" where they can."""
-    there = [s for s in STRATA if s in scores.strata]
-    if len(there) == len(STRATA):
+    there = [s for s in KINDS_OF_QUESTION if s in scores.strata]
+    if scores.stratified:
         return ""
     if not there:
         return "The questions carry no strata"
-    absent = next(s for s in STRATA if s not in there)
+    absent = next(s for s in KINDS_OF_QUESTION if s not in there)
     return f"Every question that carries a stratum is called {there[0]} and none {absent}"
 
 
 def _complete(record: Record) -> bool:
     return is_number(record.get("estimate")) and has_interval(record)
-
-
-def _like_chance(cell: Record) -> bool:
-    return is_number(cell.get("chance")) and has_interval(cell) and cell["ci_low"] <= cell["chance"] <= cell["ci_high"]
 
 
 def _ordered(values: Iterable[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Scores and decisions as tables on the terminal; the only use of rich in this verb."""
+"""Scores and decisions as tables on the terminal, of `score` and `compare`."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-_SETTINGS = ("plain", "adversarial")
-_STRATA = ("all", "knowledge", "reasoning")
+from components.report.scores import PLAIN, changes
+from components.scoring.outcomes import ADVERSARIAL, STRATA
+
+_SHOWN = (PLAIN, ADVERSARIAL)
 
 
 def print_scores(
     scores: Mapping[str, Any], models: Sequence[str] | None = None, console: Console | None = None
 ) -> None:
-    """Accuracy by model, setting and stratum over all benchmarks, then gaps and drops."""
+    """Accuracy by model, setting and stratum over all benchmarks, then gaps and changes."""
     console = console or _console()
     cells = [c for c in scores["cells"] if models is None or c["model"] in models]
-    settings = [s for s in _SETTINGS if any(c["setting"] == s for c in cells)] or sorted({c["setting"] for c in cells})
+    settings = [s for s in _SHOWN if any(c["setting"] == s for c in cells)] or sorted({c["setting"] for c in cells})
     table = _table(
         "Accuracy, percent (95 % interval)", "model", "setting", "stratum", "accuracy", "chance", "items", "groups"
     )
@@ -35,7 +37,7 @@ def print_scores(
     console.print(table)
     _print_benchmarks(console, cells)
     _print_gaps(console, [g for g in scores["gaps"] if models is None or g["model"] in models])
-    _print_drops(console, [d for d in scores["adversarial_drops"] if models is None or d["model"] in models])
+    _print_changes(console, [c for c in changes(scores) if models is None or c["model"] in models])
 
 
 def print_decision(decision: Mapping[str, Any], console: Console | None = None) -> None:
@@ -87,7 +89,7 @@ def _print_benchmarks(console: Console, cells: Sequence[Mapping[str, Any]]) -> N
 
 
 def _print_gaps(console: Console, gaps: Sequence[Mapping[str, Any]]) -> None:
-    rows = [g for g in gaps if g["benchmark"] == "all" and g["setting"] in _SETTINGS]
+    rows = [g for g in gaps if g["benchmark"] == "all" and g["setting"] in _SHOWN]
     if not rows:
         return
     kinds = ("pooled", "within_benchmark", "macro")
@@ -105,14 +107,14 @@ def _print_gaps(console: Console, gaps: Sequence[Mapping[str, Any]]) -> None:
     console.print(table)
 
 
-def _print_drops(console: Console, drops: Sequence[Mapping[str, Any]]) -> None:
-    if not drops:
+def _print_changes(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
+    if not rows:
         return
-    table = _table("Plain minus adversarial, points (95 % interval)", "model", *_STRATA)
-    found = {(d["model"], d["stratum"]): d for d in drops if d["benchmark"] == "all"}
+    table = _table("Adversarial minus plain, points (95 % interval)", "model", *STRATA)
+    found = {(c["model"], c["stratum"]): c for c in rows}
     for model in dict.fromkeys(model for model, _ in found):
-        shown = (found.get((model, stratum)) for stratum in _STRATA)
-        table.add_row(model, *(_interval(d["estimate"], d["ci_low"], d["ci_high"], True) if d else "-" for d in shown))
+        shown = (found.get((model, stratum)) for stratum in STRATA)
+        table.add_row(model, *(_interval(c["estimate"], c["ci_low"], c["ci_high"], True) if c else "-" for c in shown))
     console.print(table)
 
 

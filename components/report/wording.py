@@ -1,4 +1,4 @@
-"""Figures as words: percent, points, intervals, lists and verbs, the same on every part of the report."""
+"""Figures as words: percent, points, intervals, lists and verbs, the same in every section of the report."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import Any
 
 MINUS = "\N{MINUS SIGN}"
 SPACE = "\N{NO-BREAK SPACE}"
-
-_RULES = {"_not_inferior": "not worse", "_superior": "better"}
 
 
 def percent(value: Any, digits: int = 1) -> str:
@@ -53,23 +51,3 @@ def verb(count: int, one: str = "do", many: str | None = None) -> str:
     if many is not None:
         return one if count == 1 else many
     return (one + "es" if one == "do" else one + "s") if count == 1 else one
-
-
-def is_difference(reason: Mapping[str, Any]) -> bool:
-    """Whether a reason of the gate measures candidate minus baseline (others measure a rate or count decisions)."""
-    return str(reason.get("rule")).endswith(tuple(_RULES))
-
-
-def subject(reason: Mapping[str, Any]) -> str:
-    """What a reason of the gate is about, e.g. `adversarial reasoning`."""
-    rule = str(reason.get("rule", "rule"))
-    for suffix in _RULES:
-        rule = rule.removesuffix(suffix)
-    return rule.replace("_", " ")
-
-
-def rule_words(reason: Mapping[str, Any]) -> str:
-    """A rule of the gate as a heading, e.g. `Knowledge not worse`."""
-    rule = str(reason.get("rule", "rule"))
-    claim = next((f" {words}" for suffix, words in _RULES.items() if rule.endswith(suffix)), "")
-    return (subject(reason) + claim).capitalize()

@@ -17,6 +17,7 @@ from components.errors import GateRefusedError, InputError
 from components.platform.config import config_options, write_json
 from components.platform.tables import read_items
 from components.report.score_files import DRAWS, read_answers, write_scores
+from components.report.scores import changes
 from components.scoring.cells import score
 from components.scoring.comparison import comparisons
 from components.scoring.gate import Rules, conditions, decide, distinct
@@ -72,23 +73,24 @@ def score_files(items: Path, answers: Sequence[Path], config: CompareConfig, out
 
 
 def score_evidence(scores: Mapping[str, Any]) -> dict[str, Any]:
-    """The evidence of a scoring without a decision: each model's accuracies over all benchmarks, and its drops."""
+    """The evidence of a scoring without a decision: each model's accuracies over all benchmarks, and its changes."""
     metrics = {
         f"{cell['model']}_{cell['setting']}_{cell['stratum']}_accuracy": cell["accuracy"]
         for cell in scores["cells"]
         if cell["benchmark"] == "all" and cell["setting"] in ("plain", "adversarial")
     }
     metrics |= {
-        f"{drop['model']}_drop_{drop['stratum']}": drop["estimate"]
-        for drop in scores["adversarial_drops"]
-        if drop["benchmark"] == "all"
+        f"{change['model']}_adversarial_change_{change['stratum']}": change["estimate"] for change in changes(scores)
     }
     models = list(dict.fromkeys(cell["model"] for cell in scores["cells"]))
     return {"models": models, "metrics": {name: value for name, value in metrics.items() if value is not None}}
 
 
 def _evidence(scores: Mapping[str, Any], decision: Mapping[str, Any]) -> dict[str, Any]:
-    """The decision in short, and as metrics the accuracies over all benchmarks with the gaps and drops."""
+    """The decision in short, and as metrics the accuracies over all benchmarks with the gaps and changes.
+
+    A change is adversarial minus plain accuracy: negative is worse.
+    """
     metrics: dict[str, float | None] = {"promoted": float(decision["decision"] == "promote"), "look": decision["look"]}
     roles = {decision["baseline"]: "baseline", decision["candidate"]: "candidate"}
     for cell in scores["cells"]:
@@ -99,9 +101,9 @@ def _evidence(scores: Mapping[str, Any], decision: Mapping[str, Any]) -> dict[st
     for gap in scores["gaps"]:
         if gap["model"] in roles and gap["benchmark"] == "all" and gap["setting"] == "plain":
             metrics[f"{roles[gap['model']]}_gap_{gap['kind']}_{gap['weighting']}"] = gap["estimate"]
-    for drop in scores["adversarial_drops"]:
-        if drop["model"] in roles and drop["benchmark"] == "all":
-            metrics[f"{roles[drop['model']]}_drop_{drop['stratum']}"] = drop["estimate"]
+    for change in changes(scores):
+        if change["model"] in roles:
+            metrics[f"{roles[change['model']]}_adversarial_change_{change['stratum']}"] = change["estimate"]
     return {
         "decision": decision["decision"],
         "baseline": decision["baseline"],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +21,7 @@ from components.platform.progress import progress
 from components.platform.tables import read_items, write_rows
 from components.questions import training_mix as mix
 from components.questions.items import Item
-from components.questions.overlap import decontaminate, without_near_duplicates
+from components.questions.overlap import Removed, decontaminate, without_near_duplicates
 
 SCHEMA_VERSION = 1
 
@@ -57,16 +59,54 @@ def curate(train: Path, benchmarks: Path, classifier: Path, config: CurateConfig
     Raises StageError when more than max_contaminated_share of the training items overlap with a benchmark item, when
     nothing is left to train on, or when a set is less reasoning-heavy than asked.
     """
-    items, questions = read_items(train), read_items(benchmarks)
+    clean = without_overlaps(read_items(train), read_items(benchmarks), config)
+    model = ReasoningClassifier.open(classifier)
+    scores, _ = model.score(clean.kept, config.max_length, config.dtype)
+    min_prob = model.threshold if config.min_prob is None else config.min_prob
+    mixed = mix_sets(clean, list(map(float, scores)), min_prob, config)
+    metadata = {"schema_version": str(SCHEMA_VERSION), "prompt": config.prompt}
+    write_rows(mixed.sft, out_dir / "sft.parquet", metadata)
+    write_rows(mixed.rl, out_dir / "rl.parquet", metadata)
+    (out_dir / "curation.json").write_text(json.dumps(mixed.card, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    return _evidence(mixed.card)
+
+
+@dataclass(frozen=True)
+class Clean:
+    """What is left of `train` items once overlaps with `benchmark_items` questions and near-duplicates are out."""
+
+    train: int
+    benchmark_items: int
+    kept: list[Item]
+    contaminated: list[Removed]
+    duplicates: list[Removed]
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """The rows of both sets, and curation.json."""
+
+    sft: list[dict[str, Any]]
+    rl: list[dict[str, Any]]
+    card: dict[str, Any]
+
+
+def without_overlaps(items: list[Item], questions: list[Item], config: CurateConfig) -> Clean:
+    """Leave out what a benchmark asks, then near-duplicates. Raises StageError above max_contaminated_share."""
     watched = progress(items, "curate: comparing with the benchmarks")
     clean, contaminated = decontaminate(watched, questions, config.ngram, config.containment_threshold)
     _check_contamination(len(contaminated), len(items), config)
     kept, duplicates = without_near_duplicates(clean, config.ngram, config.near_duplicate_threshold)
-    model = ReasoningClassifier.open(classifier)
-    scores, _ = model.score(kept, config.max_length, config.dtype)
-    prob = {item.id: float(score) for item, score in zip(kept, scores, strict=True)}
-    min_prob = model.threshold if config.min_prob is None else config.min_prob
+    return Clean(len(items), len(questions), kept, contaminated, duplicates)
 
+
+def mix_sets(clean: Clean, scores: Sequence[float], min_prob: float, config: CurateConfig) -> Mixed:
+    """Both sets out of the clean items; `scores` are their reasoning probabilities, in order.
+
+    Raises StageError when nothing is left to train on or a set is less reasoning-heavy than asked.
+    """
+    kept = clean.kept
+    prob = {item.id: score for item, score in zip(kept, scores, strict=True)}
     problems = {item.id: mix.trace_problem(item, config.max_trace_characters) for item in kept}
     usable = {name for name, problem in problems.items() if problem is None}
     sft_items, rl_items = mix.choose(kept, usable, prob, min_prob, config.sft_size, config.rl_size, config.seed)
@@ -81,24 +121,21 @@ def curate(train: Path, benchmarks: Path, classifier: Path, config: CurateConfig
         "schema_version": SCHEMA_VERSION,
         "min_prob": min_prob,
         "counts": {
-            "train": len(items),
-            "benchmark_items": len(questions),
-            "contaminated": len(contaminated),
-            "near_duplicates": len(duplicates),
+            "train": clean.train,
+            "benchmark_items": clean.benchmark_items,
+            "contaminated": len(clean.contaminated),
+            "near_duplicates": len(clean.duplicates),
             "kept": len(kept),
             "reasoning_heavy": sum(p >= min_prob for p in prob.values()),
             "usable_traces": len(usable),
             "rejected_traces": len(rejected),
         },
-        "contamination_rate": len(contaminated) / len(items),
+        "contamination_rate": len(clean.contaminated) / clean.train,
         "sets": sets,
         # An item whose trace was rejected is only out of the SFT set.
-        "removed": [removed.row() for removed in (*contaminated, *duplicates)] + rejected,
+        "removed": [removed.row() for removed in (*clean.contaminated, *clean.duplicates)] + rejected,
     }
-    write_rows(sft_rows, out_dir / "sft.parquet", {"schema_version": str(SCHEMA_VERSION), "prompt": config.prompt})
-    write_rows(rl_rows, out_dir / "rl.parquet", {"schema_version": str(SCHEMA_VERSION), "prompt": config.prompt})
-    (out_dir / "curation.json").write_text(json.dumps(card, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    return _evidence(card)
+    return Mixed(sft_rows, rl_rows, card)
 
 
 def _check_contamination(contaminated: int, items: int, config: CurateConfig) -> None:

@@ -80,7 +80,7 @@ def evaluate(
     engine, weights = start_engine(model, config, len(requests) * config.max_new_tokens)
     try:
         seconds = {"load": time.monotonic() - begun}
-        metadata = _metadata(engine, config, questions, model, weights)
+        metadata = answers_metadata(engine, config, questions, model, weights)
         kept = _journal(engine, metadata, config, journal)
         begun = time.monotonic()
         answers = ask(engine, requests, Sampling(config.max_new_tokens, config.temperature, config.top_p), kept)
@@ -128,10 +128,10 @@ def _journal(engine: Engine, metadata: Mapping[str, str], config: EvaluateConfig
     return Journal(uri, key) if uri else None
 
 
-def _metadata(
+def answers_metadata(
     engine: Engine, config: EvaluateConfig, questions: Sequence[Item], model: str, weights: str
 ) -> dict[str, str]:
-    """Everything besides the weights that could change a row."""
+    """What an answer file says of itself: everything that could change a row."""
     greedy = config.temperature == 0
     decoding: dict[str, Any] = {"max_new_tokens": config.max_new_tokens, "temperature": config.temperature}
     if not greedy:

@@ -18,12 +18,12 @@ from components.exports import lm_eval_tasks
 from components.extraction.engine import EXTRACTION_VERSION
 from components.platform.config import config_options, write_json
 from components.platform.tables import read_items, write_items
-from components.questions.items import OPENINGS, STRATA, Item, items_digest
+from components.questions.items import OPENINGS, STRATUM_COLUMNS, Item, items_digest
 from components.questions.prompts import PROMPTS, build_messages, prompt_version
 
 SETTINGS = ("plain", "adversarial_0", "adversarial_1", "adversarial_2")
 # The columns of zou-lab/BioMed-R1-Eval, in its order (its data card).
-PUBLISHED_COLUMNS = ("id", "question", "answer", "options", "answer_idx", "dataset_name", *OPENINGS, *STRATA)
+PUBLISHED_COLUMNS = ("id", "question", "answer", "options", "answer_idx", "dataset_name", *OPENINGS, *STRATUM_COLUMNS)
 # As the published set names its files: one configuration a benchmark, split `test`.
 PARQUET_NAME = "test-00000-of-00001.parquet"
 CARD = "README.md"

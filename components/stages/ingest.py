@@ -15,7 +15,7 @@ from components.platform import sources
 from components.platform.config import config_options, write_json
 from components.platform.store import file_sha256
 from components.platform.tables import iterate_rows, write_items
-from components.questions.items import OPENINGS, STRATA, Item, group_id, parse_item, twin_options
+from components.questions.items import OPENINGS, STRATUM_COLUMNS, Item, group_id, parse_item, twin_options
 from components.questions.prefills.templates import OPENINGS_VERSION, make_openings
 from components.questions.sampling import sample
 
@@ -127,9 +127,9 @@ def _checked(item: Item, where: str) -> Item:
     twins = twin_options(item)
     if twins:
         raise InputError(f"{where}: options: {twins[0]} and {twins[1]} have the same text; the key is ambiguous")
-    published = {name: getattr(item, name) for name in STRATA if getattr(item, name) is not None}
+    published = {name: getattr(item, name) for name in STRATUM_COLUMNS if getattr(item, name) is not None}
     meta = {**item.meta, "published": published} if published else item.meta
-    cleared = dict.fromkeys(STRATA)
+    cleared = dict.fromkeys(STRATUM_COLUMNS)
     checked = item.with_(group_id=item.group_id or group_id(item.question, item.context), meta=meta, **cleared)
     try:
         with_openings(checked, 0)

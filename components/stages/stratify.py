@@ -19,7 +19,7 @@ from components.errors import InputError
 from components.platform.config import config_options, write_json
 from components.platform.models import local_model
 from components.platform.tables import read_items, write_items
-from components.questions.items import STRATA, Item
+from components.questions.items import STRATUM_COLUMNS, Item
 from components.questions.published import REASONING_SHARE
 from components.questions.sampling import nearest
 from components.report.nearest import nearest_page
@@ -98,7 +98,7 @@ def _threshold(config: StratifyConfig, model: ReasoningClassifier, probabilities
 
 def _published_aside(item: Item) -> Item:
     """Strata of unknown origin go to meta.published; ours (they carry meta.prob_source) are simply replaced."""
-    found = {name: getattr(item, name) for name in STRATA if getattr(item, name) is not None}
+    found = {name: getattr(item, name) for name in STRATUM_COLUMNS if getattr(item, name) is not None}
     if not found or "prob_source" in item.meta or "published" in item.meta:
         return item
     return item.with_(meta={**item.meta, "published": found})

@@ -94,7 +94,7 @@ class Training:
         with needs_space(out), work_folder(out) as work:
             trainer = build(work / "trainer")
             resumed = _train(trainer, self.checkpoints, work)
-            records = _history(trainer.state.log_history, names)
+            records = history(trainer.state.log_history, names)
             if trainer.is_world_process_zero():
                 save_plain(trainer.accelerator.unwrap_model(trainer.model), self.opened.tokenizer, out, dtype)
         steps = int(trainer.state.global_step)
@@ -199,8 +199,8 @@ def _train(trainer: Any, checkpoints: Checkpoints, work: Path) -> int:
     return step
 
 
-def _history(log: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> Records:
-    """One record per step, of finite numbers only."""
+def history(log: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> Records:
+    """One record per step of a trainer's log, of finite numbers only; `names` maps its names of metrics to ours."""
     records = []
     for entry in log:
         if "loss" not in entry:

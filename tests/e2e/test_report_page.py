@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import report_run
 
 from components.platform.tables import write_items, write_rows
 from components.report.build import Limits
@@ -24,8 +25,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this ma
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
-    fixtures = runpy.run_path(str(HERE.parent / "stages" / "report_fixtures.py"))
-    report(**fixtures["write_run"](folder / "run"), config=ReportConfig(), out_dir=folder)
+    report(**report_run.write_run(folder / "run"), config=ReportConfig(), out_dir=folder)
     return folder / "report.html"
 
 
@@ -43,11 +43,10 @@ def unfolded(page: Path) -> Path:
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report on one model with a long name, as `evaluate` writes it."""
     folder = tmp_path_factory.mktemp("alone")
-    fixtures = runpy.run_path(str(HERE.parent / "stages" / "report_fixtures.py"))
-    items = fixtures["make_items"]()
-    rows = [{**row, "model": "package:smollm2-135m-instruct"} for row in fixtures["make_answers"](items, "base")]
+    items = report_run.make_items()
+    rows = [{**row, "model": "package:smollm2-135m-instruct"} for row in report_run.make_answers(items, "base")]
     write_items(items, folder / "items.parquet")
-    write_rows(rows, folder / "answers.parquet", fixtures["METADATA"])
+    write_rows(rows, folder / "answers.parquet", report_run.make_metadata(items, "base"))
     write_evaluation(folder / "items.parquet", folder / "answers.parquet")
     return folder / "report.html"
 
@@ -56,13 +55,13 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Models of an evaluation without a gate, under long names, two of them behind an endpoint; all of it open."""
     folder = tmp_path_factory.mktemp("several")
-    fixtures = runpy.run_path(str(HERE.parent / "stages" / "report_fixtures.py"))
-    items, names = fixtures["make_items"](), ("HuatuoGPT-o1-8B", "DeepSeek-R1-0528-distilled", "o4-mini-2025-04-16")
+    items, names = report_run.make_items(), ("HuatuoGPT-o1-8B", "DeepSeek-R1-0528-distilled", "o4-mini-2025-04-16")
     write_items(items, folder / "items.parquet")
-    for name, source, mode in zip(names, fixtures["SKILL"], ("continued", "two_turn", "two_turn"), strict=True):
-        rows = fixtures["make_answers"](items, source)
+    for name, source, mode in zip(names, report_run.SKILL, ("continued", "two_turn", "two_turn"), strict=True):
+        rows = report_run.make_answers(items, source)
         given = {"model": name, "prefill_mode": mode, "finish_reason": "content_filter", "reported_model": name}
-        write_rows([{**row, **given} for row in rows], folder / f"{name}.parquet", fixtures["METADATA"])
+        said = report_run.make_metadata(items, source)
+        write_rows([{**row, **given} for row in rows], folder / f"{name}.parquet", said)
     answers = [folder / f"{name}.parquet" for name in names]
     write_scores(folder / "items.parquet", answers, folder / "scores.json", 200)
     found = read_inputs(folder / "scores.json", items=folder / "items.parquet", answers=answers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -11,12 +12,22 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from components.errors import GateRefusedError, InputError
 from components.platform.tables import write_items, write_rows
 from components.questions.items import Item
+from components.report.scores import Scores
+from components.report.terminal import print_scores
 from components.scoring.gate import CONDITIONS
-from components.stages.compare import CompareConfig, compare, compare_command, score_command
+from components.stages.compare import (
+    CompareConfig,
+    compare,
+    compare_command,
+    score_command,
+    score_evidence,
+    score_files,
+)
 
 SETTINGS = ("plain", "adversarial_0", "adversarial_1", "adversarial_2")
 CONFIG = CompareConfig(draws=200)
@@ -127,9 +138,27 @@ def test_score_command_prints_a_table(files: dict[str, Path], tmp_path: Path) ->
     arguments = ["--items", str(files["items"]), "--answers", str(files["base"]), "--answers", str(files["better"])]
     result = CliRunner().invoke(score_command, [*arguments, "--out", str(tmp_path / "s.json"), "--set", "draws=200"])
     assert result.exit_code == 0, result.output
-    for text in ("Accuracy", "reasoning", "Knowledge minus reasoning", "Plain minus adversarial", "macro", "s.json"):
+    for text in ("Accuracy", "reasoning", "Knowledge minus reasoning", "Adversarial minus plain", "macro", "s.json"):
         assert text in result.output
     assert json.loads((tmp_path / "s.json").read_text())["versions"]["draws"] == 200
+
+
+def test_a_loss_under_wrong_openings_is_negative_wherever_it_is_told(files: dict[str, Path], tmp_path: Path) -> None:
+    items = make_items()
+    answers = [answer_file(tmp_path / "plain.parquet", items, "base", 0.9, SETTINGS[:1])]
+    answers.append(answer_file(tmp_path / "opened.parquet", items, "base", 0.2, SETTINGS[1:]))
+    scores = score_files(files["items"], answers, CONFIG, tmp_path / "scores.json")
+    told = score_evidence(scores)["metrics"]["base_adversarial_change_all"]
+    accuracies = [next(c["accuracy"] for c in scores["cells"] if c["setting"] == s) for s in ("plain", "adversarial")]
+    assert told == pytest.approx(accuracies[1] - accuracies[0]) and told < -0.5
+    evidence = compare(files["items"], [*answers, files["better"]], "base", "better", CONFIG, files["out"])
+    assert evidence["metrics"]["baseline_adversarial_change_all"] == pytest.approx(told)
+    console = Console(width=160, record=True, file=io.StringIO())
+    print_scores(scores, console=console)
+    table = console.export_text().split("Adversarial minus plain")[1]
+    assert f"{100 * told:+.1f} (-" in table and "+" not in table
+    shown = Scores(scores).change("base")
+    assert shown is not None and shown["estimate"] == pytest.approx(told)
 
 
 def test_compare_command_prints_rules_and_exits_3_only_when_asked(files: dict[str, Path], tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from components.platform.lineage import reachable
+from components.platform.lineage import PACKAGE, reachable
 from components.platform.tables import read_items, write_items
 from components.stages.compare import score_command
 from components.stages.evaluate import command
@@ -35,6 +35,10 @@ def test_a_lone_evaluation_is_scored_and_reported(tiny_model: Path, tmp_path: Pa
 
 
 def test_the_report_is_no_part_of_what_answers_are_kept_by() -> None:
-    reached = {path.name for path in reachable("components.stages.evaluate")}
-    assert "report.html.j2" in {path.name for path in reachable("components.stages.report")}
-    assert "engine.py" in reached and not reached & {"files.py", "report.html.j2", "score_files.py"}
+    def reached(stage: str) -> set[str]:
+        return {path.relative_to(PACKAGE).as_posix() for path in reachable(f"components.stages.{stage}")}
+
+    page = "report/templates/report.html.j2"
+    assert page in reached("report")
+    assert "extraction/engine.py" in reached("evaluate")
+    assert not reached("evaluate") & {"report/files.py", "report/score_files.py", page}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import runpy
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+import report_run
 from click.testing import CliRunner
 
 from components.classifier.card import SCHEMA_VERSION
@@ -20,7 +20,6 @@ from components.report.files import read_inputs, write_evaluation, write_report
 from components.report.score_files import write_scores
 from components.stages.report import ReportConfig, command, report
 
-FIXTURES = runpy.run_path(str(Path(__file__).with_name("report_fixtures.py")))
 OPTIONAL = ("decision", "items", "classifier", "curation", "histories", "lineage")
 
 
@@ -52,7 +51,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return FIXTURES["write_run"](tmp_path_factory.mktemp("run"))
+    return report_run.write_run(tmp_path_factory.mktemp("run"))
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +99,7 @@ def test_the_page_is_self_contained_and_accessible(made: Any) -> None:
 def test_hostile_text_stays_text(made: Any) -> None:
     _, html, markdown = made
     assert "<script" not in html and "<img" not in html
-    assert FIXTURES["HOSTILE"] in "".join(Page(html).texts), "a question is shown, as text"
+    assert report_run.HOSTILE in "".join(Page(html).texts), "a question is shown, as text"
     assert "<script" not in markdown and "evil.example" not in markdown, "no question text in the Markdown"
 
 
@@ -173,10 +172,10 @@ def test_scores_without_strata_make_a_page(run: dict[str, Any], tmp_path: Path) 
 
 def test_a_lone_evaluation_makes_a_page_without_empty_sections(tmp_path: Path) -> None:
     """Scores, items and answers of one model: no gate, classifier or training, and nothing that stands empty."""
-    items = [i.with_(meta={"trace_source": "template"}, adversarial_trace_0="x") for i in FIXTURES["make_items"]()]
-    rows = [{**row, "prefill": "Hmm, B?"} for row in FIXTURES["make_answers"](items, "base")]
+    items = [i.with_(meta={"trace_source": "template"}, adversarial_trace_0="x") for i in report_run.make_items()]
+    rows = [{**row, "prefill": "Hmm, B?"} for row in report_run.make_answers(items, "base")]
     write_items(items, tmp_path / "items.parquet")
-    write_rows(rows, tmp_path / "answers.parquet", FIXTURES["METADATA"])
+    write_rows(rows, tmp_path / "answers.parquet", report_run.make_metadata(items, "base"))
     scores = write_scores(tmp_path / "items.parquet", [tmp_path / "answers.parquet"], tmp_path / "scores.json", 500)
     found = read_inputs(
         tmp_path / "scores.json", items=tmp_path / "items.parquet", answers=[tmp_path / "answers.parquet"]
@@ -197,7 +196,7 @@ def test_a_lone_evaluation_makes_a_page_without_empty_sections(tmp_path: Path) -
 
 @pytest.mark.parametrize("per_benchmark", [1, 2])
 def test_the_smallest_runs_make_a_page(tmp_path: Path, per_benchmark: int) -> None:
-    inputs = FIXTURES["write_run"](tmp_path / "run", per_benchmark)
+    inputs = report_run.write_run(tmp_path / "run", per_benchmark)
     for name, path in inputs["histories"].items():
         path.write_text(json.dumps([{"step": 1, "loss": 0.0, "reward": 0.0}] if name == "grpo" else []))
     evidence = report(**inputs, config=ReportConfig(), out_dir=tmp_path)
@@ -225,6 +224,19 @@ def test_bad_scores_are_refused_by_name(run: dict[str, Any], tmp_path: Path, tex
     with pytest.raises(InputError, match=f"bad-scores.json: .*{message}|bad-scores.json: {message}"):
         report(**{**run, "scores": scores}, config=ReportConfig(), out_dir=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_what_curation_removed_is_told_with_its_share(run: dict[str, Any], made: Any) -> None:
+    rate = json.loads(run["curation"].read_text())["contamination_rate"]
+    assert (
+        f"8 ({100 * rate:.1f}\N{NO-BREAK SPACE}%) overlapped with a benchmark question and 5 with each other" in made[1]
+    )
+
+
+@pytest.mark.parametrize("name", ["decision", "classifier", "curation"])
+def test_another_stages_record_is_refused_by_name(run: dict[str, Any], tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match=r"scores\.json: \w+: missing"):
+        report(**{**run, name: run["scores"]}, config=ReportConfig(), out_dir=tmp_path / "out")
 
 
 @pytest.mark.parametrize("version", [SCHEMA_VERSION, SCHEMA_VERSION + 1])

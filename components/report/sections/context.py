@@ -1,4 +1,4 @@
-"""How the answers and the wrong openings came about: the choices that could change the figures of a report."""
+"""Context: how answers and adversarial prefills came about, how they were scored, and what the run was made from."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from components.questions.items import Item
-from components.report.tables import Cell, Table
+from components.report.page import Cell, Section, Table
+from components.report.scores import Scores
+from components.report.tables import pairs_table
+
+Made = Mapping[str, Mapping[str, str]]  # model -> choice -> value
 
 _OPENING_SOURCES = {"published": "came with the questions", "template": "templates", "model": "a model"}
 _MODES = {
@@ -16,7 +20,33 @@ _MODES = {
 }
 
 
-def metadata_table(metadata: Mapping[str, Mapping[str, str]]) -> Table:
+def section(
+    scores: Scores, items: Iterable[Item], metadata: Made, reported: Made, lineage: Mapping[str, str]
+) -> Section:
+    """The choices that could change the figures of a report.
+
+    `metadata` is what the answer file of each model says of how it was made, `reported` what its rows say.
+    """
+    shown = []
+    known: Made = {m: r for m, r in metadata.items() if r} or scores.versions.get("answers") or {}
+    models = sorted(known.keys() | reported.keys(), key=[*scores.models, *known].index)
+    made = {m: {**known.get(m, {}), **reported.get(m, {})} for m in models}
+    if any(made.values()):
+        shown.append(metadata_table(made))
+    sources = opening_sources(items)
+    if sources:
+        shown.append(pairs_table("Who wrote the wrong openings", sources))
+    versions = {k: v for k, v in scores.versions.items() if k != "answers"}
+    if versions:
+        shown.append(pairs_table("How the answers were scored", versions))
+    if lineage:
+        shown.append(pairs_table("Where this run came from", lineage))
+    sentence = "Each of these can move the figures above; compare two reports only where they agree."
+    absent = "" if shown else "Neither the scores nor the answers say how they were made."
+    return Section("choices", "Choices that could change the numbers", [sentence], [], shown, absent=absent)
+
+
+def metadata_table(metadata: Made) -> Table:
     """What the answers of each model say about how they were made; a choice that differs is given per model."""
     names = list(dict.fromkeys(name for record in metadata.values() for name in record))
     rows = []

@@ -1,56 +1,56 @@
-"""What curation let into the training mix and what it kept out, from curation.json: sentences and tables."""
+"""Curation: what was let into the training mix and what was kept out of it, by curation.json."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from components.report.page import Cell, Section, Table
 from components.report.scores import Record
-from components.report.tables import Cell, Table, flatten, words
+from components.report.tables import words
 from components.report.wording import is_number, percent
+
+
+def section(curation: Record | None, most: int) -> Section:
+    """What curation removed, at most `most` of the questions by name; left out without a curation.json."""
+    title = "What curation removed"
+    if curation is None:
+        return Section("curation", title, absent="No record of curation was given.")
+    found = curation_tables(curation, most)
+    return Section("curation", title, curation_sentences(curation), [], found)
 
 
 def curation_sentences(curation: Record) -> list[str]:
     """How many training questions were removed, and for what."""
-    counts = curation.get("counts") or {}
-    if not is_number(counts.get("train")):
-        return []
-    contaminated, duplicates = counts.get("contaminated", 0), counts.get("near_duplicates", 0)
-    share = curation.get("contaminated_share")
-    part = f" ({percent(share)})" if is_number(share) else ""
+    counts = curation["counts"]
     return [
-        f"Of {counts['train']:,} training questions, {contaminated:,}{part} overlapped with a benchmark question and "
-        f"{duplicates:,} with each other; they were removed and {counts.get('kept', 0):,} kept."
+        f"Of {counts['train']:,} training questions, {counts['contaminated']:,} "
+        f"({percent(curation['contamination_rate'])}) overlapped with a benchmark question and "
+        f"{counts['near_duplicates']:,} with each other; they were removed and {counts['kept']:,} kept."
     ]
 
 
 def curation_tables(curation: Record, most: int) -> list[Table]:
     """The sets side by side, the counts, and at most `most` of the removed questions (ids only)."""
-    found = []
-    sets = {k: v for k, v in (curation.get("sets") or {}).items() if isinstance(v, Mapping)}
-    if sets:
-        found.append(_sets_table(sets))
-    if isinstance(curation.get("counts"), Mapping):
-        rows = tuple((Cell(_title(k)), Cell(v, kind="words")) for k, v in flatten(curation["counts"]).items())
-        found.append(Table("Training questions", ("What", "Questions"), rows, folded=True))
-    removed = [r for r in curation.get("removed") or [] if isinstance(r, Mapping)]
-    if removed and most:
-        found.append(_removed_table(removed, most))
+    rows = tuple((Cell(_title(name)), Cell(words(value), kind="words")) for name, value in curation["counts"].items())
+    found = [_sets_table(curation["sets"]), Table("Training questions", ("What", "Questions"), rows, folded=True)]
+    if curation["removed"] and most:
+        found.append(_removed_table(curation["removed"], most))
     return found
 
 
-def _sets_table(sets: Mapping[str, Mapping[str, Any]]) -> Table:
-    names = list(dict.fromkeys(name for described in sets.values() for name in described))
-    rows = tuple((Cell(_title(n)), *(Cell(_shown(n, d.get(n)), kind="words") for d in sets.values())) for n in names)
+def _sets_table(sets: Mapping[str, Record]) -> Table:
+    names = next(iter(sets.values()))
+    rows = tuple((Cell(_title(n)), *(Cell(_shown(n, d[n]), kind="words") for d in sets.values())) for n in names)
     return Table("Training sets", ("What", *(name.upper() for name in sets)), rows)
 
 
 def _removed_table(removed: Sequence[Record], most: int) -> Table:
     rows = tuple(
         (
-            Cell(str(r.get("id", ""))),
-            Cell(_title(str(r.get("reason", ""))), kind="words"),
-            Cell(words(r.get("match")), kind="words"),
+            Cell(r["id"]),
+            Cell(_title(r["reason"]), kind="words"),
+            Cell(words(r.get("match")), kind="words"),  # a rejected trace is too close to nothing
             Cell(f"{r['score']:.2f}" if is_number(r.get("score")) else "–"),
         )
         for r in removed[:most]
@@ -66,4 +66,4 @@ def _shown(name: str, value: Any) -> str:
 
 
 def _title(name: str) -> str:
-    return name.replace(".", ": ").replace("_", " ")
+    return name.replace("_", " ")

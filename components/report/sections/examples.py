@@ -1,4 +1,4 @@
-"""The report's examples: questions that a model lost against another, or against itself under a wrong opening."""
+"""Examples: questions that a model lost against another, or against itself under an adversarial prefill."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from components.scoring.outcomes import OPENED, Answers
 from components.scoring.regressions import Regression
 
 
-def examples_section(
+def section(
     scores: Scores,
     decision: Record | None,
     items: Sequence[Item],

@@ -1,15 +1,43 @@
-"""The knowledge minus reasoning gap, measured several ways: whether they agree, and their tables."""
+"""The gap: knowledge minus reasoning accuracy, measured several ways, and whether they agree."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from components.report.scores import GAP_KINDS, PLAIN, Record, Scores, short_setting
-from components.report.tables import Cell, Table, interval, row_head, row_name
+from components.report.charts import Dot, Group, around_zero, dots, point_tick
+from components.report.page import Cell, Figure, Section, Table
+from components.report.scores import (
+    GAP_KINDS,
+    PLAIN,
+    Record,
+    Scores,
+    lead_words,
+    missing_stratum,
+    short_setting,
+)
+from components.report.tables import interval, row_head, row_name
 from components.report.wording import is_number, percent, points, signed, spread
 
 WEIGHTINGS = ("hard", "soft")
 POOLED, WITHIN = "pooled", "within benchmarks"
+
+
+def section(scores: Scores, model: str) -> Section:
+    """The gaps of every model, and how that of `model` follows the threshold."""
+    title, table = "The gap, three ways", gap_table(scores)
+    missing = missing_stratum(scores) or "One stratum has too few questions"
+    if table is None:
+        return Section("gaps", title, absent=f"{missing}, so there is no gap to show.")
+    figure = gap_figure(scores)
+    intro = (
+        "Reasoning questions are not spread evenly over benchmarks, so a pooled gap mixes how hard a benchmark is with "
+        "how the model reasons. The gap within benchmarks compares like with like."
+    )
+    if figure is None:
+        intro = f"{missing}: a gap can be measured only with soft strata, which weigh each question by its probability."
+    sentences = [intro, *gap_sentences(scores)]
+    found = [table, sensitivity_table(scores, model)]
+    return Section("gaps", title, sentences, [figure] if figure else [], [t for t in found if t])
 
 
 def gap_sentences(scores: Scores) -> list[str]:
@@ -55,6 +83,26 @@ def gap_sentence(model: str, gaps: Mapping[str, Record]) -> str:
     return f"{model}: {head}. {' '.join(parts)}"
 
 
+def gap_figure(scores: Scores) -> Figure | None:
+    """The gap by three ways of pooling, around zero."""
+    groups, said = [], []
+    for model in scores.models:
+        gaps = {k: g for k in GAP_KINDS if (g := scores.gap(model, k, scores.lead))}
+        if gaps:
+            rows = tuple(Dot(k, g["estimate"], g["ci_low"], g["ci_high"]) for k, g in gaps.items())
+            groups.append(Group(model, " · ".join(point_tick(g["estimate"]) for g in gaps.values()), rows))
+            said.append(model + ": " + ", ".join(f"{GAP_KINDS[k]} {points(g['estimate'])}" for k, g in gaps.items()))
+    if not groups:
+        return None
+    label = "Knowledge minus reasoning accuracy with 95 % intervals. " + "; ".join(said) + "."
+    legend = list(GAP_KINDS.items())
+    drawing = dots(label, groups, around_zero(groups), legend, zero=True)
+    caption = (
+        f"Knowledge minus reasoning, in points, {lead_words(scores)}. Right of zero: knowledge is answered better."
+    )
+    return Figure(drawing, caption)
+
+
 def gap_table(scores: Scores) -> Table | None:
     """The knowledge minus reasoning gap by the three ways of pooling, hard and soft strata; None without any."""
     rows: list[tuple[Cell, ...]] = []
@@ -81,14 +129,14 @@ def sensitivity_table(scores: Scores, model: str) -> Table | None:
     """The plain gap of one model for other thresholds on the reasoning probability."""
     found: dict[float, dict[str, Record]] = {}
     for record in scores.sensitivity:
-        same = record["model"] == model and record.get("setting", PLAIN) == PLAIN
-        if same and record.get("benchmark") == "all" and is_number(record["estimate"]):
+        here = (record["model"], record["setting"], record["benchmark"]) == (model, PLAIN, "all")
+        if here and is_number(record["estimate"]):
             found.setdefault(record["threshold"], {})[record["kind"]] = record
     rows = []
     for threshold, kinds in sorted(found.items()):
         gaps = (kinds.get(kind) for kind in ("pooled", "within_benchmark"))
         cells = (Cell(signed(g["estimate"]), interval(g, True)) if g else Cell("–") for g in gaps)
-        share = next(iter(kinds.values())).get("reasoning_share")
+        share = next(iter(kinds.values()))["reasoning_share"]
         rows.append((Cell(f"{threshold:.1f}"), Cell(percent(share, 0)), *cells))
     head = ("Threshold", "Called reasoning", "Pooled", "Within benchmarks")
     caption = f"The gap of {model} at other thresholds, in points"

@@ -1,56 +1,22 @@
-"""The gate's decision in plain sentences: the headline of the report and why a candidate was promoted or refused."""
+"""The gate's reasons: rule by rule, what was measured, the bound it had to clear, and whether it holds."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from components.report.charts import Dot, Group, around_zero, dots
+from components.report.page import Cell, Figure, Section, Table
+from components.report.scores import Record
+from components.report.tables import interval, questions_cell
+from components.report.wording import has_interval, is_number, percent, points, signed
 
-from components.report.scores import PLAIN, Record, Scores, setting_words
-from components.report.sections.prefills import drop_sentences
-from components.report.wording import has_interval, is_difference, join, percent, points, spread, subject
-
-
-@dataclass(frozen=True)
-class Headline:
-    verdict: str | None  # "promote", "refuse", or None where no gate ran
-    title: str
-    sentences: tuple[str, ...]
+_CLAIMS = {"_not_inferior": "not worse", "_superior": "better"}  # endings of rules that measure a difference
 
 
-def headline(scores: Scores, decision: Record | None) -> Headline:
-    """The first thing a reader sees: what was compared, what was decided and why, and how sure that is."""
-    if decision is None and len(scores.models) == 1 and scores.cell(scores.models[0], scores.lead):
-        return _alone(scores, scores.models[0])
+def section(decision: Record | None) -> Section:
+    """Why the candidate was promoted or refused; left out where nothing was decided."""
     if decision is None:
-        return Headline(None, _names(scores.models, "scored"), (_scope(scores, scores.models), _no_gate()))
-    baseline, candidate = decision["baseline"], decision["candidate"]
-    promoted = decision["decision"] == "promote"
-    reasons = rules(decision)
-    failed = [r for r in reasons if not r.get("passed")]
-    title = f"{candidate} is promoted over {baseline}" if promoted else f"{candidate} does not replace {baseline}"
-    why = (
-        f"The gate says promote: each of its {len(reasons)} rules holds."
-        if promoted
-        else f"The gate refuses, because {join([failure(r) for r in failed], '; ')}."
-    )
-    scope = f"{candidate} (candidate) was compared with {baseline} (baseline). " + _scope(scores, [baseline, candidate])
-    return Headline(decision["decision"], title, (scope, why, error_sentence(reasons)))
-
-
-def error_sentence(reasons: Sequence[Record]) -> str:
-    """Whether any measured difference between the two models is larger than its error."""
-    measured = [r for r in reasons if has_interval(r) and is_difference(r)]
-    if not measured:
-        return "The decision came without intervals, so how far it is due to chance cannot be said."
-    clear = [r for r in measured if r["ci_low"] > 0 or r["ci_high"] < 0]
-    if not clear:
-        return (
-            "Every measured difference between the two is within its error: on this many questions the two "
-            "cannot be told apart."
-        )
-    rest = [r for r in measured if r not in clear]
-    tail = f" Within error: {_amounts(rest)}." if rest else ""
-    return f"Beyond error: {_amounts(clear)}.{tail}"
+        return Section("gate", "The gate's reasons", absent="No decision was given: no candidate was put to the gate.")
+    figure, sentences = gate_figure(decision), gate_sentences(decision)
+    return Section("gate", "The gate's reasons", sentences, [figure] if figure else [], [gate_table(decision)])
 
 
 def rules(decision: Record) -> list[Record]:
@@ -90,38 +56,71 @@ def gate_sentences(decision: Record) -> list[str]:
     return out
 
 
-def _amounts(reasons: Sequence[Record]) -> str:
-    return join([f"{subject(r)} accuracy {points(r['estimate'])}" for r in reasons])
+def is_difference(reason: Record) -> bool:
+    """Whether a reason of the gate measures candidate minus baseline (others measure a rate or count decisions)."""
+    return str(reason.get("rule")).endswith(tuple(_CLAIMS))
 
 
-def _scope(scores: Scores, models: Sequence[str]) -> str:
-    """How many questions each of `models` was asked."""
-    cells = [c for m in models if (c := scores.cell(m, scores.lead))] or [scores.first]
-    few, many = min(c["n"] for c in cells), max(c["n"] for c in cells)
-    count = len(scores.benchmarks)
-    source = f"from {count} benchmark{'s' if count != 1 else ''}"
-    if few < many:
-        return f"They were asked {few:,} to {many:,} questions {source}."
-    groups = "" if cells[-1]["groups"] == many else f" ({cells[-1]['groups']:,} distinct)"
-    return f"{'Each' if len(models) > 1 else 'It'} was asked {many:,} questions{groups} {source}."
+def subject(reason: Record) -> str:
+    """What a reason of the gate is about, e.g. `adversarial reasoning`."""
+    rule = str(reason.get("rule", "rule"))
+    for suffix in _CLAIMS:
+        rule = rule.removesuffix(suffix)
+    return rule.replace("_", " ")
 
 
-def _alone(scores: Scores, model: str) -> Headline:
-    """One model by itself: how much it gets right, how sure that is, and what a wrong opening does to it."""
-    cell = scores.cell(model, scores.lead)
-    assert cell is not None
-    accuracy, chance = percent(cell["accuracy"]), percent(cell["chance"])
-    title, scope = f"{model} answers {accuracy} of the questions right", _scope(scores, [model])
-    if scores.lead != PLAIN:
-        return Headline(None, f"{title} {setting_words(scores.lead)}", (scope, *drop_sentences(scores)))
-    interval = f" (95 % interval {spread(cell['ci_low'], cell['ci_high'])})" if has_interval(cell) else ""
-    right = f"{accuracy} of its plain answers are right{interval}; guessing gives {chance}."
-    return Headline(None, title, (f"{scope} {right}", *drop_sentences(scores)))
+def rule_words(reason: Record) -> str:
+    """A rule of the gate as a heading, e.g. `Knowledge not worse`."""
+    rule = str(reason.get("rule", "rule"))
+    claim = next((f" {words}" for suffix, words in _CLAIMS.items() if rule.endswith(suffix)), "")
+    return (subject(reason) + claim).capitalize()
 
 
-def _no_gate() -> str:
-    return "No gate decision came with these scores, so nothing is said here about which model should be served."
+def gate_figure(decision: Record) -> Figure | None:
+    """Candidate minus baseline for each rule that measures a difference, with the bound it has to clear."""
+    groups, said = [], []
+    for r in decision.get("reasons") or []:
+        if has_interval(r) and is_number(r.get("estimate")) and is_difference(r):
+            dot = Dot("good" if r["passed"] else "bad", r["estimate"], r["ci_low"], r["ci_high"])
+            bound = r.get("bound")
+            groups.append(Group(rule_words(r), points(r["estimate"]), (dot,), bound if is_number(bound) else None))
+            said.append(f"{rule_words(r)} {points(r['estimate'])}, {'holds' if r['passed'] else 'does not hold'}")
+    if not groups:
+        return None
+    label = f"{decision['candidate']} minus {decision['baseline']}, with intervals. " + "; ".join(said) + "."
+    drawing = dots(
+        label, groups, around_zero(groups), [("good", "holds"), ("bad", "does not hold"), ("mark", "bound")], True
+    )
+    return Figure(
+        drawing, "Candidate minus baseline on the same questions, in points, with intervals and each rule's bound."
+    )
 
 
-def _names(models: Sequence[str], verb: str) -> str:
-    return f"{join(models)} {verb}"
+def gate_table(decision: Record) -> Table:
+    """Every rule of the gate with its figures and its own words."""
+    rows = []
+    for reason in rules(decision):
+        passed = bool(reason.get("passed"))
+        rows.append(
+            (
+                Cell(rule_words(reason)),
+                Cell("holds" if passed else "does not hold", kind="good" if passed else "bad"),
+                Cell(_signed(reason, "estimate"), interval(reason, signed=is_difference(reason))),
+                Cell(_signed(reason, "bound")),
+                Cell(f"{reason['p']:.3g}" if is_number(reason.get("p")) else "–"),
+                questions_cell(reason),
+                Cell(str(reason.get("text") or ""), kind="words"),
+            )
+        )
+    caption = f"Rules of the gate: {decision['candidate']} against {decision['baseline']}"
+    note = "Candidate minus baseline in points, paired by question; intervals at the level of this decision."
+    head = ("Rule", "Verdict", "Estimate", "Bound", "p", "Questions", "In words")
+    return Table(caption, head, tuple(rows), note)
+
+
+def _signed(reason: Record, name: str) -> str:
+    if not is_number(reason.get(name)):
+        return "–"
+    if is_difference(reason):
+        return signed(reason[name])
+    return percent(reason[name]) if has_interval(reason) else f"{reason[name]:.3g}"

@@ -1,13 +1,28 @@
-"""Published figures set beside ours, as tables of the report."""
+"""Published figures set beside ours: the paper's headline figures, and public accuracies of other models."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from components.questions import published
-from components.report.scores import Scores
-from components.report.tables import Cell, Table, accuracy_cell
+from components.questions.items import Item
+from components.report.page import Cell, Section, Table
+from components.report.scores import Record, Scores
+from components.report.tables import accuracy_cell
 from components.report.wording import percent
+
+
+def section(scores: Scores, items: Iterable[Item], classifier: Record | None, model: str) -> Section:
+    """The published figures beside those of this run; `model` is shown where none of ours is one of the paper's."""
+    flags = [bool(item.is_reasoning) for item in items if item.is_reasoning is not None]
+    share = sum(flags) / len(flags) if flags else None
+    agreement = ((classifier or {}).get("metrics") or {}).get("accuracy")
+    drawn = [paper_table(scores, share, agreement, model), public_table(scores, scores.models)]
+    sentence = (
+        "The paper finds that every model answers knowledge better than reasoning, and that wrong openings cost "
+        "biomedical models most. Whether that holds here is for the intervals above to say."
+    )
+    return Section("paper", "Beside the published figures", [sentence], [], [t for t in drawn if t.rows])
 
 
 def paper_table(scores: Scores, share: float | None, agreement: float | None, model: str) -> Table:

@@ -7,49 +7,25 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from report_records import cell, decision, drop, gap, reason, scores
 
 from components.errors import InputError
 from components.questions.items import Item
-from components.report import scores as findings
-from components.report import tables as findings_tables
 from components.report import wording
+from components.report.headline import headline
 from components.report.scores import Scores
-from components.report.sections import accuracy as findings_benchmarks
-from components.report.sections import context as findings_made
-from components.report.sections import gate as findings_gate
-from components.report.sections import prefills as findings_openings
-from components.report.sections import runs as findings_runs
-
-
-def gap(estimate: float, low: float, high: float) -> dict[str, Any]:
-    return {"estimate": estimate, "ci_low": low, "ci_high": high}
-
-
-def cell(**changes: Any) -> dict[str, Any]:
-    base = {"model": "m", "setting": "plain", "stratum": "all", "benchmark": "all", "n": 10, "groups": 10}
-    figures = {"accuracy": 0.5, "ci_low": 0.3, "ci_high": 0.7, "chance": 0.25, "no_answer": 1, "truncated": 0}
-    return {**base, **figures, **changes}
-
-
-def reason(rule: str, passed: bool, *figures: float, **more: Any) -> dict[str, Any]:
-    names = ("estimate", "ci_low", "ci_high")
-    values = dict(zip(names, figures or (None,) * 3, strict=True))
-    return {"rule": rule, "passed": passed, **values, "bound": 0.0, "p": 0.5, "n": 10, "groups": 10, "text": "", **more}
-
-
-def decision(*reasons: dict[str, Any], verdict: str = "refuse") -> dict[str, Any]:
-    return {"decision": verdict, "baseline": "base", "candidate": "new", "reasons": list(reasons)}
+from components.report.sections import accuracy, classifier, context, gate, prefills, share, training
 
 
 def test_headline_says_what_was_compared_and_why_it_was_refused() -> None:
-    scores = Scores({"cells": [cell(model="base"), cell(model="new", groups=8), cell(model="new", benchmark="medqa")]})
+    found = scores([cell(model="base"), cell(model="new", groups=8), cell(model="new", benchmark="medqa")])
     record = decision(
         reason("reasoning_superior", False, 0.01, -0.05, 0.07),
         reason("knowledge_not_inferior", True, 0.0, -0.02, 0.02),
         reason("plain_no_answer", True, 0.01, 0.0, 0.05),
         reason("look", True, n=0, estimate=1),
     )
-    head = findings_gate.headline(scores, record)
+    head = headline(found, record)
     assert head.verdict == "refuse" and head.title == "new does not replace base"
     assert "10 questions (8 distinct) from 1 benchmark." in head.sentences[0]
     assert "reasoning accuracy is not shown to be better." in head.sentences[1]
@@ -63,48 +39,39 @@ def test_headline_of_a_promotion_counts_rules_without_the_look() -> None:
         reason("look", True, n=0),
         verdict="promote",
     )
-    head = findings_gate.headline(Scores({"cells": [cell(model="new")]}), record)
+    head = headline(scores([cell(model="new")]), record)
     assert "each of its 2 rules holds" in head.sentences[1]
     assert "Beyond error: reasoning accuracy +10.0" in head.sentences[2]
 
 
 def test_headline_without_a_gate_claims_nothing() -> None:
-    head = findings_gate.headline(Scores({"cells": [cell(model="a"), cell(model="b")]}), None)
+    head = headline(scores([cell(model="a"), cell(model="b")]), None)
     assert head.verdict is None and head.title == "a and b scored"
     assert "No gate decision" in head.sentences[-1]
 
 
 def test_a_rule_without_data_is_explained_in_its_own_words() -> None:
     text = "The candidate has no adversarial answers; evaluate it in that setting"
-    assert findings_gate.failure(reason("adversarial_no_answer", False, n=0, text=text)).startswith("the candidate has")
+    assert gate.failure(reason("adversarial_no_answer", False, n=0, text=text)).startswith("the candidate has")
 
 
 def test_no_difference_is_claimed_where_the_interval_includes_zero() -> None:
-    scores = Scores(
-        {
-            "cells": [cell(ci_low=0.2, ci_high=0.3, accuracy=0.26)],
-            "gaps": [{"model": "m", "setting": "plain", "benchmark": "all", "kind": "pooled", **gap(0.1, -0.1, 0.3)}],
-            "adversarial_drops": [{"model": "m", "stratum": "all", "benchmark": "all", **gap(0.05, -0.02, 0.1)}],
-        }
-    )
-    pooled, guessing = findings.strata_sentences(scores)
+    found = scores([cell(ci_low=0.2, ci_high=0.3, accuracy=0.26)], [gap(0.1, -0.1, 0.3)], [drop(0.05, -0.02, 0.1)])
+    pooled, guessing = accuracy.strata_sentences(found)
     assert "no difference between the two that exceeds its error" in pooled
     assert "cannot be told apart from guessing" in guessing
-    assert "within error" in findings_openings.drop_sentences(scores)[0]
+    assert "within error" in prefills.change_sentences(found)[0]
 
 
 @pytest.mark.parametrize(
-    "drop, said",
+    "fall, said",
     [
-        (gap(0.17, 0.094, 0.256), "m loses 17.0 points (9.4 to 25.6)"),
-        (gap(-0.13, -0.2, -0.05), "m gains 13.0 points (5.0 to 20.0)"),
+        (drop(0.17, 0.094, 0.256), "m loses 17.0 points (9.4 to 25.6)"),
+        (drop(-0.13, -0.2, -0.05), "m gains 13.0 points (5.0 to 20.0)"),
     ],
 )
-def test_losses_and_gains_are_told_without_signs(drop: dict[str, Any], said: str) -> None:
-    scores = Scores(
-        {"cells": [cell()], "adversarial_drops": [{"model": "m", "stratum": "all", "benchmark": "all", **drop}]}
-    )
-    assert findings_openings.drop_sentences(scores)[0].startswith(said)
+def test_losses_and_gains_are_told_without_signs(fall: dict[str, Any], said: str) -> None:
+    assert prefills.change_sentences(scores([cell()], drops=[fall]))[0].startswith(said)
 
 
 def test_a_newer_schema_is_refused_with_the_way_out() -> None:
@@ -115,13 +82,13 @@ def test_a_newer_schema_is_refused_with_the_way_out() -> None:
 
 
 def test_tables_mark_what_was_not_measured() -> None:
-    scores = Scores({"cells": [cell(model="a", benchmark="medqa"), cell(model="b", benchmark="medqa", n=7, groups=7)]})
-    table = findings_benchmarks.benchmark_table(scores, "plain")
+    found = scores([cell(model="a", benchmark="medqa"), cell(model="b", benchmark="medqa", n=7, groups=7)])
+    table = accuracy.benchmark_table(found, "plain")
     assert table is not None and table.head == ("Benchmark", "a", "b", "Questions", "Chance")
     assert table.rows[0][2].sub.endswith("n 7"), "a model that was asked fewer questions says so"
-    assert findings_benchmarks.benchmark_table(scores, "adversarial") is None
-    empty = Scores({"cells": [cell(accuracy=None, ci_low=None, ci_high=None, n=0, groups=0)]})
-    assert findings_tables.strata_table(empty).rows[0][1].text == "–"
+    assert accuracy.benchmark_table(found, "adversarial") is None
+    empty = scores([cell(accuracy=None, ci_low=None, ci_high=None, n=0, groups=0)])
+    assert accuracy.strata_table(empty).rows[0][1].text == "–"
 
 
 def items() -> list[Item]:
@@ -133,18 +100,17 @@ def items() -> list[Item]:
 
 
 def test_shares_leave_out_items_without_a_stratum_and_count_groups() -> None:
-    pooled, medqa = findings_runs.shares(items())
+    pooled, medqa = share.shares(items())
     assert (pooled.benchmark, pooled.n, pooled.groups) == ("all", 3, 2)
     assert pooled.value == pytest.approx(2 / 3) and pooled.low < pooled.value < pooled.high
     assert medqa.benchmark == "medqa"
-    assert findings_runs.shares([]) == []
+    assert share.shares([]) == []
 
 
 def test_a_fall_by_answers_without_a_choice_is_named() -> None:
     def said(silent: int) -> list[str]:
         cells = [cell(model="m", n=100, groups=100), cell(model="m", setting="adversarial", n=100, no_answer=silent)]
-        drop = {"model": "m", "stratum": "all", "benchmark": "all", "estimate": 0.3, "ci_low": 0.2, "ci_high": 0.4}
-        return findings_openings.drop_sentences(Scores({"cells": cells, "adversarial_drops": [drop]}))
+        return prefills.change_sentences(scores(cells, drops=[drop(0.3, 0.2, 0.4)]))
 
     assert len(said(5)) == 1
     loud, silence = said(90)
@@ -163,22 +129,22 @@ def test_roc_agrees_with_counting_pairs() -> None:
     labels, probs = [1, 1, 0, 0, 1], [0.9, 0.5, 0.5, 0.2, 0.3]
     pairs = [(p, q) for p, a in zip(probs, labels, strict=True) for q, b in zip(probs, labels, strict=True) if a > b]
     expected = sum(1.0 if p > q else 0.5 if p == q else 0.0 for p, q in pairs) / len(pairs)
-    assert findings_runs.area(findings_runs.roc(labels, probs)) == pytest.approx(expected)
-    assert findings_runs.roc([1, 1], [0.2, 0.3]) == []
+    assert classifier.area(classifier.roc(labels, probs)) == pytest.approx(expected)
+    assert classifier.roc([1, 1], [0.2, 0.3]) == []
 
 
 def test_models_that_an_endpoint_reported_are_listed() -> None:
     found = {"local": {"engine": "vllm 1"}, "hosted": {"engine": "vllm 1", "reported_models": "h-1, h-2"}}
-    engine, reported = findings_made.metadata_table(found).rows
+    engine, reported = context.metadata_table(found).rows
     assert engine[1].text == "vllm 1" and reported[0].text == "reported models"
     assert reported[1].text == "local: not recorded; hosted: h-1, h-2"
 
 
 def test_series_takes_only_what_a_history_has() -> None:
     history = [{"step": 2, "loss": 1.0}, {"step": 1, "loss": 2.0, "reward": 0.5}, {"step": 3, "loss": float("nan")}]
-    assert findings_runs.series(history, ("loss", "kl")) == {"loss": [(1.0, 2.0), (2.0, 1.0)]}
-    assert findings_runs.series({"history": history}, ("reward",)) == {"reward": [(1.0, 0.5)]}
-    assert findings_runs.series(None, ("loss",)) == {}
+    assert training.series(history, ("loss", "kl")) == {"loss": [(1.0, 2.0), (2.0, 1.0)]}
+    assert training.series({"history": history}, ("reward",)) == {"reward": [(1.0, 0.5)]}
+    assert training.series(None, ("loss",)) == {}
 
 
 @given(st.floats(-1, 1))

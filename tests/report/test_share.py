@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from components.classifier.card import measured
+from components.classifier.evaluation import Judged
 from components.questions.items import Item
 from components.report.sections.share import corrected_sentence
 
@@ -20,8 +24,11 @@ def split(count: int, reasoning: int, threshold: float, **more: Any) -> list[Ite
 
 def card() -> dict[str, Any]:
     """At 0.83, its own threshold, right on 8 in 10 of either label; at 0.5 it calls all reasoning."""
-    rows = [{"label": n % 2, "prob": 0.9 if (n % 2) ^ (n // 2 % 5 == 0) else 0.6} for n in range(200)]
-    return {"labelled": [{**r, "called": int(r["prob"] >= 0.83), "group_id": str(n)} for n, r in enumerate(rows)]}
+    labels = np.arange(200) % 2
+    prob = np.array([0.9 if (n % 2) ^ (n // 2 % 5 == 0) else 0.6 for n in range(200)])
+    groups = [str(n) for n in range(200)]
+    judged = {"encoder": Judged(prob, prob, prob, (prob >= 0.83).astype(int))}
+    return measured(labels, groups, groups, judged, "encoder", np.ones(200), 0)
 
 
 def said_of(items: list[Item], classifier: dict[str, Any]) -> str | None:

@@ -5,14 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from report_records import cell, changed, gap, scores
 
 from components.report.scores import Scores
 from components.report.sections.gaps import gap_sentence, gap_sentences
-
-
-def gap(estimate: float, low: float, high: float) -> dict[str, Any]:
-    return {"estimate": estimate, "ci_low": low, "ci_high": high}
-
 
 ABOVE, BELOW, AROUND = gap(0.15, 0.08, 0.22), gap(-0.1, -0.2, -0.02), gap(0.01, -0.05, 0.07)
 # Of tests/bench/smollm2-135m-300.md: the hard strata agree, and two of the soft ones include zero.
@@ -45,14 +41,13 @@ def test_gap_sentence_names_agreement_and_disagreement(pooled: Any, within: Any,
     assert ("agree," in said) == ("the measures agree" in expected)
 
 
-def scores(gaps: dict[tuple[str, str], dict[str, Any]], setting: str = "plain") -> Scores:
-    cell = {"model": "m", "setting": setting, "stratum": "all", "benchmark": "all", "n": 10, "groups": 10}
-    keyed = {"model": "m", "setting": setting, "benchmark": "all"}
-    return Scores({"cells": [cell], "gaps": [{**keyed, "kind": k, "weighting": w, **g} for (k, w), g in gaps.items()]})
+def made(gaps: dict[tuple[str, str], dict[str, Any]], setting: str = "plain") -> Scores:
+    placed = [changed(g, kind=kind, weighting=weighting, setting=setting) for (kind, weighting), g in gaps.items()]
+    return scores([cell(setting=setting)], placed)
 
 
 def test_soft_strata_that_show_nothing_keep_the_measures_from_agreeing() -> None:
-    [said] = gap_sentences(scores(SMOLLM))
+    [said] = gap_sentences(made(SMOLLM))
     said = said.replace("\N{NO-BREAK SPACE}", " ").replace("\N{MINUS SIGN}", "-")
     assert said == (
         "m: the measures disagree. Knowledge is answered better: pooled +15.1 points (+6.4 to +23.4), within "
@@ -61,13 +56,13 @@ def test_soft_strata_that_show_nothing_keep_the_measures_from_agreeing() -> None
         "(-3.2 to +2.4), macro with soft strata +0.7 points (-2.3 to +3.9)."
     )
     hard = {key: found for key, found in SMOLLM.items() if key[1] == "hard"}
-    assert "the measures agree" in gap_sentences(scores(hard))[0], "soft strata that are not there do not count"
+    assert "the measures agree" in gap_sentences(made(hard))[0], "soft strata that are not there do not count"
 
 
 def test_one_measure_alone_neither_agrees_nor_disagrees() -> None:
-    assert gap_sentences(scores({("pooled", "hard"): ABOVE})) == []
-    assert gap_sentences(scores({})) == []
+    assert gap_sentences(made({("pooled", "hard"): ABOVE})) == []
+    assert gap_sentences(made({})) == []
 
 
 def test_without_plain_answers_the_gaps_under_an_opening_are_compared() -> None:
-    assert len(gap_sentences(scores(SMOLLM, "adversarial_0"))) == 1
+    assert len(gap_sentences(made(SMOLLM, "adversarial_0"))) == 1

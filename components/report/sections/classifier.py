@@ -1,0 +1,109 @@
+"""The classifier that draws the line: how well it agrees with the experts, beside the baselines it has to beat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from components.report.charts import Axis, curve, percent_tick
+from components.report.page import Cell, Figure, Section, Table
+from components.report.scores import Record
+from components.report.wording import is_number, percent
+
+Curve = list[tuple[float, float]]
+
+
+def section(classifier: Record | None) -> Section:
+    """What a classifier.json says of its classifier; left out without one."""
+    title = "The classifier that draws the line"
+    if classifier is None:
+        return Section("classifier", title, absent="No classifier record was given.")
+    labels, probs = heldout(classifier)
+    points, of = roc(labels, probs), sample(classifier)
+    drawn, found = [], [classifier_table(classifier)]
+    if points:
+        drawn.append(roc_figure(points, area(points), of))
+        found.append(confusion_table(labels, probs, classifier["threshold"], of))
+    return Section("classifier", title, classifier_sentences(classifier, labels), drawn, found)
+
+
+def classifier_sentences(classifier: Record, labels: Sequence[int]) -> list[str]:
+    """The threshold and its rule, and how the accuracy compares with always giving one answer."""
+    rule, accuracy = classifier["threshold_rule"].replace("_", " "), classifier["metrics"]["accuracy"]
+    out = [f"A question counts as reasoning from a probability of {classifier['threshold']:.3f} (rule: {rule})."]
+    if is_number(accuracy) and labels:
+        majority = max(sum(labels), len(labels) - sum(labels)) / len(labels)
+        verdict = "beats" if accuracy > majority else "does not beat"
+        out.append(
+            f"On {len(labels):,} {sample(classifier)} it agrees with the experts on {percent(accuracy)}, which "
+            f"{verdict} always giving the more frequent answer ({percent(majority)})."
+        )
+    return out
+
+
+def heldout(classifier: Record) -> tuple[list[int], list[float]]:
+    """Labels (1 = reasoning) and probabilities of the labelled questions."""
+    rows = classifier["labelled"]
+    return [int(r["label"]) for r in rows], [float(r["prob"]) for r in rows]
+
+
+def sample(classifier: Record) -> str:
+    """What the classifier's labelled questions are to it: a released one may have been trained on them."""
+    unknown = classifier.get("out_of_fold") is False
+    return "labelled questions that it may have been trained on" if unknown else "held-out questions"
+
+
+def roc(labels: Sequence[int], probs: Sequence[float]) -> Curve:
+    """False against true positive rate over all thresholds, ties together; [] when one class is missing."""
+    if len(set(labels)) < 2:
+        return []
+    from sklearn.metrics import roc_curve
+
+    false_alarms, found, _ = roc_curve(labels, probs, drop_intermediate=False)
+    return list(zip(false_alarms.tolist(), found.tolist(), strict=True))
+
+
+def area(points: Curve) -> float:
+    """The area under an ROC curve by trapezoids, which counts ties as half."""
+    from sklearn.metrics import auc
+
+    return float(auc(*zip(*points, strict=True)))
+
+
+def roc_figure(points: Curve, auroc: float, of: str) -> Figure:
+    """The ROC on the questions that `of` names."""
+    text = f"area under the curve {auroc:.3f}"
+    scale = Axis(0.0, 1.0, (0.0, 0.5, 1.0), percent_tick)
+    series = [("classifier", points), ("guessing", [(0.0, 0.0), (1.0, 1.0)])]
+    drawing = curve(f"ROC of the classifier on {of}, {text}.", series, scale, scale, marks=False)
+    return Figure(
+        drawing,
+        f"ROC on {of} ({text}): share of knowledge wrongly called reasoning (across) "
+        "against share of reasoning found (up).",
+    )
+
+
+def confusion_table(labels: Sequence[int], probs: Sequence[float], threshold: float, of: str) -> Table:
+    """Experts against classifier on the questions that `of` names, at the threshold that draws the strata."""
+    calls = [p >= threshold for p in probs]
+    rows = []
+    for label, name in ((1, "Reasoning"), (0, "Understanding")):
+        hits = [c for c, known in zip(calls, labels, strict=True) if known == label]
+        right = sum(c == bool(label) for c in hits)
+        share = percent(right / len(hits)) if hits else "n/a"
+        rows.append((Cell(f"Expert: {name}"), Cell(str(sum(hits))), Cell(str(len(hits) - sum(hits))), Cell(share)))
+    head = (of[0].upper() + of[1:], "called reasoning", "called knowledge", "right")
+    return Table(f"Confusion at threshold {threshold:.3f}", head, tuple(rows), folded=True)
+
+
+def classifier_table(classifier: Record) -> Table:
+    """The classifier's measures beside those of each baseline, a row a measure."""
+    columns = {"classifier": classifier["metrics"], **classifier["baselines"]}
+    names = dict.fromkeys(n for column in columns.values() for n, value in column.items() if is_number(value))
+    rows = tuple((Cell(n.replace("_", " ")), *(Cell(_measure(c.get(n))) for c in columns.values())) for n in names)
+    note = "Held out by question group. A classifier that does not beat the baselines draws no line worth trusting."
+    head = ("Measure", *(name.replace("_", " ") for name in columns))
+    return Table("Classifier and baselines", head, rows, note)
+
+
+def _measure(value: float | None) -> str:
+    return f"{value:.3f}" if is_number(value) else "–"

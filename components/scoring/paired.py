@@ -212,6 +212,8 @@ def null_distribution(values: Array, shares: Array, bound: float) -> tuple[Array
     at the end of the scale, the worst that can happen unseen. Returns support and probabilities.
     """
     offset = float(values @ shares) - bound
+    if abs(offset) < 1e-12:
+        return values, shares
     if offset < 0:
         support, weights = null_distribution(-values[::-1], shares[::-1], -bound)
         return -support[::-1], weights[::-1]

@@ -20,9 +20,10 @@ def comparisons(
 ) -> list[dict[str, Any]]:
     """A record per setting and stratum: the paired difference (candidate minus baseline) with its 95 % interval.
 
-    p values are two-sided: `p` by the score test on groups (scoring/paired.py), `p_sign_flip` by permuting groups, `p_mcnemar` exact and only where
-    every group has one item (null elsewhere: copies of a question would each count). `detectable` is the gain that a
-    one-sided test at `level` finds four times in five. Cells that one side was not asked are left out.
+    p values are two-sided: `p` by the score test on groups (scoring/paired.py), `p_sign_flip` by permuting groups,
+    `p_mcnemar` exact and only where every group has one item (null elsewhere: copies of a question would each count).
+    `detectable` is the gain that a one-sided test at `level` finds four times in five. Cells that one side was not
+    asked are left out.
     """
     records = []
     for setting in COMPARED:

@@ -11,9 +11,10 @@ Med. 21:231); for fractions it is the same with more values (Owen's empirical li
 possible value; 2001, sec. 3). A tiny spread that was seen by luck therefore does not look like certainty: no loss among
 100 questions is judged by how often that happens under a loss at the margin.
 
-Two corrections keep the error at the level where the normal tail is not enough:
+Corrections keep the error at the level where the normal tail is not enough:
 - single answers: against 0 the exact sign test (McNemar's), against another bound with at most EXACT_GROUPS groups the
   exact tail, the largest over the unknown share of discordant answers (Chan 1998, Stat. Med. 17:1403);
+- fractions: Student's t, and the saddlepoint tail of the sum under the null distribution;
 - groups of unequal size: the difference weighed by items must hold as well, by the group-robust score test with CR2
   weights and Satterthwaite's degrees of freedom (Bell and McCaffrey 2002, Survey Methodology 28:169).
 """
@@ -23,6 +24,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,24 +56,26 @@ class Paired:
         """Mean difference of a group."""
         return float(self.values @ self.counts) / self.groups
 
-    @property
+    @cached_property
     def single(self) -> bool:
         """Whether every group won, lost or kept its answer as a whole: a trinomial."""
-        return bool(np.isin(self.values, (-1.0, 0.0, 1.0)).all())
+        return bool((self.values == np.round(self.values)).all())
 
-    @property
+    @cached_property
     def gained(self) -> int:
         return int(self.counts[self.values > 0].sum())
 
-    @property
+    @cached_property
     def lost(self) -> int:
         return int(self.counts[self.values < 0].sum())
 
     def p_above(self, bound: float) -> float:
         """One-sided p of "the true difference is at most `bound`"."""
         p = self._score_p(bound)
-        if self.groups < 2 or not self.single:
-            return p
+        if self.groups < 2:
+            return 1.0
+        if not self.single:
+            return max(p, _tail_p(self.values, self.counts, bound))
         if bound == 0:
             return max(p, sign_p(self.gained, self.lost))
         if self.groups <= EXACT_GROUPS and -1 < bound < 1:
@@ -79,32 +83,48 @@ class Paired:
         return p
 
     def _score_p(self, bound: float) -> float:
-        from scipy.special import ndtr
+        """p_above without the corrections that hold at one bound only."""
+        from scipy.special import ndtr, stdtr
 
         if self.groups < 2:
             return 1.0
         if self.single:
             p = float(ndtr(-tango_z(self.gained, self.lost, self.groups, bound)))
         else:
-            p = _fractions_p(self.values, self.counts, bound)
+            p = float(stdtr(self.groups - 1, -constrained_z(self.values, self.counts, bound)))
         if self.sums is not None and self.sizes is not None:
-            variance = _null_variance(*null_distribution(self.values, self.counts / self.groups, bound), bound)
-            p = max(p, _by_items_p(self.sums, self.sizes, bound, variance))
+            shares = null_distribution(self.values, self.counts / self.groups, bound)
+            p = max(p, _by_items_p(self.sums, self.sizes, bound, _null_variance(*shares, bound)))
         return p
 
     def lower(self, level: float, at: float = 0.0) -> float:
         """One-sided lower confidence bound at `level` (0.05 means 95 % confidence), by inverting the score test.
 
-        The exact corrections enter at `at`, the value under test: the bound exceeds it only if `p_above(at)` does not
-        exceed the level.
+        The corrections of the normal tail enter at `at`, the value under test: the bound exceeds it only if
+        `p_above(at)` does not exceed the level.
         """
         if self.groups < 2 or not level > 0 or self._score_p(-1.0) > level:
             return -1.0
-        low = _root(lambda bound: self._score_p(bound) - level, -1.0, self.estimate)
-        return min(low, at) if self.p_above(at) > level else low
+        aim = normal_quantile(level)
+
+        def short(bound: float) -> float:
+            """On the normal scale, where the statistic is nearly linear in the bound and the search takes few steps."""
+            return normal_quantile(min(max(self._score_p(bound), 1e-300), 1 - 1e-15)) - aim
+
+        high, step = self.estimate, -aim * math.sqrt((self._spread() + 1 / self.groups) / self.groups)
+        if short(high) <= 0:
+            return min(high, at) if self.p_above(at) > level else high
+        low = max(-1.0, high - step)
+        while low > -1 and short(low) > 0:
+            high, low = low, max(-1.0, low - step)
+        low = _root(short, low, high)
+        return min(low, at) if low > at and self.p_above(at) > level else low
 
     def upper(self, level: float, at: float = 0.0) -> float:
         return -self.swapped().lower(level, -at)
+
+    def _spread(self) -> float:
+        return float(self.counts @ (self.values - self.estimate) ** 2) / self.groups
 
     def swapped(self) -> Paired:
         """Baseline minus candidate."""
@@ -116,8 +136,7 @@ class Paired:
         one."""
         if self.groups < 2 or not level > 0:
             return math.nan
-        spread = float(self.counts @ (self.values - self.estimate) ** 2) / self.groups
-        return (normal_quantile(1 - level) + normal_quantile(power)) * math.sqrt(spread / self.groups)
+        return (normal_quantile(1 - level) + normal_quantile(power)) * math.sqrt(self._spread() / self.groups)
 
 
 def paired(candidate: Array, baseline: Array, groups: Codes) -> Paired | None:
@@ -185,24 +204,29 @@ def tail_probability(first: NDArray[np.int64], n: int, loss: Array, gain: Array)
     return tail
 
 
-def _fractions_p(values: Array, counts: Array, bound: float) -> float:
-    """One-sided p for differences that are fractions, from distinct `values` and their `counts`.
-
-    The larger of Student's t and, for observed means above the bound, the saddlepoint tail of the sum under the null
-    distribution (Lugannani and Rice 1980, Adv. Appl. Probab. 12:475): rare large gains that pay for frequent small
-    losses make that tail heavier than the normal one.
-    """
-    from scipy.special import stdtr
-
+def constrained_z(values: Array, counts: Array, bound: float) -> float:
+    """Tango's statistic for differences that are fractions, from distinct ascending `values` and their `counts`."""
     total = float(counts.sum())
-    mean = float(values @ counts) / total
+    distance = float(values @ counts) / total - bound
+    variance = _null_variance(*null_distribution(values, counts / total, bound), bound)
+    if variance <= 1e-12:
+        return math.copysign(math.inf, distance) if abs(distance) > 1e-12 else 0.0
+    return distance * math.sqrt(total / variance)
+
+
+def _tail_p(values: Array, counts: Array, bound: float) -> float:
+    """The saddlepoint tail of the sum under the null distribution (Lugannani and Rice 1980, Adv. Appl. Probab. 12:475).
+
+    Rare large gains that pay for frequent small losses make it heavier than the normal one. 0 where the observed mean
+    is less than half a standard error above the bound: the normal tail serves there.
+    """
+    total = float(counts.sum())
+    distance = float(values @ counts) / total - bound
     support, shares = null_distribution(values, counts / total, bound)
     variance = _null_variance(support, shares, bound)
-    if variance <= 1e-12:
-        return 1.0 if mean <= bound else 0.0
-    z = (mean - bound) * math.sqrt(total / variance)
-    p = float(stdtr(total - 1, -z))
-    return max(p, _saddlepoint_p(support - bound, shares, mean - bound, total)) if z > 0.5 else p
+    if variance <= 1e-12 or distance * math.sqrt(total) < 0.5 * math.sqrt(variance):
+        return 0.0
+    return _saddlepoint_p(support - bound, shares, distance, total)
 
 
 def null_distribution(values: Array, shares: Array, bound: float) -> tuple[Array, Array]:
@@ -222,12 +246,12 @@ def null_distribution(values: Array, shares: Array, bound: float) -> tuple[Array
     offsets, most = values - bound, 1 / (bound + 1)
 
     def excess(tilt: float) -> float:
-        return float((shares * offsets / (1 + tilt * offsets)).sum())
+        return float(shares @ (offsets / (1 + tilt * offsets)))
 
     if values[0] > -1 + 1e-12 and excess(most) >= 0:
         weights = shares * (bound + 1) / (values + 1)
         return np.append(-1.0, values), np.append(1 - weights.sum(), weights)
-    tilt = _root(lambda t: -excess(t), 0.0, most * (1 - 1e-12))
+    tilt = _root(lambda t: -excess(t), 0.0, most * (1 - 1e-12), 1e-9)
     return values, shares / (1 + tilt * offsets)
 
 
@@ -243,7 +267,7 @@ def _saddlepoint_p(offsets: Array, shares: Array, distance: float, n: float) -> 
         weights = shares * np.exp(tilt * (offsets - offsets[-1]))
         return float(weights @ offsets / weights.sum()) - distance
 
-    tilt = _root(slope, 0.0, 200.0)
+    tilt = _root(slope, 0.0, 200.0, 1e-9)
     weights = shares * np.exp(tilt * (offsets - offsets[-1]))
     growth = math.log(float(weights.sum())) + tilt * offsets[-1]
     tilted = weights / weights.sum()
@@ -286,7 +310,7 @@ def _satterthwaite(share: Array) -> float:
     return trace**2 / square
 
 
-def _root(function: Callable[[float], float], low: float, high: float) -> float:
+def _root(function: Callable[[float], float], low: float, high: float, precision: float = 1e-6) -> float:
     """Where an increasing `function` crosses zero between `low` and `high`; an end where it does not."""
     from scipy.optimize import brentq
 
@@ -294,4 +318,4 @@ def _root(function: Callable[[float], float], low: float, high: float) -> float:
         return low
     if function(high) <= 0:
         return high
-    return float(brentq(function, low, high, xtol=1e-10))
+    return float(brentq(function, low, high, xtol=precision))

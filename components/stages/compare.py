@@ -27,7 +27,6 @@ from components.scoring.outcomes import item_table
 from components.scoring.provenance import changed_items
 from components.scoring.rules import Rules
 
-
 # The settings of the gate, which have the same names in its Rules; the others are of the bootstrap.
 RULES = ("alpha", "margin", "no_answer_bound", "schedule", "horizon", "benchmark_margin", "guard_columns")
 
@@ -103,7 +102,8 @@ def _same_items(items: Sequence[Item], path: Path, answers: Sequence[Path]) -> N
         changed = changed_items(items, iterate_rows(file), recorded) if recorded else None
         if changed:
             raise InputError(
-                f"{file}: items_digest: not that of {path}: {changed}; give the items that were asked, or evaluate again"
+                f"{file}: items_digest: not that of {path}: {changed}; give the items that were asked, or evaluate "
+                "the models again"
             )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from components.scoring.gate import Rules, decide
+from components.scoring.gate import decide
 from components.scoring.outcomes import ADVERSARIAL, ItemTable, Outcomes
+from components.scoring.paired import paired
+from components.scoring.rules import Rules
 
 ITEMS = 1500
 REASONING_SHARE = 1 / 3  # the paper's is 0.328
@@ -66,9 +67,16 @@ def answers(rng: np.random.Generator, w: World, truth: Truth = Truth()) -> dict[
     return {"plain": Outcomes(plain_right, zero, zero), ADVERSARIAL: Outcomes(opened_right, zero, zero)}
 
 
-def promotions(
-    pairs: int, truth: Truth, *, seed: int, copies: int = 1, looks: int = 1, rule: Callable[..., dict] = decide
-) -> float:
+def quick(table: ItemTable, old: dict[str, Outcomes], new: dict[str, Outcomes], rules: Rules) -> bool:
+    """Whether `decide` promotes; the whole of it runs only where its first rule, superiority, can hold."""
+    mask = table.mask("reasoning")
+    found = paired(new["plain"].correct[mask], old["plain"].correct[mask], table.groups[mask])
+    if found is None or found.p_above(0.0) > rules.level:
+        return False
+    return decide(table, {"old": old, "new": new}, "old", "new", rules)["decision"] == "promote"
+
+
+def promotions(pairs: int, truth: Truth, *, seed: int, copies: int = 1, looks: int = 1) -> float:
     """Share of `pairs` in which the gate promotes at any of `looks` decisions on fresh candidates."""
     rng = np.random.default_rng(seed)
     promoted = 0
@@ -76,9 +84,7 @@ def promotions(
         w = world(rng, copies=copies)
         baseline = answers(rng, w)
         promoted += any(
-            rule(w.table, {"old": baseline, "new": answers(rng, w, truth)}, "old", "new", Rules(look=k))["decision"]
-            == "promote"
-            for k in range(1, looks + 1)
+            quick(w.table, baseline, answers(rng, w, truth), Rules(look=look)) for look in range(1, looks + 1)
         )
     return promoted / pairs
 

@@ -10,9 +10,9 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from tests.scoring.gate_simulation import Truth, answers, bound, world
 
 from components.scoring import gate as honest
+from tests.scoring.gate_simulation import Truth, answers, bound, world
 
 SOURCE = Path(honest.__file__).read_text(encoding="utf-8")
 GOOD = Truth(0.15, 0.05, 0.05, 0.05)

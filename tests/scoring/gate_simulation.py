@@ -12,6 +12,12 @@ from components.scoring.paired import paired
 from components.scoring.rules import Rules
 
 ITEMS = 1500
+# Items per benchmark in the published evaluation set (zou-lab/BioMed-R1-Eval), 12,609 in all; pubmedqa is number 3.
+PUBLISHED = {
+    **{"MedXpertQA": 2450, "medqa": 1273, "medmcqa": 4183, "pubmedqa": 1000, "mmlu_health_biology": 1535},
+    **{"medbullets_op4": 308, "medbullets_op5": 308, "hle_biomed": 147, "GPQA_Medical_test": 390},
+    **{"Lancet": 412, "NEJM": 603},
+}
 REASONING_SHARE = 1 / 3  # the paper's is 0.328
 
 
@@ -65,6 +71,23 @@ def answers(rng: np.random.Generator, w: World, truth: Truth = Truth()) -> dict[
     plain_right = (drawn[0] < plain).astype(float)
     opened_right = (drawn[1:] < opened).mean(axis=0)
     return {"plain": Outcomes(plain_right, zero, zero), ADVERSARIAL: Outcomes(opened_right, zero, zero)}
+
+
+def published_size() -> ItemTable:
+    """A table with as many items per benchmark as the published evaluation set has; one group per item."""
+    sizes = dict(PUBLISHED)
+    count = sum(sizes.values())
+    reasoning = (np.arange(count) % 3 == 0).astype(float)
+    return ItemTable(
+        ids=tuple(map(str, range(count))),
+        groups=np.arange(count),
+        benchmarks=tuple(sizes),
+        benchmark=np.repeat(np.arange(len(sizes)), list(sizes.values())),
+        reasoning=reasoning,
+        prob=np.full(count, np.nan),
+        chance=np.full(count, 0.25),
+        masks={"all": np.ones(count, dtype=bool), "knowledge": reasoning == 0, "reasoning": reasoning == 1},
+    )
 
 
 def quick(table: ItemTable, old: dict[str, Outcomes], new: dict[str, Outcomes], rules: Rules) -> bool:

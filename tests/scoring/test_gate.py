@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from components.errors import InputError
 from components.scoring import gate
@@ -149,6 +150,41 @@ def test_missing_cells_refuse_with_a_reason(w, sides) -> None:
     assert all(r["estimate"] is None for r in nothing["reasons"] if not r["passed"])
 
 
+def test_too_few_questions_are_called_that_with_the_number_that_could() -> None:
+    small = world(np.random.default_rng(8), items=150)
+    old = answers(np.random.default_rng(9), small)
+    decision = decide(small.table, {"old": old, "copy": old}, "old", "copy", Rules())
+    assert decision["decision"] == "refuse" and decision["verdict"] == "cannot pass at this size"
+    sizes = {record["rule"]: record for record in decision["sizes"]}
+    assert set(sizes) == {
+        f"{rule}_not_inferior" for rule in ("knowledge", "adversarial_knowledge", "adversarial_reasoning")
+    }
+    assert sizes["knowledge_not_inferior"]["needed"] == 126 > sizes["knowledge_not_inferior"]["groups"]
+    assert "cannot pass at this size" in reasons(decision)["knowledge_not_inferior"]["text"]
+    many = world(np.random.default_rng(8), items=600)
+    old = answers(np.random.default_rng(9), many)
+    decision = decide(many.table, {"old": old, "copy": old}, "old", "copy", Rules())
+    assert (decision["verdict"], decision["sizes"]) == ("refuse", [])
+    assert [r["rule"] for r in decision["reasons"] if not r["passed"]] == ["reasoning_superior"]
+
+
+def test_after_the_horizon_nothing_passes(w, sides) -> None:
+    last, after = (
+        decide(w.table, sides, "old", "good", Rules(look=look, schedule="horizon", horizon=3)) for look in (3, 4)
+    )
+    assert last["decision"] == "promote" and after["decision"] == "refuse"
+    assert not reasons(after)["look"]["passed"] and "no error is left" in reasons(after)["look"]["text"]
+    assert last["rules"]["level"]["value"] == pytest.approx(0.05 / 3)
+
+
+def test_the_rate_of_silence_has_exact_bounds() -> None:
+    for count, n in ((0, 40), (8, 100), (40, 40)):
+        low, high = gate._proportion_bounds(count, n, 0.025)
+        expected = stats.binomtest(count, n).proportion_ci(0.95, method="exact")
+        assert (low, high) == pytest.approx((expected.low, expected.high))
+    assert gate._proportion_bounds(7.4, 100, 0.025)[1] == gate._proportion_bounds(8, 100, 0.025)[1]
+
+
 def test_items_put_to_one_side_only_refuse(w, sides) -> None:
     partial = sides["old"]["plain"].correct.copy()
     partial[::2] = np.nan
@@ -163,6 +199,7 @@ def test_conditions() -> None:
     for name in gate.CONDITIONS:
         with pytest.raises(InputError, match=name):
             conditions({"a": alike, "b": {**alike, name: "2"}}, "a", "b")
+    assert conditions({"a": alike, "b": {**alike, "extraction": "2"}}, "a", "b")["passed"], "answers are read anew"
     unknown = conditions({"a": {}, "b": {}}, "a", "b")
     assert not unknown["passed"] and "cannot be known" in unknown["text"]
 

@@ -73,21 +73,48 @@ def answers(rng: np.random.Generator, w: World, truth: Truth = Truth()) -> dict[
     return {"plain": Outcomes(plain_right, zero, zero), ADVERSARIAL: Outcomes(opened_right, zero, zero)}
 
 
-def published_size() -> ItemTable:
-    """A table with as many items per benchmark as the published evaluation set has; one group per item."""
-    sizes = dict(PUBLISHED)
-    count = sum(sizes.values())
-    reasoning = (np.arange(count) % 3 == 0).astype(float)
+def published_size(items: int = 12_609) -> ItemTable:
+    """A table with benchmarks in the proportions of the published evaluation set; one group per item."""
+    edges = np.round(np.cumsum(list(PUBLISHED.values())) * items / sum(PUBLISHED.values())).astype(int)
+    reasoning = (np.arange(items) % 3 == 0).astype(float)
     return ItemTable(
-        ids=tuple(map(str, range(count))),
-        groups=np.arange(count),
-        benchmarks=tuple(sizes),
-        benchmark=np.repeat(np.arange(len(sizes)), list(sizes.values())),
+        ids=tuple(map(str, range(items))),
+        groups=np.arange(items),
+        benchmarks=tuple(PUBLISHED),
+        benchmark=np.searchsorted(edges, np.arange(items), side="right"),
         reasoning=reasoning,
-        prob=np.full(count, np.nan),
-        chance=np.full(count, 0.25),
-        masks={"all": np.ones(count, dtype=bool), "knowledge": reasoning == 0, "reasoning": reasoning == 1},
+        prob=np.full(items, np.nan),
+        chance=np.full(items, 0.25),
+        masks={"all": np.ones(items, dtype=bool), "knowledge": reasoning == 0, "reasoning": reasoning == 1},
     )
+
+
+def alike(
+    rng: np.random.Generator, table: ItemTable, truth: Truth, discordant: float
+) -> tuple[dict[str, Outcomes], dict[str, Outcomes]]:
+    """Baseline and candidate whose answers differ in the share `discordant` of the items, as `truth` says on average.
+
+    Published pairs of models differ on 16 to 30 % of the items, a fine-tune on less. Each prefill of an item flips
+    with it in half of the cases and by itself in the other half.
+    """
+    reasoning = table.mask("reasoning")
+    changes = {
+        "plain": np.where(reasoning, truth.reasoning, truth.knowledge),
+        ADVERSARIAL: np.where(reasoning, truth.adversarial_reasoning, truth.adversarial_knowledge),
+    }
+    size, zero = len(table), np.zeros(len(table))
+    old, new = {}, {}
+    for setting, prefills in (("plain", 1), (ADVERSARIAL, 3)):
+        change = changes[setting]
+        spread = np.maximum(discordant, np.abs(change))
+        own, shared = rng.random((prefills, size)), rng.random(size)
+        draw = np.where(rng.random((prefills, size)) < 0.5, shared, own) if prefills > 1 else own
+        flip = np.where(draw < (spread + change) / 2, 1, np.where(draw > 1 - (spread - change) / 2, -1, 0))
+        before = np.where(flip == 0, rng.random((prefills, size)) < 0.5, flip < 0)
+        after = np.where(flip == 0, before, flip > 0)
+        old[setting] = Outcomes(before.mean(axis=0), zero, zero)
+        new[setting] = Outcomes(after.mean(axis=0), zero, zero)
+    return old, new
 
 
 def quick(table: ItemTable, old: dict[str, Outcomes], new: dict[str, Outcomes], rules: Rules) -> bool:

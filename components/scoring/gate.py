@@ -30,6 +30,7 @@ CONDITIONS = ("items_digest", "prompt", "decoding", "engine")
 TOO_SMALL = "cannot pass at this size"
 
 Reason = dict[str, Any]
+Judged = tuple[Reason, float]  # and how many question groups of equal size it rests on
 Side = Mapping[str, Outcomes]  # setting -> outcomes of one model
 
 
@@ -59,8 +60,8 @@ def decide(
         _answers(new, table, "plain", rules),
         _answers(new, table, ADVERSARIAL, rules),
     ]
-    sizes = [record for reason in judged if (record := _too_small(reason, rules)) is not None]
-    reasons = [*premises, *judged, _guard(guarded, rules), _look(rules)]
+    sizes = [record for reason, groups in judged if (record := _too_small(reason, groups, rules)) is not None]
+    reasons = [*premises, *(reason for reason, _ in judged), _guard(guarded, rules), _look(rules)]
     decision = "promote" if all(reason["passed"] for reason in reasons) else "refuse"
     return {
         "schema_version": SCHEMA_VERSION,
@@ -112,12 +113,12 @@ def distinct(versions: Mapping[str, Mapping[str, str]], baseline: str, candidate
     return {**refusal("different_models", text), "passed": True}
 
 
-def _superior(table: ItemTable, old: Side, new: Side, rules: Rules) -> Reason:
+def _superior(table: ItemTable, old: Side, new: Side, rules: Rules) -> Judged:
     """Reasoning accuracy is better: one-sided p of "not better" at most the level."""
     rule = "reasoning_superior"
     found = _compare(table, old, new, "plain", "reasoning")
     if isinstance(found, str):
-        return refusal(rule, found)
+        return refusal(rule, found), 0
     p, bounds = found.p_above(0.0), _bounds(found, 0.0, rules)
     passed = p <= rules.level
     need = found.detectable(rules.level)
@@ -126,15 +127,15 @@ def _superior(table: ItemTable, old: Side, new: Side, rules: Rules) -> Reason:
         + ("better" if passed else "not shown to be better")
         + (f". A true gain of {_points(need)} would be found four times in five" if need > 0 else "")
     )
-    return _reason(rule, passed, found, 0.0, p, bounds, text)
+    return _reason(rule, passed, found, 0.0, p, bounds, text), found.groups
 
 
-def _not_inferior(table: ItemTable, old: Side, new: Side, setting: str, stratum: str, rules: Rules) -> Reason:
+def _not_inferior(table: ItemTable, old: Side, new: Side, setting: str, stratum: str, rules: Rules) -> Judged:
     """Accuracy is not worse by the margin: one-sided p of "worse by the margin" at most the level."""
     rule = f"{stratum}_not_inferior" if setting == "plain" else f"{setting}_{stratum}_not_inferior"
     found = _compare(table, old, new, setting, stratum)
     if isinstance(found, str):
-        return refusal(rule, found)
+        return refusal(rule, found), 0
     p, bounds = found.p_above(-rules.margin), _bounds(found, -rules.margin, rules)
     passed = p <= rules.level
     name = f"{'Adversarial ' if setting == ADVERSARIAL else ''}{stratum} accuracy".capitalize()
@@ -143,10 +144,10 @@ def _not_inferior(table: ItemTable, old: Side, new: Side, setting: str, stratum:
         f"{_difference(name, found, bounds)}, lower bound {_points(bounds[0])} against {_points(-rules.margin)}, "
         f"one-sided p = {p:.2g} against {rules.level:.2g}: {verdict}"
     )
-    return _reason(rule, passed, found, -rules.margin, p, bounds, text)
+    return _reason(rule, passed, found, -rules.margin, p, bounds, text), found.effective
 
 
-def _answers(new: Side, table: ItemTable, setting: str, rules: Rules) -> Reason:
+def _answers(new: Side, table: ItemTable, setting: str, rules: Rules) -> Judged:
     """The candidate answers: the upper confidence bound of its no-answer rate lies under the bound.
 
     The rate is the mean over question groups. Its bounds are the exact ones of a proportion (Clopper and Pearson 1934,
@@ -155,7 +156,7 @@ def _answers(new: Side, table: ItemTable, setting: str, rules: Rules) -> Reason:
     rule = f"{setting}_no_answer"
     outcomes = new.get(setting)
     if outcomes is None or not outcomes.asked.any():
-        return refusal(rule, f"The candidate has no {setting} answers; evaluate it in that setting")
+        return refusal(rule, f"The candidate has no {setting} answers; evaluate it in that setting"), 0
     asked = outcomes.asked
     sums, sizes = group_sums(outcomes.no_answer[asked], table.groups[asked])
     silent, groups = float((sums / sizes).sum()), len(sums)
@@ -167,7 +168,7 @@ def _answers(new: Side, table: ItemTable, setting: str, rules: Rules) -> Reason:
         f"upper bound {high:.1%} against {rules.no_answer_bound:.1%}: {verdict}"
     )
     figures = {"estimate": silent / groups, "bound": rules.no_answer_bound, "ci_low": low, "ci_high": high}
-    return {**refusal(rule, text), **figures, "passed": passed, "n": int(sizes.sum()), "groups": groups}
+    return {**refusal(rule, text), **figures, "passed": passed, "n": int(sizes.sum()), "groups": groups}, groups
 
 
 def _proportion_bounds(count: float, n: int, level: float) -> tuple[float, float]:
@@ -202,19 +203,23 @@ def _guard(cells: Sequence[Mapping[str, Any]], rules: Rules) -> Reason:
     return {**refusal(rule, text), **figures, **bound, "passed": not lost}
 
 
-def _too_small(reason: Reason, rules: Rules) -> dict[str, Any] | None:
-    """What a failed rule lacks where even identical answers would fail it; also said in the reason's text."""
+def _too_small(reason: Reason, effective: float, rules: Rules) -> dict[str, Any] | None:
+    """What a failed rule lacks where even identical answers would fail it; also said in the reason's text.
+
+    `effective` is how many groups of equal size the rule rests on, fewer than there are where some are large.
+    """
     rule, groups = reason["rule"], reason["groups"]
     if reason["passed"] or not groups or not rules.level > 0:
         return None
     if rule.endswith("_superior"):
-        needed, what = groups_for_gain(rules.level), "a gain on every question"
+        least, what = groups_for_gain(rules.level), "a gain on every question"
     elif rule.endswith("_not_inferior"):
-        needed, what = groups_for_equal(rules.level, rules.margin), "identical answers"
+        least, what = groups_for_equal(rules.level, rules.margin), "identical answers"
     else:
-        needed, what = groups_for_answers(rules.level, rules.no_answer_bound), "a model that always answers"
-    if needed is None or groups >= needed:
+        least, what = groups_for_answers(rules.level, rules.no_answer_bound), "a model that always answers"
+    if least is None or effective >= least:
         return None
+    needed = math.ceil(least * groups / effective)
     reason["text"] += f". It {TOO_SMALL}: {what} would be refused too on fewer than {needed} questions ({groups} here)"
     return {"rule": rule, "groups": groups, "needed": needed}
 

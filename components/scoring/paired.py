@@ -56,6 +56,11 @@ class Paired:
         """Mean difference of a group."""
         return float(self.values @ self.counts) / self.groups
 
+    @property
+    def effective(self) -> float:
+        """How many groups of equal size would weigh as much (Kish 1965): `groups` where sizes are equal."""
+        return self.groups if self.sizes is None else float(self.sizes.sum() ** 2 / (self.sizes @ self.sizes))
+
     @cached_property
     def single(self) -> bool:
         """Whether every group won, lost or kept its answer as a whole: a trinomial."""

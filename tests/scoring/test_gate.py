@@ -6,6 +6,8 @@ purpose.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -14,7 +16,7 @@ from components.errors import InputError
 from components.scoring import gate
 from components.scoring.gate import Rules, conditions, decide, distinct
 from components.scoring.outcomes import ADVERSARIAL, Outcomes
-from tests.scoring.gate_simulation import Truth, alike, answers, bound, promotions, published_size, quick, world
+from tests.scoring.gate_simulation import Truth, alike, answers, bound, promotions, quick, world
 
 MARGIN = Rules().margin
 AT_MARGIN = Truth(reasoning=0.05, knowledge=-MARGIN)
@@ -168,6 +170,21 @@ def test_too_few_questions_are_called_that_with_the_number_that_could() -> None:
     assert [r["rule"] for r in decision["reasons"] if not r["passed"]] == ["reasoning_superior"]
 
 
+def test_a_few_large_groups_weigh_less_than_they_count() -> None:
+    """150 questions, 30 of them in five copies: identical answers need more than 126 questions there."""
+    sizes = np.where(np.arange(150) < 30, 5, 1)
+    reasoning = np.zeros(int(sizes.sum()))
+    table = replace(
+        world(np.random.default_rng(1), items=len(reasoning)).table,
+        groups=np.repeat(np.arange(150), sizes),
+        masks={"all": reasoning == 0, "knowledge": reasoning == 0, "reasoning": reasoning == 1},
+    )
+    side = {"plain": Outcomes(np.ones(len(reasoning)), reasoning, reasoning)}
+    decision = decide(table, {"old": side, "new": side}, "old", "new", Rules())
+    record = next(record for record in decision["sizes"] if record["rule"] == "knowledge_not_inferior")
+    assert record["groups"] == 150 and record["needed"] > 150
+
+
 def test_after_the_horizon_nothing_passes(w, sides) -> None:
     last, after = (
         decide(w.table, sides, "old", "good", Rules(look=look, schedule="horizon", horizon=3)) for look in (3, 4)
@@ -238,7 +255,8 @@ def test_false_promotions_are_rare(name: str) -> None:
 @pytest.mark.parametrize("truth", [Truth(0.15, -MARGIN, 0.1, 0.1), Truth(0.15, 0.1, 0.1, -MARGIN)])
 def test_models_that_differ_on_few_items_are_promoted_rarely(truth: Truth, discordant: float) -> None:
     """A certain gain in reasoning, and a loss at the margin in one cell: the published pairs differ on 16 to 30 %."""
-    rng, table = np.random.default_rng(25), published_size(450)
+    rng = np.random.default_rng(25)
+    table = world(rng, items=450).table
     promoted = sum(quick(table, *alike(rng, table, truth, discordant), Rules()) for _ in range(120))
     assert promoted / 120 <= bound(Rules().level, 120)
 

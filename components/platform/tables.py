@@ -61,11 +61,34 @@ def write_rows(rows: Sequence[Mapping[str, Any]], path: str | Path, metadata: Ma
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
-    """The text metadata written with a Parquet file ({} for JSONL, which has none)."""
+    """The text metadata written with a Parquet file; of JSONL, what its side file (side_file) says, or {}.
+
+    Raises InputError for a side file that is not an object of text to text.
+    """
     if not _is_parquet(Path(path)):
-        return {}
+        return _side_metadata(side_file(path))
     metadata = _open_parquet(Path(path)).schema_arrow.metadata or {}
     return {k.decode(): v.decode() for k, v in metadata.items() if not k.startswith(b"ARROW:")}
+
+
+def side_file(path: str | Path) -> Path:
+    """Where the metadata of a JSONL file lies: answers.jsonl.meta.json beside answers.jsonl."""
+    return Path(path).with_name(Path(path).name + ".meta.json")
+
+
+def _side_metadata(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: not a JSON object ({error})") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: must be a JSON object of names and texts")
+    for name, text in value.items():
+        if not isinstance(text, str):
+            raise InputError(f"{path}: {name}: must be text, not {type(text).__name__}; write numbers in quotes")
+    return value
 
 
 def has_rows(path: str | Path) -> bool:

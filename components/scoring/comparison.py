@@ -8,8 +8,9 @@ import numpy as np
 
 from components.scoring.bootstrap import DRAWS
 from components.scoring.gate import Side
-from components.scoring.intervals import CONFIDENCE, Array, Codes, mcnemar_exact, paired, sign_flip_p
+from components.scoring.intervals import CONFIDENCE, Array, Codes, mcnemar_exact, sign_flip_p
 from components.scoring.outcomes import ADVERSARIAL, STRATA, ItemTable
+from components.scoring.paired import paired
 
 COMPARED = ("plain", ADVERSARIAL)
 
@@ -19,9 +20,10 @@ def comparisons(
 ) -> list[dict[str, Any]]:
     """A record per setting and stratum: the paired difference (candidate minus baseline) with its 95 % interval.
 
-    p values are two-sided: `p` by t on groups, `p_sign_flip` by permuting groups, `p_mcnemar` exact and only where
-    every group has one item (null elsewhere: copies of a question would each count). `detectable` is the gain that a
-    one-sided test at `level` finds four times in five. Cells that one side was not asked are left out.
+    p values are two-sided: `p` by the score test on groups (scoring/paired.py), `p_sign_flip` by permuting groups,
+    `p_mcnemar` exact and only where every group has one item (null elsewhere: copies of a question would each count).
+    `detectable` is the gain that a one-sided test at `level` finds four times in five. Cells that one side was not
+    asked are left out.
     """
     records = []
     for setting in COMPARED:
@@ -49,16 +51,11 @@ def _record(new: Array, old: Array, groups: Codes, level: float, seed: int, draw
         "estimate": found.estimate,
         "ci_low": found.lower(tail),
         "ci_high": found.upper(tail),
-        "p": min(1.0, 2 * min(found.p_above(0.0), _p_below(found.p_above(0.0), found.estimate))),
+        "p": min(1.0, 2 * min(found.p_above(0.0), found.swapped().p_above(0.0))),
         "p_sign_flip": min(1.0, 2 * min(better, worse)),
         "p_mcnemar": _mcnemar(new, old, groups),
         "detectable": detectable if detectable > 0 else None,
     }
-
-
-def _p_below(p_above: float, estimate: float) -> float:
-    """The other side's p; without any difference neither side has evidence."""
-    return 1.0 if estimate == 0 else 1 - p_above
 
 
 def _mcnemar(new: Array, old: Array, groups: Codes) -> float | None:

@@ -1,49 +1,37 @@
 """The gate: whether a candidate model replaces the baseline, decided from their answers to the same items.
 
-All rules must hold, each at level alpha_k: requiring all keeps a false promotion at most as likely as the level of
-one rule (an intersection-union test; Berger 1982, Technometrics 24:295). The k-th decision against one baseline on
-one set of items uses alpha_k = alpha / (k (k + 1)), which sums to alpha over every k: a weekly schedule cannot
-promote by luck.
+All rules must hold, each at the level of this look: requiring all keeps a false promotion at most as likely as the
+level of one rule (an intersection-union test; Berger 1982, Technometrics 24:295), and the levels of all looks sum to
+at most alpha (scoring/rules.py): a weekly schedule cannot promote by luck. Differences are judged by the score test of
+scoring/paired.py, whose unit is the question group. The guard of scoring/guard.py errs the other way: it refuses an
+equal candidate at most 5 % of the time.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from components.errors import InputError
-from components.scoring.intervals import Paired, accuracy_interval, paired
+from components.scoring.guard import GUARD_ALPHA, Slices, guard_cells
+from components.scoring.intervals import group_sums
 from components.scoring.outcomes import ADVERSARIAL, ItemTable, Outcomes
+from components.scoring.paired import Paired, paired
+from components.scoring.rules import Rules
+from components.scoring.sizes import groups_for_answers, groups_for_equal, groups_for_gain
 
 SCHEMA_VERSION = 1
-# What both sides' answer files must say alike for a difference to be the model's.
-CONDITIONS = ("items_digest", "prompt", "decoding", "engine", "extraction")
+# What both sides' answer files must say alike for a difference to be the model's. Not the extraction: every output is
+# read anew by the present rule.
+CONDITIONS = ("items_digest", "prompt", "decoding", "engine")
+TOO_SMALL = "cannot pass at this size"
 
 Reason = dict[str, Any]
+Judged = tuple[Reason, float]  # and how many question groups of equal size it rests on
 Side = Mapping[str, Outcomes]  # setting -> outcomes of one model
-
-
-@dataclass(frozen=True)
-class Rules:
-    """alpha: chance of any false promotion over all looks; margin: how much worse (a fraction) still counts as not
-    worse; no_answer_bound: the share of unanswered items that must be excluded; look: the how-manieth decision this
-    is, from 1."""
-
-    alpha: float = 0.05
-    margin: float = 0.03
-    no_answer_bound: float = 0.1
-    look: int = 1
-
-    def __post_init__(self) -> None:
-        if not 0 < self.alpha < 1 or not 0 < self.margin < 1 or not 0 < self.no_answer_bound <= 1 or self.look < 1:
-            raise InputError(f"gate: {self}: alpha, margin and no_answer_bound are fractions above 0; look starts at 1")
-
-    @property
-    def level(self) -> float:
-        return self.alpha / (self.look * (self.look + 1))
 
 
 def decide(
@@ -53,33 +41,40 @@ def decide(
     candidate: str,
     rules: Rules,
     premises: Sequence[Reason] = (),
+    slices: Slices | None = None,
 ) -> dict[str, Any]:
     """The decision record (decision.json). Promotes only if every rule holds; a rule without data does not hold.
 
-    `sides` is {model: {setting: outcomes}}; `premises` are further rules that must hold, already judged. Raises
-    InputError when the two names are one.
+    `sides` is {model: {setting: outcomes}}; `premises` are further rules that must hold, already judged; `slices` are
+    the items' values in the columns to guard besides benchmarks. Raises InputError when the two names are one.
     """
     if baseline == candidate:
         raise InputError(f"gate: baseline and candidate are both {candidate!r}; a model cannot be compared with itself")
     old, new = sides.get(baseline, {}), sides.get(candidate, {})
-    reasons = [
-        *premises,
+    guarded = guard_cells(table, old, new, slices or {}, rules.benchmark_margin)
+    judged = [
         _superior(table, old, new, rules),
         _not_inferior(table, old, new, "plain", "knowledge", rules),
         _not_inferior(table, old, new, ADVERSARIAL, "reasoning", rules),
         _not_inferior(table, old, new, ADVERSARIAL, "knowledge", rules),
-        _answers(table, new, "plain", rules),
-        _answers(table, new, ADVERSARIAL, rules),
-        _look(rules),
+        _answers(new, table, "plain", rules),
+        _answers(new, table, ADVERSARIAL, rules),
     ]
+    sizes = [record for reason, groups in judged if (record := _too_small(reason, groups, rules)) is not None]
+    reasons = [*premises, *(reason for reason, _ in judged), _guard(guarded, rules), _look(rules)]
+    decision = "promote" if all(reason["passed"] for reason in reasons) else "refuse"
     return {
         "schema_version": SCHEMA_VERSION,
-        "decision": "promote" if all(reason["passed"] for reason in reasons) else "refuse",
+        "decision": decision,
+        "verdict": TOO_SMALL if sizes else decision,
         "baseline": baseline,
         "candidate": candidate,
         "look": rules.look,
         "alpha": rules.alpha,
+        "rules": rules.record(),
         "reasons": reasons,
+        "sizes": sizes,
+        "guard": guarded,
     }
 
 
@@ -99,7 +94,8 @@ def conditions(versions: Mapping[str, Mapping[str, str]], baseline: str, candida
     missing = [name for name in CONDITIONS if not old.get(name)]
     if missing:
         text = (
-            f"The answers do not record their {', '.join(missing)}: whether both sides were asked alike cannot be known"
+            f"The answers do not record their {', '.join(missing)}: whether both sides were asked alike cannot be "
+            "known; JSONL answers say it in a side file, answers.jsonl.meta.json"
         )
         return refusal("same_conditions", text)
     text = f"Both sides were asked alike: the same {', '.join(CONDITIONS)}"
@@ -117,68 +113,128 @@ def distinct(versions: Mapping[str, Mapping[str, str]], baseline: str, candidate
     return {**refusal("different_models", text), "passed": True}
 
 
-def _superior(table: ItemTable, old: Side, new: Side, rules: Rules) -> Reason:
+def _superior(table: ItemTable, old: Side, new: Side, rules: Rules) -> Judged:
     """Reasoning accuracy is better: one-sided p of "not better" at most the level."""
     rule = "reasoning_superior"
     found = _compare(table, old, new, "plain", "reasoning")
     if isinstance(found, str):
-        return refusal(rule, found)
-    p = found.p_above(0.0)
+        return refusal(rule, found), 0
+    p, bounds = found.p_above(0.0), _bounds(found, 0.0, rules)
     passed = p <= rules.level
     need = found.detectable(rules.level)
     text = (
-        f"{_difference('Reasoning accuracy', found, rules)}, one-sided p = {p:.2g} against {rules.level:.2g}: "
+        f"{_difference('Reasoning accuracy', found, bounds)}, one-sided p = {p:.2g} against {rules.level:.2g}: "
         + ("better" if passed else "not shown to be better")
-        + ("" if np.isnan(need) else f". A true gain of {_points(need)} would be found four times in five")
+        + (f". A true gain of {_points(need)} would be found four times in five" if need > 0 else "")
     )
-    return _reason(rule, passed, found, 0.0, p, rules, text)
+    return _reason(rule, passed, found, 0.0, p, bounds, text), found.groups
 
 
-def _not_inferior(table: ItemTable, old: Side, new: Side, setting: str, stratum: str, rules: Rules) -> Reason:
-    """Accuracy is not worse by the margin: the one-sided lower bound of the difference lies above -margin."""
+def _not_inferior(table: ItemTable, old: Side, new: Side, setting: str, stratum: str, rules: Rules) -> Judged:
+    """Accuracy is not worse by the margin: one-sided p of "worse by the margin" at most the level."""
     rule = f"{stratum}_not_inferior" if setting == "plain" else f"{setting}_{stratum}_not_inferior"
     found = _compare(table, old, new, setting, stratum)
     if isinstance(found, str):
-        return refusal(rule, found)
-    low = found.lower(rules.level)
-    passed = low > -rules.margin
+        return refusal(rule, found), 0
+    p, bounds = found.p_above(-rules.margin), _bounds(found, -rules.margin, rules)
+    passed = p <= rules.level
     name = f"{'Adversarial ' if setting == ADVERSARIAL else ''}{stratum} accuracy".capitalize()
     verdict = "not worse by the margin" if passed else "a loss beyond the margin is not excluded"
-    text = f"{_difference(name, found, rules)}, lower bound {_points(low)} against {_points(-rules.margin)}: {verdict}"
-    return _reason(rule, passed, found, -rules.margin, found.p_above(-rules.margin), rules, text)
+    text = (
+        f"{_difference(name, found, bounds)}, lower bound {_points(bounds[0])} against {_points(-rules.margin)}, "
+        f"one-sided p = {p:.2g} against {rules.level:.2g}: {verdict}"
+    )
+    return _reason(rule, passed, found, -rules.margin, p, bounds, text), found.effective
 
 
-def _answers(table: ItemTable, new: Side, setting: str, rules: Rules) -> Reason:
-    """The candidate answers: the upper confidence bound of its no-answer rate lies under the bound."""
+def _answers(new: Side, table: ItemTable, setting: str, rules: Rules) -> Judged:
+    """The candidate answers: the upper confidence bound of its no-answer rate lies under the bound.
+
+    The rate is the mean over question groups. Its bounds are the exact ones of a proportion (Clopper and Pearson 1934,
+    Biometrika 26:404): a group's fraction, and the mean of three prefills, spread at most as much as a yes or no.
+    """
     rule = f"{setting}_no_answer"
     outcomes = new.get(setting)
     if outcomes is None or not outcomes.asked.any():
-        return refusal(rule, f"The candidate has no {setting} answers; evaluate it in that setting")
+        return refusal(rule, f"The candidate has no {setting} answers; evaluate it in that setting"), 0
     asked = outcomes.asked
-    values, groups = outcomes.no_answer[asked], table.groups[asked]
-    interval = accuracy_interval(values, groups, confidence=1 - 2 * rules.level)
-    assert interval is not None, rule
-    rate, passed = float(values.mean()), interval.high < rules.no_answer_bound
+    sums, sizes = group_sums(outcomes.no_answer[asked], table.groups[asked])
+    silent, groups = float((sums / sizes).sum()), len(sums)
+    low, high = _proportion_bounds(silent, groups, rules.level)
+    passed = high < rules.no_answer_bound
     verdict = "rare enough" if passed else "too many, or too few items to exclude it"
     text = (
-        f"{setting.capitalize()} answers without a choice: {rate:.1%} of {len(values)}, upper bound "
-        f"{interval.high:.1%} against {rules.no_answer_bound:.1%}: {verdict}"
+        f"{setting.capitalize()} answers without a choice: {silent / groups:.1%} of {len(outcomes.no_answer[asked])}, "
+        f"upper bound {high:.1%} against {rules.no_answer_bound:.1%}: {verdict}"
     )
-    record = {"estimate": rate, "bound": rules.no_answer_bound, "ci_low": interval.low, "ci_high": interval.high}
-    return {
-        **refusal(rule, text),
-        **record,
-        "passed": passed,
-        "n": len(values),
-        "groups": int((np.bincount(groups) > 0).sum()),
-    }
+    figures = {"estimate": silent / groups, "bound": rules.no_answer_bound, "ci_low": low, "ci_high": high}
+    return {**refusal(rule, text), **figures, "passed": passed, "n": int(sizes.sum()), "groups": groups}, groups
+
+
+def _proportion_bounds(count: float, n: int, level: float) -> tuple[float, float]:
+    """Exact one-sided bounds, each at `level`; a fractional count is rounded away from the bound."""
+    from scipy.special import betaincinv
+
+    if not level > 0:
+        return 0.0, 1.0
+    least, most = math.floor(count + 1e-9), math.ceil(count - 1e-9)
+    low = float(betaincinv(least, n - least + 1, level)) if least > 0 else 0.0
+    high = float(betaincinv(most + 1, n - most, 1 - level)) if most < n else 1.0
+    return low, high
+
+
+def _guard(cells: Sequence[Mapping[str, Any]], rules: Rules) -> Reason:
+    """No benchmark, and no value of a guarded column, is shown to be worse by more than the benchmark margin."""
+    rule = "benchmark_guard"
+    if not cells:
+        text = "No benchmark has enough questions that both models answered to show a loss on it"
+        return {**refusal(rule, text), "passed": True}
+    lost, first = [cell for cell in cells if cell["lost"]], cells[0]
+    shown = min(lost, key=lambda cell: cell["estimate"]) if lost else first
+    where = shown["value"] if shown["column"] == "dataset_name" else f"{shown['column']} {shown['value']}"
+    text = (
+        f"{'Largest loss shown' if lost else 'Nearest to a loss'} among {len(cells)} benchmarks and settings: {where}, "
+        f"{shown['setting']}: {_points(shown['estimate'])} on {shown['n']} items, p = {shown['p_holm']:.2g} after "
+        f"Holm's adjustment against {GUARD_ALPHA:g}: "
+        + (f"worse by more than {_points(rules.benchmark_margin)[1:]}" if lost else "no loss beyond the margin shown")
+    )
+    figures = {name: shown[name] for name in ("estimate", "ci_low", "ci_high", "n", "groups")}
+    bound = {"bound": -rules.benchmark_margin, "p": shown["p_holm"]}
+    return {**refusal(rule, text), **figures, **bound, "passed": not lost}
+
+
+def _too_small(reason: Reason, effective: float, rules: Rules) -> dict[str, Any] | None:
+    """What a failed rule lacks where even identical answers would fail it; also said in the reason's text.
+
+    `effective` is how many groups of equal size the rule rests on, fewer than there are where some are large.
+    """
+    rule, groups = reason["rule"], reason["groups"]
+    if reason["passed"] or not groups or not rules.level > 0:
+        return None
+    if rule.endswith("_superior"):
+        least, what = groups_for_gain(rules.level), "a gain on every question"
+    elif rule.endswith("_not_inferior"):
+        least, what = groups_for_equal(rules.level, rules.margin), "identical answers"
+    else:
+        least, what = groups_for_answers(rules.level, rules.no_answer_bound), "a model that always answers"
+    if least is None or effective >= least:
+        return None
+    needed = math.ceil(least * groups / effective)
+    reason["text"] += f". It {TOO_SMALL}: {what} would be refused too on fewer than {needed} questions ({groups} here)"
+    return {"rule": rule, "groups": groups, "needed": needed}
 
 
 def _look(rules: Rules) -> Reason:
+    rest = f"decision number {rules.look} against this baseline on these items"
+    if not rules.level > 0:
+        text = (
+            f"This would be {rest}, and the schedule has {rules.horizon}: no error is left to spend; rotate the sealed "
+            "questions or change the baseline"
+        )
+        return {**refusal("look", text), "estimate": rules.look, "bound": 0.0}
     text = (
-        f"Decision number {rules.look} against this baseline on these items: each rule is held to level "
-        f"{rules.level:.2g}, so that all decisions together promote a model that is no better with probability at "
-        f"most {rules.alpha:g}"
+        f"{rest.capitalize()}: each rule is held to level {rules.level:.2g}, so that all decisions together promote a "
+        f"model that is no better with probability at most {rules.alpha:g}"
     )
     return {**refusal("look", text), "passed": True, "estimate": rules.look, "bound": rules.level}
 
@@ -205,10 +261,15 @@ def _compare(table: ItemTable, old: Side, new: Side, setting: str, stratum: str)
     return found
 
 
-def _reason(rule: str, passed: bool, found: Paired, bound: float, p: float, rules: Rules, text: str) -> Reason:
-    """`ci_low` and `ci_high` are the one-sided bounds at the level: the rule reads the former."""
-    low, high = found.lower(rules.level), found.upper(rules.level)
-    figures = {"estimate": found.estimate, "bound": bound, "ci_low": low, "ci_high": high, "p": p}
+def _bounds(found: Paired, bound: float, rules: Rules) -> tuple[float, float]:
+    """One-sided bounds at the level; the lower one exceeds `bound` only where the rule that tests it holds."""
+    return found.lower(rules.level, bound), found.upper(rules.level)
+
+
+def _reason(
+    rule: str, passed: bool, found: Paired, bound: float, p: float, bounds: tuple[float, float], text: str
+) -> Reason:
+    figures = {"estimate": found.estimate, "bound": bound, "ci_low": bounds[0], "ci_high": bounds[1], "p": p}
     return {**refusal(rule, text), **figures, "passed": passed, "n": found.n, "groups": found.groups}
 
 
@@ -218,11 +279,10 @@ def refusal(rule: str, text: str) -> Reason:
     return {"rule": rule, "passed": False, **figures, "n": 0, "groups": 0, "text": text}
 
 
-def _difference(name: str, found: Paired, rules: Rules) -> str:
-    low, high = found.lower(rules.level), found.upper(rules.level)
+def _difference(name: str, found: Paired, bounds: tuple[float, float]) -> str:
     return (
-        f"{name}: candidate {_points(found.estimate)} against the baseline ({_points(low)} to {_points(high)}) "
-        f"on {found.n} items in {found.groups} groups"
+        f"{name}: candidate {_points(found.estimate)} against the baseline ({_points(bounds[0])} to "
+        f"{_points(bounds[1])}) on {found.n} items in {found.groups} groups"
     )
 
 

@@ -111,68 +111,6 @@ def macro_interval(values: Array, groups: Codes, parts: Codes, confidence: float
     return Interval(*wilson(estimate * n, n, t_quantile(tail, g - 1)), "group_robust")
 
 
-@dataclass(frozen=True)
-class Paired:
-    """Mean per-item difference of two models on the same items, with its group-robust standard error."""
-
-    estimate: float
-    se: float
-    n: int
-    groups: int
-
-    def p_above(self, bound: float) -> float:
-        """One-sided p of "the difference is at most `bound`", by t with G-1 degrees of freedom."""
-        from scipy.special import stdtr
-
-        if self.groups < 2:
-            return 1.0
-        if self.se <= 1e-12:
-            return self._p_without_spread(bound)
-        return float(stdtr(self.groups - 1, -(self.estimate - bound) / self.se))
-
-    def _p_without_spread(self, bound: float) -> float:
-        """p where every group differs by the same amount, so that t would be infinite.
-
-        A share of (estimate - bound) of the groups that would have shown otherwise stays unseen in G draws with
-        probability (1 - (estimate - bound))^G; G equal signs have probability 2^-G under sign symmetry. The larger of
-        the two.
-        """
-        if self.estimate <= bound:
-            return 1.0
-        return float(max(2.0**-self.groups, max(0.0, 1.0 - (self.estimate - bound)) ** self.groups))
-
-    def lower(self, level: float) -> float:
-        """One-sided lower confidence bound of the difference at `level` (0.05 means 95 % confidence)."""
-        if self.groups < 2:
-            return -1.0
-        if self.se <= 1e-12:
-            # Nothing differed (or everything by the same amount): the bound that p_above inverts to.
-            if 2.0**-self.groups > level:
-                return -1.0
-            return max(-1.0, self.estimate - (1.0 - level ** (1.0 / self.groups)))
-        return self.estimate + t_quantile(level, self.groups - 1) * self.se
-
-    def upper(self, level: float) -> float:
-        return -Paired(-self.estimate, self.se, self.n, self.groups).lower(level)
-
-    def detectable(self, level: float, power: float = POWER) -> float:
-        """The smallest true difference that a one-sided test at `level` finds with this `power` on these groups."""
-        if self.groups < 2:
-            return math.nan
-        return (t_quantile(1 - level, self.groups - 1) + t_quantile(power, self.groups - 1)) * self.se
-
-
-def paired(candidate: Array, baseline: Array, groups: Codes) -> Paired | None:
-    """Paired comparison over items where both values are given (not NaN); None where there is no such item."""
-    difference = candidate - baseline
-    both = ~np.isnan(difference)
-    if not both.any():
-        return None
-    sums, sizes = group_sums(difference[both], groups[both])
-    n = int(sizes.sum())
-    return Paired(float(sums.sum()) / n, robust_se(sums, sizes), n, len(sums))
-
-
 def sign_flip_p(candidate: Array, baseline: Array, groups: Codes, draws: int = 10_000, seed: int = 0) -> float:
     """One-sided group sign-flip permutation p of "the candidate is not better" (Fisher's; sides swapped per group).
 

@@ -8,20 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 from pydantic import BaseModel, ConfigDict, Field
 
 from components.errors import GateRefusedError, InputError
 from components.platform.config import config_options, write_json
-from components.platform.tables import read_items
+from components.platform.tables import iterate_rows, read_items, read_metadata
+from components.questions.items import Item
 from components.report.score_files import DRAWS, read_answers, write_scores
 from components.report.scores import changes
 from components.scoring.cells import score
 from components.scoring.comparison import comparisons
-from components.scoring.gate import Rules, conditions, decide, distinct
+from components.scoring.flips import equivalence, flips
+from components.scoring.gate import conditions, decide, distinct
+from components.scoring.guard import slices_of
 from components.scoring.outcomes import item_table
+from components.scoring.provenance import changed_items
+from components.scoring.rules import Rules
+
+# The settings of the gate, which have the same names in its Rules; the others are of the bootstrap.
+RULES = ("alpha", "margin", "no_answer_bound", "schedule", "horizon", "benchmark_margin", "guard_columns")
 
 
 class CompareConfig(BaseModel):
@@ -32,8 +40,17 @@ class CompareConfig(BaseModel):
     alpha: float = Field(0.05, gt=0, lt=1, description="chance of any false promotion, over all looks together")
     margin: float = Field(0.03, gt=0, lt=1, description="how much worse (a fraction) still counts as not worse")
     no_answer_bound: float = Field(0.1, gt=0, le=1, description="share of unanswered items that must be excluded")
+    schedule: Literal["harmonic", "horizon"] = Field(
+        "harmonic", description="how decisions share alpha (scoring/rules)"
+    )
+    horizon: int = Field(26, ge=1, description="decisions that share alpha equally under the schedule horizon")
+    benchmark_margin: float = Field(0.05, gt=0, lt=1, description="largest loss on one benchmark that may be shown")
+    guard_columns: tuple[str, ...] = Field((), description="columns (or meta fields) guarded like benchmarks")
     draws: int = Field(DRAWS, ge=100, description="bootstrap draws")
     seed: int = Field(0, ge=0)
+
+    def rules(self, look: int) -> Rules:
+        return Rules(look=look, **{name: getattr(self, name) for name in RULES})
 
 
 def compare(
@@ -44,27 +61,51 @@ def compare(
     config: CompareConfig,
     out_dir: Path,
     look: int = 1,
+    equivalent: float | None = None,
 ) -> dict[str, Any]:
     """Writes out_dir/scores.json and out_dir/decision.json; returns the evidence.
 
-    `look` is the how-manieth decision this is against this baseline on these items, from 1; the caller counts. Raises
-    InputError when a model has no answers or the two were asked under different conditions.
+    `look` is the how-manieth decision this is against this baseline on these items, from 1; the caller counts. With
+    `equivalent` (a margin, a fraction) the decision also says whether the two models are equivalent. Raises InputError
+    when a model has no answers, the two were asked under different conditions, or answers were given to other items.
     """
+    if equivalent is not None and not 0 < equivalent < 1:
+        raise InputError(f"compare: equivalent: {equivalent!r} must be a fraction above 0 and below 1")
     asked = read_items(items)
     graded, versions = read_answers(asked, answers)
     for name in (baseline, candidate):
         if name not in graded:
             raise InputError(f"compare: no answers of {name!r}; the files have answers of {', '.join(sorted(graded))}")
+    _same_items(asked, items, answers)
     premises = [conditions(versions, baseline, candidate), distinct(versions, baseline, candidate)]
-    table = item_table(asked)
-    rules = Rules(config.alpha, config.margin, config.no_answer_bound, look)
-    decision = decide(table, graded, baseline, candidate, rules, premises)
+    table, rules = item_table(asked), config.rules(look)
+    slices = slices_of(asked, config.guard_columns)
+    decision = decide(table, graded, baseline, candidate, rules, premises, slices)
     pair = graded[baseline], graded[candidate]
+    decision["models"] = {
+        role: {"name": name, "weights_sha256": versions.get(name, {}).get("weights_sha256")}
+        for role, name in (("baseline", baseline), ("candidate", candidate))
+    }
     decision["comparisons"] = comparisons(table, *pair, rules.level, seed=config.seed, draws=config.draws)
+    decision["flips"] = flips(table, *pair)
+    if equivalent is not None:
+        decision["equivalence"] = equivalence(table, *pair, equivalent, rules.level)
     scores = score(table, graded, seed=config.seed, draws=config.draws, answer_versions=versions)
     write_json(Path(out_dir) / "scores.json", scores)
     write_json(Path(out_dir) / "decision.json", decision)
     return _evidence(scores, decision)
+
+
+def _same_items(items: Sequence[Item], path: Path, answers: Sequence[Path]) -> None:
+    """Raise InputError for a file whose answers were given to other questions, options, prefills or keys."""
+    for file in answers:
+        recorded = read_metadata(file).get("items_digest")
+        changed = changed_items(items, iterate_rows(file), recorded) if recorded else None
+        if changed:
+            raise InputError(
+                f"{file}: items_digest: not that of {path}: {changed}; give the items that were asked, or evaluate "
+                "the models again"
+            )
 
 
 def score_files(items: Path, answers: Sequence[Path], config: CompareConfig, out: Path) -> dict[str, Any]:
@@ -109,6 +150,7 @@ def _evidence(scores: Mapping[str, Any], decision: Mapping[str, Any]) -> dict[st
         "baseline": decision["baseline"],
         "candidate": decision["candidate"],
         "look": decision["look"],
+        "verdict": decision["verdict"],
         "refused_by": [reason["rule"] for reason in decision["reasons"] if not reason["passed"]],
         "metrics": {name: value for name, value in metrics.items() if value is not None},
     }

@@ -1,14 +1,8 @@
-"""Speed of extraction, scoring and the bootstrap, and the gate's error rates and power. Prints, asserts nothing on
-time.
-
-`--full` simulates 2,000 pairs and schedules in every scenario (about a minute); the default takes 500.
-"""
+"""Speed of extraction, scoring and the bootstrap. Prints, asserts nothing on time."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import runpy
 import sys
 import tempfile
 import time
@@ -23,22 +17,17 @@ from components.extraction.engine import extract  # noqa: E402
 from components.platform.tables import write_items, write_rows  # noqa: E402
 from components.questions.items import Item  # noqa: E402
 from components.scoring.bootstrap import Block, draw_sums  # noqa: E402
-from components.scoring.gate import Rules  # noqa: E402
 from components.stages.compare import CompareConfig, score_files  # noqa: E402
 
-QA = ROOT / "tests" / "qa"
+OUTPUTS = ROOT / "tests" / "extraction" / "fixtures" / "real_outputs.jsonl"
 ITEMS = 12_609  # of the published evaluation set
 SETTINGS = ("plain", "adversarial_0", "adversarial_1", "adversarial_2")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--full", action="store_true", help="2,000 pairs instead of 500")
-    full = parser.parse_args().full
     bench_extraction()
     bench_bootstrap()
     bench_score()
-    bench_gate(2000 if full else 500)
 
 
 def clock(what: str, began: tuple[float, float], target: str) -> None:
@@ -51,7 +40,7 @@ def now() -> tuple[float, float]:
 
 
 def real_outputs() -> list[dict]:
-    lines = (QA / "fixtures" / "real_outputs.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = OUTPUTS.read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
 
 
@@ -110,34 +99,6 @@ def bench_score() -> None:
         began = now()
         score_files(questions, [answers], CompareConfig(), Path(folder) / "scores.json")
         clock(f"score {ITEMS:,} items x 4 settings, all statistics", began, "10 s")
-
-
-def bench_gate(pairs: int) -> None:
-    sys.path.insert(0, str(QA))
-    simulation = runpy.run_path(str(QA / "gate_simulation.py"))
-    truth, promotions = simulation["Truth"], simulation["promotions"]
-    margin, alpha = Rules().margin, Rules().alpha
-    scenarios = {
-        "no difference": {"truth": truth()},
-        "reasoning +5, knowledge at -margin": {"truth": truth(0.05, -margin)},
-        "reasoning +5, adversarial at -margin": {"truth": truth(0.05, 0, -margin, -margin)},
-        "reasoning +15, knowledge at -margin": {"truth": truth(0.15, -margin, 0.1, 0.1)},
-        "no difference, five copies": {"truth": truth(), "copies": 5},
-        "no difference, 26 looks": {"truth": truth(), "looks": 26},
-    }
-    began = now()
-    print(
-        f"gate on {simulation['ITEMS']} items, false promotions in {pairs} pairs (alpha {alpha}, one look {alpha / 2}):"
-    )
-    for name, scenario in scenarios.items():
-        print(f"  {name}: {promotions(pairs, seed=30, **scenario):.4f}", flush=True)
-    clock(f"  {len(scenarios)} scenarios", began, "60 s at 2,000 pairs")
-    print("gate, promotions of a model that is better by as much in every cell:")
-    for gain in (0.02, 0.05, 0.10):
-        print(f"  +{100 * gain:.0f} points: {promotions(pairs // 2, truth(gain, gain, gain, gain), seed=31):.2f}")
-    print("gate, promotions of a model that is better in reasoning only:")
-    for gain in (0.02, 0.05, 0.10):
-        print(f"  +{100 * gain:.0f} points: {promotions(pairs // 2, truth(gain, 0, gain, 0), seed=32):.2f}")
 
 
 if __name__ == "__main__":

@@ -5,39 +5,69 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 
 from components.scoring import gate as honest
+from components.scoring import guard, rules
 from tests.scoring.gate_simulation import Truth, answers, bound, world
 
-SOURCE = Path(honest.__file__).read_text(encoding="utf-8")
+MODULES = {module.__name__.rpartition(".")[2]: module for module in (honest, rules, guard)}
 GOOD = Truth(0.15, 0.05, 0.05, 0.05)
 
-# What is broken -> (the words of the source, what they become)
+# What is broken -> (module, the words of its source, what they become)
 MUTATIONS = {
     "candidate compared with itself": (
+        "gate",
         '("baseline", old), ("candidate", new)',
         '("baseline", new), ("candidate", new)',
     ),
-    "sides swapped": ("paired(values[1], values[0],", "paired(values[0], values[1],"),
-    "margin's sign flipped": ("passed = low > -rules.margin", "passed = low > rules.margin"),
-    "margin ignored": ("passed = low > -rules.margin", "passed = low > -1"),
-    "estimate in place of its bound": ("passed = low > -rules.margin", "passed = found.estimate > -rules.margin"),
-    "groups ignored": ("values[0], table.groups[mask])", "values[0], np.arange(mask.sum()))"),
-    "superiority not asked": ("passed = p <= rules.level", "passed = p <= 1"),
-    "alpha not shared among looks": ("self.alpha / (self.look * (self.look + 1))", "self.alpha"),
-    "strata ignored": ("mask = table.mask(stratum)", 'mask = table.mask("all")'),
-    "adversarial answers not read": ("side[setting].correct[mask]", 'side["plain"].correct[mask]'),
-    "any rule is enough": ('if all(reason["passed"]', 'if any(reason["passed"]'),
-    "silence not counted": ("interval.high < rules.no_answer_bound", "interval.high <= 1"),
+    "sides swapped": ("gate", "paired(values[1], values[0],", "paired(values[0], values[1],"),
+    "margin's sign flipped": (
+        "gate",
+        "p, bounds = found.p_above(-rules.margin)",
+        "p, bounds = found.p_above(rules.margin)",
+    ),
+    "margin ignored": ("gate", "p, bounds = found.p_above(-rules.margin)", "p, bounds = found.p_above(-0.99)"),
+    "estimate in place of its bound": (
+        "gate",
+        """    passed = p <= rules.level
+    name =""",
+        """    passed = found.estimate > -rules.margin
+    name =""",
+    ),
+    "groups ignored": ("gate", "values[0], table.groups[mask])", "values[0], np.arange(mask.sum()))"),
+    "superiority not asked": (
+        "gate",
+        """    passed = p <= rules.level
+    need""",
+        """    passed = p <= 1
+    need""",
+    ),
+    "alpha not shared among looks": ("rules", "return alpha / (look * (look + 1))", "return alpha"),
+    "horizon has no end": ("rules", "alpha / horizon if look <= horizon else 0.0", "alpha / horizon"),
+    "strata ignored": ("gate", "mask = table.mask(stratum)", 'mask = table.mask("all")'),
+    "adversarial answers not read": ("gate", "side[setting].correct[mask]", 'side["plain"].correct[mask]'),
+    "any rule is enough": ("gate", 'if all(reason["passed"]', 'if any(reason["passed"]'),
+    "silence not counted": ("gate", "high < rules.no_answer_bound", "high <= 1"),
+    "benchmarks not guarded": ("gate", '"passed": not lost}', '"passed": True}'),
+    "guard looks for gains": ("guard", "found.swapped().p_above(0.0)", "found.p_above(0.0)"),
+    "guard's sides swapped": (
+        "guard",
+        "paired(new.correct[mask], old.correct[mask]",
+        "paired(old.correct[mask], new.correct[mask]",
+    ),
+    "guard not adjusted": ("guard", "p[order] * np.arange(len(p), 0, -1)", "p[order]"),
+    "guard without a margin": ("guard", "and found.estimate <= -margin", ""),
 }
 
 
-def _verdict(gate: ModuleType, truth: Truth, seed: int = 1, items: int = 3000, **rules: float) -> dict:
+def _verdict(gate: ModuleType, truth: Truth, seed: int = 1, items: int = 3000, **rules: Any) -> dict:
     rng = np.random.default_rng(seed)
     w = world(rng, items=items)
     sides = {"old": answers(rng, w), "new": answers(rng, w, truth)}
@@ -88,6 +118,50 @@ def is_not_fooled_by_copies(gate: ModuleType) -> bool:
     return claims / 200 <= bound(0.025, 200)
 
 
+def _benchmarks(seed: int, loss: float, count: int = 25, n: int = 60) -> dict:
+    """The sides and table of a candidate that loses `loss` on the last of `count` benchmarks of `n` items each."""
+    rng = np.random.default_rng(seed)
+    w = world(rng, items=count * n)
+    table = replace(
+        w.table,
+        benchmarks=tuple(f"b{k}" for k in range(count)),
+        benchmark=np.repeat(np.arange(count), n),
+    )
+    old, new = answers(rng, w), answers(rng, w, GOOD)
+    last = table.benchmark == count - 1
+    for setting in new:
+        new[setting].correct[last] = old[setting].correct[last] * (rng.random(int(last.sum())) > loss)
+    return {"table": table, "sides": {"old": old, "new": new}}
+
+
+def _guarded(gate: ModuleType, loss: float, seed: int, **sizes: int) -> bool:
+    made = _benchmarks(seed, loss, **sizes)
+    return _passed(gate.decide(made["table"], made["sides"], "old", "new", gate.Rules()), "benchmark_guard")
+
+
+def guards_benchmarks(gate: ModuleType) -> bool:
+    return not _guarded(gate, 0.6, 5) and _guarded(gate, 0.0, 5)
+
+
+def guards_against_losses_alone(gate: ModuleType) -> bool:
+    """A small loss on many items is shown and is no reason; equal models are seldom refused, on many benchmarks."""
+    if not _guarded(gate, 0.04, 6, count=2, n=4000):
+        return False
+    refused = 0
+    for seed in range(8):
+        made = _benchmarks(seed, 0.0)
+        rng = np.random.default_rng(seed)
+        w = world(rng, items=len(made["table"]))
+        sides = {"old": answers(rng, w), "new": answers(rng, w)}
+        refused += not _passed(gate.decide(made["table"], sides, "old", "new", gate.Rules()), "benchmark_guard")
+    return refused / 8 <= bound(0.05, 8)
+
+
+def ends_with_the_horizon(gate: ModuleType) -> bool:
+    last, after = (_verdict(gate, GOOD, look=look, schedule="horizon", horizon=4) for look in (4, 5))
+    return (last["decision"], after["decision"]) == ("promote", "refuse")
+
+
 def grows_strict(gate: ModuleType) -> bool:
     verdict = _verdict(gate, Truth(0.07, 0.05, 0.05, 0.05), seed=4, items=1500, look=26)
     return not _passed(verdict, "reasoning_superior")
@@ -111,6 +185,9 @@ CHECKS: tuple[Callable[[ModuleType], bool], ...] = (
     refuses_lost_robustness,
     refuses_silence,
     grows_strict,
+    ends_with_the_horizon,
+    guards_benchmarks,
+    guards_against_losses_alone,
     accepts_equal_knowledge,
     refuses_knowledge_at_the_margin,
     is_not_fooled_by_copies,
@@ -119,15 +196,32 @@ CHECKS: tuple[Callable[[ModuleType], bool], ...] = (
 
 @pytest.fixture
 def mutant(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
-    words, broken = MUTATIONS[request.param]
-    assert SOURCE.count(words) == 1, f"{request.param}: the gate's source no longer says {words!r} exactly once"
-    spec = importlib.util.spec_from_loader("mutant_gate", loader=None)
+    """The gate with one module broken: that module is executed anew, and the gate after it, from their sources."""
+    name, words, broken = MUTATIONS[request.param]
+    source = _source(MODULES[name])
+    assert source.count(words) == 1, f"{request.param}: {name}'s source no longer says {words!r} exactly once"
+    module = _execute(f"mutant_{name}", source.replace(words, broken))
+    if name == "gate":
+        yield module
+    else:
+        yield _execute(
+            "mutant_gate", _source(honest).replace(f"components.scoring.{name} import", f"mutant_{name} import")
+        )
+    for made in (f"mutant_{name}", "mutant_gate"):
+        sys.modules.pop(made, None)
+
+
+def _source(module: ModuleType) -> str:
+    return Path(str(module.__file__)).read_text(encoding="utf-8")
+
+
+def _execute(name: str, source: str) -> ModuleType:
+    spec = importlib.util.spec_from_loader(name, loader=None)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["mutant_gate"] = module  # dataclasses look their module up
-    exec(compile(SOURCE.replace(words, broken), "mutant_gate", "exec"), module.__dict__)
-    yield module
-    del sys.modules["mutant_gate"]
+    sys.modules[name] = module  # dataclasses look their module up
+    exec(compile(source, name, "exec"), module.__dict__)
+    return module
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

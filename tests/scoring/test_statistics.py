@@ -6,20 +6,17 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy import stats
 
 from components.scoring.intervals import (
-    Paired,
     accuracy_interval,
     macro_interval,
     mcnemar_exact,
-    paired,
     robust_se,
     sign_flip_p,
     wilson,
 )
+from components.scoring.paired import paired
 
 
 @pytest.mark.parametrize(("right", "n"), [(0, 5), (5, 5), (3, 10), (50, 80), (799, 1000)])
@@ -69,7 +66,6 @@ def test_all_right_in_copies_counts_groups_not_items() -> None:
 
 def test_no_items_no_interval() -> None:
     assert accuracy_interval(np.empty(0), np.empty(0, dtype=np.int64)) is None
-    assert paired(np.array([np.nan]), np.array([1.0]), np.array([0])) is None
 
 
 @pytest.mark.parametrize("copies", [1, 5])
@@ -114,18 +110,6 @@ def test_coverage_of_macro_mean() -> None:
     assert 0.93 <= hits / 2000 <= 0.97
 
 
-def test_paired_without_groups_is_the_paired_t_test() -> None:
-    rng = np.random.default_rng(7)
-    base = (rng.random(200) < 0.5).astype(float)
-    new = (rng.random(200) < 0.58).astype(float)
-    found = paired(new, base, np.arange(200))
-    expected = stats.ttest_rel(new, base, alternative="greater")
-    assert found is not None
-    assert found.p_above(0.0) == pytest.approx(expected.pvalue, abs=1e-10)
-    interval = stats.ttest_rel(new, base).confidence_interval(0.95)
-    assert (found.lower(0.025), found.upper(0.025)) == pytest.approx((interval.low, interval.high))
-
-
 @pytest.mark.parametrize("gain", [0.0, 0.05, 0.1])
 @pytest.mark.parametrize("copies", [1, 4])
 def test_sign_flips_agree_with_t(gain: float, copies: int) -> None:
@@ -137,7 +121,7 @@ def test_sign_flips_agree_with_t(gain: float, copies: int) -> None:
     assert found is not None
     # Sums of signs come in steps; a tie counts half, as it does in the smooth t distribution.
     better, worse = (sign_flip_p(*order, groups) for order in (pair, pair[::-1]))
-    assert (better + 1 - worse) / 2 == pytest.approx(found.p_above(0.0), abs=0.015)
+    assert (better + 1 - worse) / 2 == pytest.approx(found.p_above(0.0), abs=0.03)
 
 
 def test_item_level_test_of_copies_is_wrong_and_the_group_test_is_not() -> None:
@@ -151,48 +135,12 @@ def test_item_level_test_of_copies_is_wrong_and_the_group_test_is_not() -> None:
         by_item += mcnemar_exact(gained, lost) <= 0.05
         found = paired(new, base, groups)
         assert found is not None
-        by_group += 2 * min(found.p_above(0.0), 1 - found.p_above(0.0)) <= 0.05
+        by_group += 2 * min(found.p_above(0.0), found.swapped().p_above(0.0)) <= 0.05
     assert by_item / 1000 > 0.2
-    assert 0.03 <= by_group / 1000 <= 0.07
+    assert 0.02 <= by_group / 1000 <= 0.06
 
 
 @pytest.mark.parametrize(("gained", "lost"), [(0, 0), (5, 0), (12, 7), (30, 31)])
 def test_mcnemar_is_the_binomial_test(gained: int, lost: int) -> None:
     expected = stats.binomtest(gained, gained + lost).pvalue if gained + lost else 1.0
     assert mcnemar_exact(gained, lost) == pytest.approx(expected)
-
-
-def test_detectable_effect_is_detected_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(10)
-    se = paired((rng.random(600) < 0.5).astype(float), (rng.random(600) < 0.5).astype(float), np.arange(600))
-    assert se is not None
-    effect = se.detectable(0.05)
-    base, new = rng.random((3000, 600)) < 0.5, rng.random((3000, 600)) < 0.5 + effect
-    found = [paired(n.astype(float), b.astype(float), np.arange(600)) for n, b in zip(new, base, strict=True)]
-    assert np.mean([f is not None and f.p_above(0.0) <= 0.05 for f in found]) == pytest.approx(0.8, abs=0.03)
-
-
-def test_equal_answers_prove_equality_only_on_many_groups() -> None:
-    few, many = Paired(0.0, 0.0, 20, 20), Paired(0.0, 0.0, 2000, 2000)
-    assert few.lower(0.025) < -0.1
-    assert -0.005 < many.lower(0.025) < 0
-    assert few.p_above(0.0) == many.p_above(0.0) == 1.0
-
-
-@given(
-    st.floats(-1, 1), st.integers(2, 3000), st.floats(-0.2, 0.2), st.sampled_from([0.025, 0.01, 7e-5]), st.booleans()
-)
-def test_bound_and_p_say_the_same(estimate: float, groups: int, bound: float, level: float, spread: bool) -> None:
-    found = Paired(estimate, 0.02 if spread else 0.0, groups, groups)
-    low = found.lower(level)
-    if abs(low - bound) > 1e-6:
-        assert (found.p_above(bound) <= level) == (low > bound)
-
-
-def test_mirror_images() -> None:
-    rng = np.random.default_rng(11)
-    new, base = rng.random(90), rng.random(90)
-    one, two = paired(new, base, np.arange(90)), paired(base, new, np.arange(90))
-    assert one is not None and two is not None
-    assert one.lower(0.05) == pytest.approx(-two.upper(0.05))
-    assert one.p_above(0.0) == pytest.approx(1 - two.p_above(0.0))

@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from components.errors import GateRefusedError, InputError
-from components.platform.tables import write_items, write_rows
-from components.questions.items import Item
+from components.platform.tables import iterate_rows, side_file, write_items, write_rows
+from components.questions.items import Item, items_digest
 from components.report.scores import Scores
 from components.report.terminal import print_scores
 from components.scoring.gate import CONDITIONS
@@ -64,7 +64,8 @@ def answer_file(
         for setting in settings
         for item in items
     ]
-    write_rows(rows, path, {**ALIKE, "weights_sha256": model, **metadata})
+    alike = {**ALIKE, "items_digest": items_digest(items)}
+    write_rows(rows, path, {**alike, "weights_sha256": model, **metadata})
     return path
 
 
@@ -108,7 +109,10 @@ def test_compare_writes_both_records_in_contract_shape(files: dict[str, Path]) -
     assert set(cells) == {(s, t) for s in ("plain", "adversarial") for t in ("all", "knowledge", "reasoning")}
     assert cells["plain", "reasoning"]["estimate"] == pytest.approx(decision["reasons"][2]["estimate"])
     assert decision["reasons"][2]["rule"] == "reasoning_superior"
-    assert evidence["decision"] == "promote" and evidence["refused_by"] == []
+    assert evidence["decision"] == evidence["verdict"] == "promote" and evidence["refused_by"] == []
+    assert decision["models"]["candidate"] == {"name": "better", "weights_sha256": "better"}
+    assert decision["rules"]["margin"] == {"value": 0.03, "default": 0.03, "changed": False}
+    assert {"dataset_name"} == {cell["column"] for cell in decision["guard"]}
     assert evidence["metrics"]["promoted"] == 1
     assert evidence["metrics"]["candidate_plain_reasoning_accuracy"] == pytest.approx(0.9, abs=0.1)
     assert all(isinstance(value, int | float) for value in evidence["metrics"].values())
@@ -189,6 +193,79 @@ def test_answers_without_conditions_are_refused_not_crashed_on(files: dict[str, 
         files[name] = tmp_path / f"{name}.jsonl"
         write_rows(rows, files[name])
     assert "same_conditions" in run_compare(files)["refused_by"]
+
+
+def test_jsonl_answers_pass_with_a_side_file(files: dict[str, Path], tmp_path: Path) -> None:
+    items = make_items()
+    for name, accuracy in (("base", 0.3), ("better", 0.9)):
+        rows = list(iterate_rows(answer_file(tmp_path / f"{name}.parquet", items, name, accuracy)))
+        files[name] = tmp_path / f"{name}.jsonl"
+        write_rows(rows, files[name])
+        said = {**ALIKE, "items_digest": items_digest(items), "weights_sha256": name}
+        side_file(files[name]).write_text(json.dumps(said), encoding="utf-8")
+    assert run_compare(files)["decision"] == "promote"
+    side_file(files["base"]).write_text('{"prompt": 1}', encoding="utf-8")
+    with pytest.raises(InputError, match=r"base\.jsonl\.meta\.json: prompt: must be text"):
+        run_compare(files)
+    side_file(files["base"]).write_text("[", encoding="utf-8")
+    with pytest.raises(InputError, match="not a JSON object"):
+        run_compare(files)
+
+
+def test_answers_of_other_keys_are_refused_with_their_number(files: dict[str, Path]) -> None:
+    """Keys shifted by one letter after the models were asked were once graded in silence."""
+    items = make_items()
+    for name, accuracy in (("base", 0.3), ("better", 0.9)):
+        rows = list(iterate_rows(files[name]))
+        by_id = {item.id: item for item in items}
+        for row in rows:
+            row["extracted"] = row["output"].removeprefix("The answer is ")[0]
+            row["correct"] = row["extracted"] == by_id[row["item_id"]].answer_idx
+        alike = {**ALIKE, "items_digest": items_digest(items), "weights_sha256": name}
+        write_rows(rows, files[name], alike)
+    assert run_compare(files)["decision"] == "promote"
+    shifted = [
+        item.with_(answer_idx="ABCD"[("ABCD".index(item.answer_idx) + 1) % 4], answer=None) if n < 40 else item
+        for n, item in enumerate(items)
+    ]
+    write_items(shifted, files["items"])
+    with pytest.raises(InputError, match=r"base\.parquet: items_digest: .*at least \d+ of 120 keys changed"):
+        run_compare(files)
+    write_items([item.with_(question=f"{item.question} Really?") for item in items], files["items"])
+    with pytest.raises(InputError, match="no key of the 120 questions is known to have changed"):
+        run_compare(files)
+
+
+def test_a_sample_of_the_items_is_the_same_items(files: dict[str, Path], tmp_path: Path) -> None:
+    some = make_items()[10:110]
+    for name, accuracy in (("base", 0.3), ("better", 0.9)):
+        files[name] = answer_file(tmp_path / f"some-{name}.parquet", some, name, accuracy)
+    assert run_compare(files)["decision"] == "promote"
+
+
+def test_equivalence_and_flips_stand_in_the_decision(files: dict[str, Path]) -> None:
+    run_compare(files, equivalent=0.05)
+    decision = json.loads((files["out"] / "decision.json").read_text())
+    assert decision["equivalence"]["margin"] == 0.05 and not decision["equivalence"]["equivalent"]
+    flip = decision["flips"][0]
+    assert (flip["setting"], flip["stratum"], flip["benchmark"], flip["n"]) == ("plain", "all", "all", 120)
+    assert flip["wrong_to_right"] > flip["right_to_wrong"] and flip["p_mcnemar"] < 1e-6
+    with pytest.raises(InputError, match="equivalent"):
+        run_compare(files, equivalent=0.0)
+
+
+def test_settings_reach_the_gate(files: dict[str, Path]) -> None:
+    answers = [files["base"], files["better"]]
+    config = CompareConfig(draws=200, schedule="horizon", horizon=10, guard_columns=("reasoning_prob",))
+    evidence = compare(files["items"], answers, "base", "better", config, files["out"], look=10)
+    decision = json.loads((files["out"] / "decision.json").read_text())
+    assert evidence["look"] == 10
+    assert decision["rules"]["level"]["value"] == pytest.approx(0.005) and decision["rules"]["level"]["changed"]
+    assert {cell["column"] for cell in decision["guard"]} == {"dataset_name", "reasoning_prob"}
+    assert "look" in compare(files["items"], answers, "base", "better", config, files["out"], look=11)["refused_by"]
+    wrong = CompareConfig(draws=200, guard_columns=("specialty",))
+    with pytest.raises(InputError, match="guard_columns: 'specialty': no item has it"):
+        compare(files["items"], answers, "base", "better", wrong, files["out"])
 
 
 def test_a_model_of_two_files_must_have_been_asked_alike(files: dict[str, Path], tmp_path: Path) -> None:

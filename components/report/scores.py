@@ -78,7 +78,7 @@ class Scores:
         wanted = (model, kind, setting, weighting)
         for gap in self.gaps:
             key = (gap["model"], gap["kind"], gap.get("setting", "plain"), gap.get("weighting", "hard"))
-            if key == wanted and gap.get("benchmark") in ("all", "macro", None) and _complete(gap):
+            if key == wanted and gap.get("benchmark") in ("all", "macro", None) and raw(gap) and _complete(gap):
                 return gap
         return None
 
@@ -139,6 +139,11 @@ def missing_stratum(scores: Scores) -> str:
         return "The questions carry no strata"
     absent = next(s for s in STRATA if s not in there)
     return f"Every question that carries a stratum is called {there[0]} and none {absent}"
+
+
+def raw(gap: Record) -> bool:
+    """Whether a gap is in accuracy, not over guessing."""
+    return gap.get("adjustment", "none") == "none"
 
 
 def _complete(record: Record) -> bool:

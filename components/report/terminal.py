@@ -8,6 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from components.report.scores import raw
+
 _SETTINGS = ("plain", "adversarial")
 _STRATA = ("all", "knowledge", "reasoning")
 
@@ -87,7 +89,7 @@ def _print_benchmarks(console: Console, cells: Sequence[Mapping[str, Any]]) -> N
 
 
 def _print_gaps(console: Console, gaps: Sequence[Mapping[str, Any]]) -> None:
-    rows = [g for g in gaps if g["benchmark"] == "all" and g["setting"] in _SETTINGS]
+    rows = [g for g in gaps if g["benchmark"] == "all" and g["setting"] in _SETTINGS and raw(g)]
     if not rows:
         return
     kinds = ("pooled", "within_benchmark", "macro")

@@ -1,4 +1,4 @@
-"""What an imperfect classifier does to the knowledge-reasoning gap, and estimates that undo it under a stated assumption.
+"""What an imperfect classifier does to the knowledge-reasoning gap, and estimates that undo it.
 
 T is whether an item truly takes reasoning, p the classifier's calibrated probability of it, C the call p >= threshold,
 Y whether the answer is right. The error is non-differential when Y depends on T only, not on p given T. Then

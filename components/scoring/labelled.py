@@ -74,7 +74,7 @@ def _influence(
     pseudo = labels + tuning * moving
 
     def total(column: Array) -> Array:
-        return np.bincount(part, weights=weights * column, minlength=int(part.max()) + 1)
+        return np.bincount(part, weights=weights * column, minlength=int(part.max()) + 1).astype(np.float64)
 
     reasoning, all_ = total(pseudo), total(np.ones_like(values))
     knowledge = all_ - reasoning
@@ -89,6 +89,8 @@ def _influence(
     value = float((own * np.where(usable, of_knowledge - of_reasoning, 0.0)).sum())
     away = (np.where(usable, m, 0.0)[part] for m in (of_knowledge, of_reasoning))
     k, r = (np.where(usable, own / np.where(usable, m, 1.0), 0.0)[part] for m in (knowledge, reasoning))
-    from_knowledge, from_reasoning = (weights * (values - mean) * scale for mean, scale in zip(away, (k, r), strict=True))
+    from_knowledge, from_reasoning = (
+        weights * (values - mean) * scale for mean, scale in zip(away, (k, r), strict=True)
+    )
     rest = -(from_knowledge + from_reasoning)
     return value, from_knowledge + rest * labels, rest * moving

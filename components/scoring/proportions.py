@@ -75,8 +75,8 @@ def means(values: Array, weights: Array, parts: Codes, groups: Codes, count: int
     w, span = weights[inside], int(groups.max(initial=0)) + 1
     pair, place = np.unique(parts[inside] * span + groups[inside], return_inverse=True)
     part, group = pair // span, pair % span
-    of_pair = np.bincount(place, weights=w, minlength=len(pair))
-    right = np.bincount(place, weights=w * values[inside], minlength=len(pair))
+    of_pair = np.bincount(place, weights=w, minlength=len(pair)).astype(np.float64)
+    right = np.bincount(place, weights=w * values[inside], minlength=len(pair)).astype(np.float64)
 
     def total(column: Array) -> Array:
         return np.bincount(part, weights=column, minlength=count).astype(np.float64)

@@ -17,6 +17,7 @@ from components.errors import GateRefusedError, InputError
 from components.platform.config import config_options, write_json
 from components.platform.tables import read_items
 from components.report.score_files import DRAWS, read_answers, write_scores
+from components.report.scores import raw
 from components.scoring.cells import score
 from components.scoring.comparison import comparisons
 from components.scoring.gate import Rules, conditions, decide, distinct
@@ -97,7 +98,7 @@ def _evidence(scores: Mapping[str, Any], decision: Mapping[str, Any]) -> dict[st
             metrics[f"{name}_accuracy"] = cell["accuracy"]
             metrics[f"{name}_no_answer"] = cell["no_answer"] / cell["n"] if cell["n"] else None
     for gap in scores["gaps"]:
-        if gap["model"] in roles and gap["benchmark"] == "all" and gap["setting"] == "plain":
+        if gap["model"] in roles and gap["benchmark"] == "all" and gap["setting"] == "plain" and raw(gap):
             metrics[f"{roles[gap['model']]}_gap_{gap['kind']}_{gap['weighting']}"] = gap["estimate"]
     for drop in scores["adversarial_drops"]:
         if drop["model"] in roles and drop["benchmark"] == "all":

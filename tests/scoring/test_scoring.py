@@ -43,7 +43,7 @@ def cell(record: dict[str, Any], **key: Any) -> dict[str, Any]:
 
 
 def gap(record: dict[str, Any], **key: Any) -> dict[str, Any]:
-    key = {"setting": "plain", "benchmark": "all", "weighting": "hard", **key}
+    key = {"setting": "plain", "benchmark": "all", "weighting": "hard", "adjustment": "none", **key}
     (found,) = (g for g in record["gaps"] if all(g[k] == v for k, v in key.items()))
     return dict(found)
 
@@ -156,12 +156,19 @@ def test_gap_pooled_within_and_macro() -> None:
     assert gap(record, kind="within_benchmark", benchmark="easy")["estimate"] == pytest.approx(0)
 
 
-def test_soft_gap_weighs_by_probability() -> None:
+def test_slope_gap_is_the_regressions() -> None:
     items, rows, right = _two_benchmarks()
     prob = np.array([i.reasoning_prob for i in items])
-    expected = np.average(right, weights=1 - prob) - np.average(right, weights=prob)
-    found = gap(scores(items, rows), kind="pooled", weighting="soft", benchmark="all")
-    assert found["estimate"] == pytest.approx(expected, abs=1e-6)
+    hard = np.array([i.dataset_name == "hard" for i in items])
+    record = scores(items, rows)
+    pooled, within = (gap(record, kind=k, weighting="slope") for k in ("pooled", "within_benchmark"))
+    assert pooled["estimate"] == pytest.approx(-np.polyfit(prob, right, 1)[0])
+    design = np.column_stack([prob, hard, ~hard]).astype(float)
+    assert within["estimate"] == pytest.approx(-np.linalg.lstsq(design, right, rcond=None)[0][0], abs=1e-9)
+    raw = gap(record, kind="pooled")
+    assert raw["attenuation"] == pytest.approx(0.8) and raw["bound_low"] < raw["estimate"] < raw["bound_high"]
+    matrix = gap(record, kind="pooled", weighting="matrix")
+    assert matrix["estimate"] == pytest.approx(raw["estimate"] / 0.8)
 
 
 def test_threshold_sensitivity() -> None:
@@ -188,12 +195,15 @@ def test_gap_interval_matches_a_plain_group_bootstrap() -> None:
 
 
 def test_drop_is_paired() -> None:
-    """Equal answers in both settings have a drop of exactly zero, interval included, whatever the accuracy."""
+    """Equal answers in both settings have a drop of zero, however accurate; how sure that is depends on how many."""
     items = [make_item(n, reasoning=bool(n % 2)) for n in range(60)]
     rows = [row(i, n % 3 == 0, setting=s) for s in SETTINGS for n, i in enumerate(items)]
     drops = scores(items, rows)["adversarial_drops"]
     assert {d["stratum"] for d in drops} == {"all", "knowledge", "reasoning"}
-    assert all(d["estimate"] == d["ci_low"] == d["ci_high"] == 0 for d in drops)
+    assert all(d["estimate"] == 0 and d["p"] == 1 for d in drops)
+    (whole,) = (d for d in drops if (d["stratum"], d["benchmark"]) == ("all", "all"))
+    z = 1.96**2
+    assert (whole["ci_low"], whole["ci_high"]) == pytest.approx((-z / (60 + z), z / (60 + z)), abs=1e-4)
 
 
 def test_seeded() -> None:

@@ -64,7 +64,7 @@ def test_one_stratum_alone_is_named(tmp_path: Path, flag: bool, there: str, abse
     _, html, _ = page(tmp_path, asked, [row(i, s, "B") for i in asked for s in SETTINGS])
     assert "carry no strata" not in html and "Without strata" not in html
     assert f"Every question that carries a stratum is called {there} and none {absent}" in html
-    assert "soft strata" in html, "the gap by probability needs no second stratum"
+    assert "so there is no gap to show" in html, "one probability for all has no slope"
 
 
 def test_questions_without_strata_are_still_called_that(tmp_path: Path) -> None:

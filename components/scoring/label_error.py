@@ -57,8 +57,8 @@ def slope_gap(
     part = np.unique(parts[inside], return_inverse=True)[1]
     centred, residual = p - _part_means(p, w, part), y - _part_means(y, w, part)
     spread = float(w @ centred**2)
-    group = np.unique(groups[inside], return_inverse=True)[1]
-    free = int(group.max(initial=-1)) + 1 - (int(part.max(initial=-1)) + 1) - 1
+    group = groups[inside]
+    free = int((np.bincount(group) > 0).sum()) - (int(part.max(initial=-1)) + 1) - 1
     if not spread > 1e-9 * float(w.sum()):
         return None
     slope = float(w @ (centred * y)) / spread

@@ -115,7 +115,10 @@ def grade(items: Sequence[Item], rows: Iterable[tuple[str, Mapping[str, Any]]]) 
                 f"{where}: item_id: {item_id!r} is not an item of this set; give the items that were asked"
             )
         place = places[item_id]
-        outcomes = answers.setdefault(model, {}).setdefault(setting, _unasked(len(items)))
+        settings = answers.setdefault(model, {})
+        if setting not in settings:
+            settings[setting] = _unasked(len(items))
+        outcomes = settings[setting]
         if not np.isnan(outcomes.correct[place]):
             raise InputError(f"{where}: item_id: a second answer of {model!r} to {item_id!r} ({setting}); keep one")
         letter = extract(output, items[place].options)
@@ -127,9 +130,9 @@ def grade(items: Sequence[Item], rows: Iterable[tuple[str, Mapping[str, Any]]]) 
             outcomes.truncated[place] = row["finish_reason"] == "length"
     if not answers:
         raise InputError("answers: no rows; evaluate a model first")
-    for settings in answers.values():
-        if all(setting in settings for setting in OPENED):
-            settings[ADVERSARIAL] = mean_outcomes([settings[setting] for setting in OPENED])
+    for own in answers.values():
+        if all(setting in own for setting in OPENED):
+            own[ADVERSARIAL] = mean_outcomes([own[setting] for setting in OPENED])
     return answers
 
 

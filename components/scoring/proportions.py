@@ -53,6 +53,7 @@ class Means:
     part: Codes
     group: Codes
     influence: Array  # weighted residual of the group over the part's weight
+    shared: Codes  # which of these entries belong to a group that occurs in several parts
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ def means(values: Array, weights: Array, parts: Codes, groups: Codes, count: int
         part=part,
         group=group,
         influence=influence,
+        shared=np.nonzero(np.bincount(group, minlength=span)[group] > 1)[0],
     )
 
 
@@ -131,7 +133,8 @@ def combine(
     value = constant + float(c @ mean)
     if (found.groups[used] < least).any():
         return Estimate(value, None, None, math.nan, None)
-    shared = covariance(found.group, found.influence * coefficients[found.part])
+    several = found.shared
+    shared = covariance(found.group[several], found.influence[several] * coefficients[found.part[several]])
     df = _satterthwaite(c, mean, size, found.df[used])
 
     def reach(z: float) -> tuple[float, float]:
@@ -192,12 +195,10 @@ def satterthwaite(variances: Array, df: Array) -> float:
 
 def covariance(group: Codes, influence: Array) -> float:
     """Twice the summed covariance of parts that share groups, from each (part, group)'s influence on the sum."""
-    _, place, sizes = np.unique(group, return_inverse=True, return_counts=True)
-    several = sizes[place] > 1
-    if not several.any():
+    if len(group) == 0:
         return 0.0
-    joint = np.bincount(place[several], weights=influence[several])
-    return float(joint @ joint - influence[several] @ influence[several])
+    joint = np.bincount(np.unique(group, return_inverse=True)[1], weights=influence)
+    return float(joint @ joint - influence @ influence)
 
 
 def root_width(squares: float, shared: float) -> float:

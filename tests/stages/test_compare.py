@@ -82,10 +82,13 @@ def test_compare_writes_both_records_in_contract_shape(files: dict[str, Path]) -
     assert set(scores["cells"][0]) == {
         *("model", "setting", "stratum", "benchmark", "n", "groups", "not_asked", "correct", "accuracy"),
         *("ci_low", "ci_high", "ci_method", "no_answer", "truncated", "accuracy_answered", "chance"),
+        *("baseline", "above_chance"),
     }
-    gap_fields = {"model", "setting", "benchmark", "kind", "weighting", "estimate", "ci_low", "ci_high"}
+    estimate_fields = {"estimate", "ci_low", "ci_high", "ci_method", "p", "p_holm"}
+    gap_fields = {"model", "setting", "benchmark", "kind", "weighting", "adjustment", *estimate_fields}
+    gap_fields |= {"above_chance", "attenuation", "bound_low", "bound_high"}
     assert all(set(gap) == gap_fields for gap in scores["gaps"])
-    drop_fields = {"model", "stratum", "benchmark", "estimate", "ci_low", "ci_high"}
+    drop_fields = {"model", "stratum", "benchmark", *estimate_fields}
     assert all(set(drop) == drop_fields for drop in scores["adversarial_drops"])
     assert {c["setting"] for c in scores["cells"]} == {*SETTINGS, "adversarial"}
     assert {c["benchmark"] for c in scores["cells"]} == {"all", "macro", "medqa", "NEJM", "Lancet"}

@@ -7,8 +7,8 @@ Which question each `weighting` answers:
   depend on (both from calibrated probabilities);
 - slope, matrix: the difference between true knowledge and true reasoning questions, if the classifier's errors do not
   depend on whether the model is right (`label_error`);
-- expert: the difference by the experts' labels, on the items that have one; `hard_minus_expert` is the classifier's
-  own gap on those items less the experts';
+- expert: the difference by the experts' labels, on the items that have one; `hard_minus_expert` and
+  `slope_minus_expert` are the classifier's gap on those items less theirs, the latter a test of the slope's assumption;
 - dsl: the difference by true labels, from a labelled subsample (`labelled`); no assumption on the classifier.
 
 `adjustment` none is in accuracy; chance subtracts what guessing gets (the better of 1 / options and the commonest key);
@@ -42,7 +42,7 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Record = dict[str, Any]
 
-WEIGHTINGS = ("hard", "slope", "matrix", "expert", "hard_minus_expert", "dsl")
+WEIGHTINGS = ("hard", "slope", "matrix", "expert", "hard_minus_expert", "slope_minus_expert", "dsl")
 ADJUSTMENTS = ("none", "chance", "letters")
 THRESHOLDS = tuple(round(0.1 * k, 1) for k in range(1, 10))
 FIELDS = ("attenuation", "bound_low", "bound_high")

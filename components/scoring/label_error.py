@@ -43,32 +43,57 @@ def attenuation_soft(prob: Array, weights: Array) -> float:
     return float((prob - mean) ** 2 @ weights / weights.sum() / (mean * (1 - mean)))
 
 
-def slope_gap(
-    values: Array, prob: Array, weights: Array, groups: Codes, parts: Codes, confidence: float = CONFIDENCE
-) -> Estimate | None:
-    """Minus the slope of `values` on p, the gap between p = 0 and p = 1, with a group-robust t interval.
+@dataclass(frozen=True)
+class Linearised:
+    """An estimate, each group's influence on it (by group number), and the degrees of freedom of their spread."""
+
+    value: float
+    influence: Array
+    df: int
+
+    def minus(self, other: Linearised) -> Linearised:
+        """The difference of two estimates from the same items."""
+        return Linearised(self.value - other.value, self.influence - other.influence, min(self.df, other.df))
+
+    def estimate(self, confidence: float = CONFIDENCE) -> Estimate:
+        """With a group-robust t interval; without one where nothing is left to estimate the spread from."""
+        if self.df < 1:
+            return Estimate(self.value, None, None, math.nan, None)
+        se = math.sqrt((self.df + 1) / self.df * float(self.influence @ self.influence))
+        half = quantile(0.5 + confidence / 2, self.df) * se
+        p = two_sided_p(self.value / se, self.df) if se > 0 else None
+        return Estimate(self.value, self.value - half, self.value + half, self.df, p)
+
+
+def slope_gap(values: Array, prob: Array, weights: Array, groups: Codes, parts: Codes) -> Linearised | None:
+    """Minus the slope of `values` on p: the gap between p = 0 and p = 1.
 
     Assumes that mean correctness is linear in p and that p is calibrated, which non-differential error implies; p from
     a model that is too sure of itself shrinks it. `parts` (benchmarks) get an intercept each: one part is the pooled
     slope, several are the slope within parts. None where p does not vary within any part.
     """
     inside = weights > 0
-    y, p, w = values[inside], prob[inside], weights[inside]
+    y, p, w, group = values[inside], prob[inside], weights[inside], groups[inside]
     part = np.unique(parts[inside], return_inverse=True)[1]
     centred, residual = p - _part_means(p, w, part), y - _part_means(y, w, part)
     spread = float(w @ centred**2)
-    group = groups[inside]
-    free = int((np.bincount(group) > 0).sum()) - (int(part.max(initial=-1)) + 1) - 1
     if not spread > 1e-9 * float(w.sum()):
         return None
     slope = float(w @ (centred * y)) / spread
-    if free < 1:
-        return Estimate(-slope, None, None, math.nan, None)
-    influence = np.bincount(group, weights=w * centred * (residual - slope * centred)) / spread
-    se = math.sqrt((free + 1) / free * float(influence @ influence))
-    half = quantile(0.5 + confidence / 2, free) * se
-    p_value = two_sided_p(slope / se, free) if se > 0 else None
-    return Estimate(-slope, -slope - half, -slope + half, free, p_value)
+    influence = -w * centred * (residual - slope * centred) / spread
+    free = int((np.bincount(group) > 0).sum()) - (int(part.max()) + 1) - 1
+    return Linearised(-slope, _by_group(influence, group, groups), free)
+
+
+def stratum_gap(values: Array, first: Array, second: Array, groups: Codes) -> Linearised | None:
+    """The mean weighted by `first` less the mean weighted by `second`; None where either has no weight."""
+    if not first.sum() > 0 or not second.sum() > 0:
+        return None
+    sides = [(w / w.sum(), float(w @ values / w.sum())) for w in (first, second)]
+    (k, mean_k), (r, mean_r) = sides
+    influence = k * (values - mean_k) - r * (values - mean_r)
+    count = int((np.bincount(groups[(first + second) > 0]) > 0).sum())
+    return Linearised(mean_k - mean_r, _by_group(influence, groups, groups), count - 2)
 
 
 @dataclass(frozen=True)
@@ -134,6 +159,10 @@ def gap_bounds(called: Array, right: tuple[Array, Array], reasoning: tuple[Array
     with np.errstate(divide="ignore", invalid="ignore"):
         low, high = ((overall - x) / (1 - true) - x / true for x in (most, least))
     return np.asarray(low), np.asarray(high)
+
+
+def _by_group(influence: Array, group: Codes, groups: Codes) -> Array:
+    return np.bincount(group, weights=influence, minlength=int(groups.max()) + 1).astype(np.float64)
 
 
 def _part_means(values: Array, weights: Array, part: Codes) -> Array:

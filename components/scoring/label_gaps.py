@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.scoring.label_error import slope_gap
+from components.scoring.label_error import Linearised, slope_gap, stratum_gap
 from components.scoring.labelled import Subsample, labelled_gap
 from components.scoring.outcomes import ItemTable, Outcomes
-from components.scoring.proportions import Estimate, copy_weights, quantile, two_sided_p
+from components.scoring.proportions import Estimate, copy_weights
 from components.scoring.strata_gaps import Sides, estimate_record, gap_records, hard_sides, side_weights
 
 Array = NDArray[np.float64]
@@ -30,7 +30,8 @@ def slope_records(table: ItemTable, key: Record, outcomes: Outcomes, baseline: A
     weights = copy_weights(table.groups, np.where(scored, table.benchmark, -1))
 
     def slope(inside: Mask, parts: Codes) -> Estimate | None:
-        return slope_gap(values, prob, np.where(inside, weights, 0.0), table.groups, parts)
+        found = slope_gap(values, prob, np.where(inside, weights, 0.0), table.groups, parts)
+        return found.estimate() if found else None
 
     return _by_place(table, key, scored, slope)
 
@@ -48,36 +49,39 @@ def expert_records(
         if name in baselines:
             own = {**key, "weighting": "expert", "adjustment": name}
             records += gap_records(table, own, values, sides, baselines[name])
-    called = hard_sides(table, outcomes).within(~np.isnan(table.expert))
-    if (called.code() == sides.code()).all() or not called.knowledge.any() or not called.reasoning.any():
-        return records
-    own = {**key, "weighting": "hard_minus_expert", "adjustment": "none"}
-
-    def difference(inside: Mask, _: Codes) -> Estimate | None:
-        first, second = (_linearised(table, s.within(inside), values) for s in (called, sides))
-        if first is None or second is None:
-            return None
-        influence = first[1] - second[1]
-        count = len(np.unique(table.groups[inside]))
-        se = float(np.sqrt(count / max(count - 1, 1) * (influence @ influence)))
-        value, half = first[0] - second[0], quantile(0.975, max(count - 1, 1)) * se
-        return Estimate(value, value - half, value + half, count - 1, two_sided_p(value / se, count - 1) if se else 1.0)
-
-    found = _by_place(table, own, sides.code() >= 0, difference)
-    return records + [r for r in found if (r["benchmark"], r["kind"]) != ("all", "within_benchmark")]
+    return records + _beside_experts(table, key, outcomes, sides)
 
 
-def _linearised(table: ItemTable, sides: Sides, values: Array) -> tuple[float, Array] | None:
-    """The pooled gap and each group's influence on it."""
-    weights = side_weights(table, sides)[1]
-    gap, influence = 0.0, np.zeros(len(table))
-    for sign, side in ((1.0, sides.knowledge), (-1.0, sides.reasoning)):
-        own = np.where(side, weights, 0.0)
-        if not own.any():
-            return None
-        mean = float(own @ values / own.sum())
-        gap, influence = gap + sign * mean, influence + sign * own * (values - mean) / own.sum()
-    return gap, np.bincount(table.groups, weights=influence).astype(np.float64)
+def _beside_experts(table: ItemTable, key: Record, outcomes: Outcomes, experts: Sides) -> list[Record]:
+    """The classifier's gap, hard and as a slope, less the experts' on the same items.
+
+    The second tests what the slope supposes: errors that do not depend on the answers, and calibrated probabilities.
+    """
+    values, prob = np.nan_to_num(outcomes.correct), np.nan_to_num(table.prob)
+    labelled = experts.code() >= 0
+    called = hard_sides(table, outcomes).within(labelled)
+
+    def by_calls(sides: Sides, inside: Mask) -> Linearised | None:
+        own = sides.within(inside)
+        weights = side_weights(table, own)[1]
+        knowledge, reasoning = (np.where(side, weights, 0.0) for side in (own.knowledge, own.reasoning))
+        return stratum_gap(values, knowledge, reasoning, table.groups)
+
+    def hard(inside: Mask, _: Codes) -> Estimate | None:
+        first, second = by_calls(called, inside), by_calls(experts, inside)
+        return first.minus(second).estimate() if first and second else None
+
+    def slope(inside: Mask, parts: Codes) -> Estimate | None:
+        weights = copy_weights(table.groups, np.where(inside, table.benchmark, -1))
+        first, second = slope_gap(values, prob, weights, table.groups, parts), by_calls(experts, inside)
+        return first.minus(second).estimate() if first and second else None
+
+    found = []
+    if not np.array_equal(called.code(), experts.code()):
+        found += _by_place(table, {**key, "weighting": "hard_minus_expert", "adjustment": "none"}, labelled, hard)
+    if not np.isnan(table.prob[labelled]).any():
+        found += _by_place(table, {**key, "weighting": "slope_minus_expert", "adjustment": "none"}, labelled, slope)
+    return [r for r in found if (r["benchmark"], r["kind"]) != ("all", "within_benchmark")]
 
 
 def drawn_records(table: ItemTable, key: Record, outcomes: Outcomes) -> list[Record]:

@@ -39,11 +39,17 @@ def slope_records(table: ItemTable, key: Record, outcomes: Outcomes, baseline: A
 def expert_records(
     table: ItemTable, key: Record, outcomes: Outcomes, baselines: Mapping[str, Array | None]
 ) -> list[Record]:
-    """By the experts' labels; and how far the classifier's gap on the same items is from theirs."""
-    if table.expert is None or np.isnan(table.expert).all():
+    """By the experts' labels; and how far the classifier's gap on the same items is from theirs.
+
+    Items drawn for labelling are not among them: they stand for others, and unequally many (`drawn_records`).
+    """
+    if table.expert is None:
         return []
     values = np.nan_to_num(outcomes.correct)
-    sides = Sides(table.expert == 0, table.expert == 1).within(outcomes.asked)
+    whole = outcomes.asked if table.drawn is None else outcomes.asked & np.isnan(table.drawn)
+    sides = Sides(table.expert == 0, table.expert == 1).within(whole)
+    if (sides.code() < 0).all():
+        return []
     records = []
     for name in ("none", "chance"):
         if name in baselines:

@@ -220,12 +220,10 @@ def _p(value: float, reach: Callable[[float], tuple[float, float]], df: float) -
 
 
 def _root(function: Callable[[float], float], low: float, high: float) -> float:
-    """Where a monotone function changes its sign, by bisection; an end where it does not."""
-    at_low = function(low) > 0
-    for _ in range(50):
-        middle = (low + high) / 2
-        if (function(middle) > 0) == at_low:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
+    """Where a monotone function changes its sign; where it does not, the end at which it is nearer to zero."""
+    from scipy.optimize import brentq
+
+    at_low, at_high = function(low), function(high)
+    if at_low * at_high >= 0:
+        return low if abs(at_low) < abs(at_high) else high
+    return float(brentq(function, low, high, xtol=1e-9))

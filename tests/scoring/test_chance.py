@@ -72,7 +72,7 @@ def test_a_guesser_has_no_gap_over_guessing(commonest: bool) -> None:
     """Raw, one who guesses is "better at knowledge" every time; over guessing the interval holds 0 in 95 %."""
     rng = np.random.default_rng(3)
     covered: dict[str, int] = {"none": 0, "chance": 0, "letters": 0}
-    runs = 250
+    runs = 150
     for _ in range(runs):
         outcomes = answered(guess(rng, commonest))
         assert TABLE.guess is not None

@@ -82,10 +82,14 @@ def test_tango_inverts_the_score_test() -> None:
     for limit in tango(gained / n, lost / n, n, z):
 
         def minus_likelihood(down: float, delta: float = limit) -> float:
-            return -(gained * math.log(down + delta) + lost * math.log(down) + (n - 12) * math.log(1 - 2 * down - delta))
+            return -(
+                gained * math.log(down + delta) + lost * math.log(down) + (n - 12) * math.log(1 - 2 * down - delta)
+            )
 
         low, high = max(0.0, -limit) + 1e-9, (1 - limit) / 2 - 1e-9
-        down = optimize.minimize_scalar(minus_likelihood, bounds=(low, high), method="bounded", options={"xatol": 1e-10}).x
+        down = optimize.minimize_scalar(
+            minus_likelihood, bounds=(low, high), method="bounded", options={"xatol": 1e-10}
+        ).x
         statistic = (gained - lost - n * limit) / math.sqrt(n * (2 * down + limit - limit**2))
         assert abs(statistic) == pytest.approx(z, abs=1e-4)
 
@@ -108,7 +112,9 @@ def test_holm_rejects_what_its_steps_reject(p: list[float]) -> None:
         assert {k for k, value in enumerate(adjusted) if value <= level} == rejected
 
 
-def coverage(sizes: tuple[int, ...], truth: tuple[float, ...], coefficients: np.ndarray, copies: int, runs: int) -> float:
+def coverage(
+    sizes: tuple[int, ...], truth: tuple[float, ...], coefficients: np.ndarray, copies: int, runs: int
+) -> float:
     """How often the interval of coefficients x means holds the truth."""
     rng = np.random.default_rng(hash((sizes, truth, copies)) % 2**32)
     parts, groups = np.repeat(np.arange(len(sizes)), sizes), np.arange(sum(sizes))
@@ -126,7 +132,11 @@ def coverage(sizes: tuple[int, ...], truth: tuple[float, ...], coefficients: np.
 
 
 GAPS: list[Cell] = [((30, 10), (0.95, 0.1)), ((5, 200), (0.9, 0.3)), ((100, 100), (0.7, 0.5)), ((20, 20), (0.9, 0.9))]
-MACROS: list[Cell] = [((300, 200, 2), (0.5, 0.6, 0.9)), ((300, 300, 10), (0.5, 0.8, 0.1)), ((80, 60, 40), (0.7, 0.6, 0.4))]
+MACROS: list[Cell] = [
+    ((300, 200, 2), (0.5, 0.6, 0.9)),
+    ((300, 300, 10), (0.5, 0.8, 0.1)),
+    ((80, 60, 40), (0.7, 0.6, 0.4)),
+]
 
 
 @pytest.mark.parametrize("copies", [1, 4])

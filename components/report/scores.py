@@ -11,6 +11,7 @@ from typing import Any
 from components.errors import InputError
 from components.report.wording import has_interval, is_number, join, percent, verb
 from components.scoring.outcomes import ADVERSARIAL, OPENED
+from components.scoring.strata_gaps import raw
 
 SCHEMA_VERSION = 1
 PLAIN = "plain"
@@ -139,11 +140,6 @@ def missing_stratum(scores: Scores) -> str:
         return "The questions carry no strata"
     absent = next(s for s in STRATA if s not in there)
     return f"Every question that carries a stratum is called {there[0]} and none {absent}"
-
-
-def raw(gap: Record) -> bool:
-    """Whether a gap is in accuracy, not over guessing."""
-    return gap.get("adjustment", "none") == "none"
 
 
 def _complete(record: Record) -> bool:

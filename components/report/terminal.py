@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from components.report.scores import raw
+from components.scoring.strata_gaps import raw
 
 _SETTINGS = ("plain", "adversarial")
 _STRATA = ("all", "knowledge", "reasoning")

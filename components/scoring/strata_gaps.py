@@ -12,6 +12,7 @@ Over guessing: y becomes (y - c) / (1 - c) for the item's baseline c, so that 0 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,6 +124,11 @@ def attenuations(table: ItemTable, sides: Sides, truth: Array) -> dict[tuple[str
     if large:
         factors["all", "macro"] = float(np.mean(large))
     return {at: factor for at, factor in factors.items() if np.isfinite(factor)}
+
+
+def raw(gap: Mapping[str, Any]) -> bool:
+    """Whether a gap record is in accuracy and not over guessing (files of before had no other)."""
+    return gap.get("adjustment", "none") == "none"
 
 
 class _Scaled:

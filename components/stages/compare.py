@@ -17,11 +17,11 @@ from components.errors import GateRefusedError, InputError
 from components.platform.config import config_options, write_json
 from components.platform.tables import read_items
 from components.report.score_files import DRAWS, read_answers, write_scores
-from components.report.scores import raw
 from components.scoring.cells import score
 from components.scoring.comparison import comparisons
 from components.scoring.gate import Rules, conditions, decide, distinct
 from components.scoring.outcomes import item_table
+from components.scoring.strata_gaps import raw
 
 
 class CompareConfig(BaseModel):

@@ -21,12 +21,12 @@ sys.path.insert(0, str(ROOT))
 
 from components.extraction.engine import extract  # noqa: E402
 from components.platform.tables import write_items, write_rows  # noqa: E402
-from components.questions.items import Item  # noqa: E402
+from components.questions.items import QUESTION_TYPES, Item  # noqa: E402
 from components.scoring.bootstrap import Block, draw_sums  # noqa: E402
 from components.scoring.gate import Rules  # noqa: E402
 from components.stages.compare import CompareConfig, score_files  # noqa: E402
 
-QA = ROOT / "tests" / "qa"
+TESTS = ROOT / "tests"
 ITEMS = 12_609  # of the published evaluation set
 SETTINGS = ("plain", "adversarial_0", "adversarial_1", "adversarial_2")
 
@@ -51,7 +51,7 @@ def now() -> tuple[float, float]:
 
 
 def real_outputs() -> list[dict]:
-    lines = (QA / "fixtures" / "real_outputs.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (TESTS / "extraction" / "fixtures" / "real_outputs.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
 
 
@@ -76,7 +76,7 @@ def bench_bootstrap() -> None:
 
 
 def bench_score() -> None:
-    """`score` from files to file: 12,609 items in four settings, strata hard and soft, every statistic."""
+    """`score` from files to file: 12,609 items in four settings, with strata, probabilities and experts' labels."""
     rng = np.random.default_rng(1)
     names = ["medqa", "medmcqa", "MedXpertQA", "NEJM", "Lancet", "pubmedqa", "GPQA_Medical_test"]
     items = [
@@ -88,6 +88,7 @@ def bench_score() -> None:
             names[n * len(names) // ITEMS],
             is_reasoning=n % 3 == 0,
             reasoning_prob=float(rng.random()),
+            question_type=QUESTION_TYPES[n % 4 > 2] if names[n * len(names) // ITEMS] == "MedXpertQA" else None,
         )
         for n in range(ITEMS)
     ]
@@ -113,8 +114,7 @@ def bench_score() -> None:
 
 
 def bench_gate(pairs: int) -> None:
-    sys.path.insert(0, str(QA))
-    simulation = runpy.run_path(str(QA / "gate_simulation.py"))
+    simulation = runpy.run_path(str(TESTS / "scoring" / "gate_simulation.py"))
     truth, promotions = simulation["Truth"], simulation["promotions"]
     margin, alpha = Rules().margin, Rules().alpha
     scenarios = {

@@ -31,6 +31,7 @@ BENCHMARKS = (
 REQUIRED = ("id", "question", "options", "answer_idx", "dataset_name")
 QUESTION_TYPES = ("Reasoning", "Understanding")
 OPENINGS = ("adversarial_trace_0", "adversarial_trace_1", "adversarial_trace_2")
+LABEL_PROBABILITY = "label_probability"  # in `meta`: the chance with which `label-sample` drew the item
 # Columns of the published zou-lab/BioMed-R1-Eval that say how an item was stratified there.
 STRATUM_COLUMNS = ("reasoning_prob", "is_reasoning", "reasoning_threshold")
 

@@ -8,6 +8,7 @@ from typing import Any
 from components.errors import InputError
 from components.report.wording import has_interval, is_number
 from components.scoring.outcomes import ADVERSARIAL, OPENED, STRATA
+from components.scoring.strata_gaps import raw
 
 SCHEMA_VERSION = 1
 PLAIN = "plain"
@@ -35,7 +36,7 @@ class Scores:
         self._gaps = {
             (g["model"], g["kind"], g["setting"], g["weighting"]): g
             for g in record.get("gaps") or []
-            if g["benchmark"] == "all"
+            if g["benchmark"] == "all" and raw(g)
         }
         self.sensitivity: Sequence[Record] = record.get("threshold_sensitivity") or []
         self.changes = {(c["model"], c["stratum"]): c for c in changes(record)}

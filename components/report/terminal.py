@@ -10,6 +10,7 @@ from rich.table import Table
 
 from components.report.scores import PLAIN, changes
 from components.scoring.outcomes import ADVERSARIAL, STRATA
+from components.scoring.strata_gaps import raw
 
 _SHOWN = (PLAIN, ADVERSARIAL)
 
@@ -89,7 +90,7 @@ def _print_benchmarks(console: Console, cells: Sequence[Mapping[str, Any]]) -> N
 
 
 def _print_gaps(console: Console, gaps: Sequence[Mapping[str, Any]]) -> None:
-    rows = [g for g in gaps if g["benchmark"] == "all" and g["setting"] in _SHOWN]
+    rows = [g for g in gaps if g["benchmark"] == "all" and g["setting"] in _SHOWN and raw(g)]
     if not rows:
         return
     kinds = ("pooled", "within_benchmark", "macro")

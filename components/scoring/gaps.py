@@ -1,235 +1,172 @@
-"""Knowledge-reasoning gaps and adversarial drops, each with a group-bootstrap interval.
+"""Knowledge-reasoning gaps (knowledge accuracy minus reasoning accuracy) of every model and setting, as records.
 
-The gap is knowledge accuracy minus reasoning accuracy; the drop is plain minus adversarial accuracy of the same
-items. Pooled over benchmarks the gap also measures which benchmarks hold the reasoning questions, so it is given
-within benchmarks too: the mean of each benchmark's own gap, weighted by k r / (k + r) for its k knowledge and r
-reasoning items. That is the stratum's coefficient in a linear regression with a term for every benchmark, and
-Mantel and Haenszel's weighting; weighted by k + r, a benchmark of 498 and 2 questions would count as one of 500.
-The macro gap is the unweighted mean over benchmarks with at least MACRO_GROUPS questions on either side.
+Which question each `weighting` answers:
+
+- hard: the difference between the items called one and the other; with a classifier's calls it is attenuated, and
+  `attenuation` says by which factor, `bound_low` and `bound_high` what the true gap may be whatever the calls' errors
+  depend on (both from calibrated probabilities);
+- slope, matrix: the difference between true knowledge and true reasoning questions, if the classifier's errors do not
+  depend on whether the model is right (`label_error`);
+- expert: the difference by the experts' labels, on the items that have one; `hard_minus_expert` and
+  `slope_minus_expert` are the classifier's gap on those items less theirs, the latter a test of the slope's assumption;
+- dsl: the difference by true labels, from a labelled subsample (`labelled`); no assumption on the classifier.
+
+`adjustment` none is in accuracy; chance subtracts what guessing gets (the better of 1 / options and the commonest key);
+letters subtracts what this model's own letters would get if they did not depend on the question, so that every way of
+guessing is at zero. Kinds: `strata_gaps`; kitagawa_within and kitagawa_between split the pooled hard gap (`kitagawa`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from components.scoring.bootstrap import Block, draw_sums, percentile_interval
-from components.scoring.outcomes import ADVERSARIAL, SETTINGS, STRATA, Answers, ItemTable, Outcomes
+from components.scoring.drops import drop_records
+from components.scoring.label_gaps import drawn_records, expert_records, slope_records
+from components.scoring.outcomes import ADVERSARIAL, SETTINGS, Answers, ItemTable, Outcomes
+from components.scoring.proportions import holm
+from components.scoring.resampled import Contrast, Resampled
+from components.scoring.strata_gaps import (
+    KINDS,
+    MACRO_GROUPS,
+    Sides,
+    attenuations,
+    gap_records,
+    hard_sides,
+    side_weights,
+)
 
 Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 Record = dict[str, Any]
 
-WEIGHTINGS = ("hard", "soft")
-KINDS = ("pooled", "within_benchmark", "macro")
-MACRO_GROUPS = 5
+WEIGHTINGS = ("hard", "slope", "matrix", "expert", "hard_minus_expert", "slope_minus_expert", "dsl")
+ADJUSTMENTS = ("none", "chance", "letters")
 THRESHOLDS = tuple(round(0.1 * k, 1) for k in range(1, 10))
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """A difference of two weighted means: weights and values per item; `units` is how many groups the scarcer side has.
-
-    `first` and `second` are (weights, values), zero-weighted where an item does not belong.
-    """
-
-    key: Record
-    first: tuple[Array, Array]
-    second: tuple[Array, Array]
+FIELDS = ("attenuation", "bound_low", "bound_high")
 
 
 def gaps_and_drops(
     table: ItemTable, answers: Answers, *, seed: int, draws: int
 ) -> tuple[list[Record], list[Record], list[Record]]:
-    """(gaps, drops, threshold sensitivity) of every model, as records for scores.json."""
-    gaps: list[Contrast] = []
-    drops: list[Contrast] = []
-    shifted: list[Contrast] = []
-    for model, settings in answers.items():
-        for setting in (*SETTINGS, ADVERSARIAL):
-            if setting in settings:
-                gaps += _gap_contrasts(table, model, setting, settings[setting])
-        if "plain" in settings:
-            shifted += _threshold_contrasts(table, model, settings["plain"])
-        if "plain" in settings and ADVERSARIAL in settings:
-            drops += _drop_contrasts(table, model, settings["plain"], settings[ADVERSARIAL])
-    contrasts = [*gaps, *shifted, *drops]
-    if not contrasts:
-        return [], [], []
-    parts = _BenchmarkSums(table, contrasts, seed, draws)
-    gap_records = [r for place, c in enumerate(gaps) for r in _gap_records(table, c, parts, place)]
-    start = len(gaps)
-    sensitivity = [r for p, c in enumerate(shifted, start) for r in _gap_records(table, c, parts, p, KINDS[:2], False)]
-    start += len(shifted)
-    drop_records = [r for p, c in enumerate(drops, start) for r in _drop_records(table, c, parts, p)]
-    return gap_records, drop_records, sensitivity
+    """(gaps, drops, threshold sensitivity) of every model, as records for scores.json.
+
+    `p` is two-sided against no difference; `p_holm` is adjusted for the models that stand beside one another in the
+    same place, or for the thresholds of one model.
+    """
+    asked = [(m, s, own[s]) for m, own in answers.items() for s in (*SETTINGS, ADVERSARIAL) if s in own]
+    records = {(m, s): _closed_records(table, {"model": m, "setting": s}, o) for m, s, o in asked}
+    _add_resampled(table, asked, records, seed, draws)
+    gaps = [{**dict.fromkeys(FIELDS), **record} for found in records.values() for record in found]
+    shifted = [r for m, own in answers.items() if "plain" in own for r in _threshold_records(table, m, own["plain"])]
+    paired = {m: own for m, own in answers.items() if "plain" in own and ADVERSARIAL in own}
+    drops = [record for model, own in paired.items() for record in drop_records(table, model, own)]
+    _adjust(gaps, ("setting", "weighting", "adjustment", "kind", "benchmark"))
+    _adjust(shifted, ("model", "kind"))
+    _adjust(drops, ("stratum", "benchmark"))
+    return gaps, drops, shifted
 
 
-def _gap_contrasts(table: ItemTable, model: str, setting: str, outcomes: Outcomes) -> list[Contrast]:
+def truths(table: ItemTable) -> Array:
+    """The probability that an item takes reasoning: the classifier's or, where it was not asked, the expert's label."""
+    if table.expert is None:
+        return table.prob
+    return np.where(np.isnan(table.prob), table.expert, table.prob)
+
+
+def letter_baseline(table: ItemTable, outcomes: Outcomes) -> Array:
+    """What this model's own letters get on average where they do not depend on the question; per item.
+
+    Cohen's chance agreement of answers and keys, by benchmark and number of options. One who always answers "yes" is
+    at the share of that key, one who draws letters evenly at 1 / options.
+    """
+    assert outcomes.expected is not None
+    _, cell = np.unique(table.benchmark + 1j * table.chance, return_inverse=True)
     asked = outcomes.asked
+    sums = np.bincount(cell[asked], weights=outcomes.expected[asked], minlength=int(cell.max()) + 1)
+    return (sums / np.maximum(np.bincount(cell[asked], minlength=len(sums)), 1))[cell]
+
+
+def _closed_records(table: ItemTable, key: Record, outcomes: Outcomes) -> list[Record]:
+    """All gaps of one model and setting that need no draws; the raw hard ones first."""
     values = np.nan_to_num(outcomes.correct)
-    key = {"model": model, "setting": setting}
-    contrasts = []
+    baselines: dict[str, Array | None] = {"none": None}
+    if table.guess is not None:
+        baselines["chance"] = table.guess.baseline
+    if outcomes.expected is not None:
+        baselines["letters"] = letter_baseline(table, outcomes)
+    records = []
     if table.stratified:
-        knowledge, reasoning = (asked & table.mask(s) for s in ("knowledge", "reasoning"))
-        contrasts.append(_contrast({**key, "weighting": "hard"}, knowledge, reasoning, values))
-    scored = asked & ~np.isnan(table.prob)
-    if scored.any():
-        prob = np.where(scored, np.nan_to_num(table.prob), 0.0)
-        contrasts.append(_contrast({**key, "weighting": "soft"}, np.where(scored, 1 - prob, 0.0), prob, values))
-    return contrasts
+        sides = hard_sides(table, outcomes)
+        factors = attenuations(table, sides, truths(table))
+        for name, baseline in baselines.items():
+            own = gap_records(table, {**key, "weighting": "hard", "adjustment": name}, values, sides, baseline)
+            records += [{**r, "attenuation": factors.get((r["benchmark"], r["kind"]))} for r in own]
+    for name in ("none", "chance"):
+        if name in baselines:
+            records += slope_records(
+                table, {**key, "weighting": "slope", "adjustment": name}, outcomes, baselines[name]
+            )
+    return [*records, *expert_records(table, key, outcomes, baselines), *drawn_records(table, key, outcomes)]
 
 
-def _threshold_contrasts(table: ItemTable, model: str, outcomes: Outcomes) -> list[Contrast]:
+def _threshold_records(table: ItemTable, model: str, outcomes: Outcomes) -> list[Record]:
     """The hard gap again for other thresholds on reasoning_prob: how much it hangs on that one choice."""
     scored = outcomes.asked & ~np.isnan(table.prob)
     values = np.nan_to_num(outcomes.correct)
-    contrasts = []
+    records = []
     for threshold in THRESHOLDS if scored.any() else ():
         above = scored & (np.nan_to_num(table.prob) >= threshold)
-        share = float(above.sum() / scored.sum())
         if min(above.sum(), (scored & ~above).sum()) >= MACRO_GROUPS:
+            share = float(above.sum() / scored.sum())
             key = {"model": model, "setting": "plain", "threshold": threshold, "reasoning_share": share}
-            contrasts.append(_contrast(key, scored & ~above, above, values))
-    return contrasts
-
-
-def _drop_contrasts(table: ItemTable, model: str, plain: Outcomes, opened: Outcomes) -> list[Contrast]:
-    """Paired: only items that were asked in both."""
-    both = plain.asked & opened.asked
-    contrasts = []
-    for stratum in STRATA if table.stratified else STRATA[:1]:
-        weights = (both & table.mask(stratum)).astype(float)
-        values = (np.nan_to_num(plain.correct), np.nan_to_num(opened.correct))
-        key = {"model": model, "stratum": stratum}
-        if weights.any():
-            contrasts.append(Contrast(key, (weights, values[0]), (weights, values[1])))
-    return contrasts
-
-
-def _contrast(
-    key: Record, first: Array | NDArray[np.bool_], second: Array | NDArray[np.bool_], values: Array
-) -> Contrast:
-    return Contrast(key, (first.astype(float), values), (second.astype(float), values))
-
-
-class _BenchmarkSums:
-    """Sums of every contrast per benchmark: in the data (row 0) and in each bootstrap draw (rows 1..).
-
-    `sums[b]` is (1 + draws) x contrasts x 4: numerator and denominator of the first mean, then of the second.
-    """
-
-    def __init__(self, table: ItemTable, contrasts: Sequence[Contrast], seed: int, draws: int) -> None:
-        every = [c for k in contrasts for weights, values in (k.first, k.second) for c in (weights * values, weights)]
-        columns, which = _distinct(every)
-        self.groups = _first_benchmark_order(table)
-        self.sides = [[k.first[0] > 0, k.second[0] > 0] for k in contrasts]
-        blocks = [
-            self._block(columns[table.benchmark == b], table.benchmark == b) for b in range(len(table.benchmarks))
-        ]
-        drawn = draw_sums(blocks, int(self.groups.max()) + 1, draws, seed)
-        self.sums = [
-            np.concatenate([block.columns.sum(axis=0, keepdims=True), d])[:, which].reshape(-1, len(contrasts), 4)
-            for block, d in zip(blocks, drawn, strict=True)
-        ]
-
-    def _block(self, columns: Array, inside: NDArray[np.bool_]) -> Block:
-        members, places = np.unique(self.groups[inside], return_inverse=True)
-        sums = np.zeros((len(members), columns.shape[1]))
-        np.add.at(sums, places, columns)
-        return Block(members, sums)
-
-    def units(self, contrast: int, inside: NDArray[np.bool_]) -> int:
-        """How many groups carry the scarcer side of a contrast, for the small-sample width of its interval."""
-        return min(int((np.bincount(self.groups[inside & side]) > 0).sum()) for side in self.sides[contrast])
-
-
-def _distinct(columns: Sequence[Array]) -> tuple[Array, list[int]]:
-    """The different ones among `columns` (settings share their weights), and which of them each one is."""
-    places: dict[bytes, int] = {}
-    which = [places.setdefault(column.tobytes(), len(places)) for column in columns]
-    return np.stack([columns[which.index(place)] for place in range(len(places))], axis=1), which
-
-
-def _first_benchmark_order(table: ItemTable) -> NDArray[np.int64]:
-    """Group numbers renamed so that those of one benchmark are consecutive (their draws are then a plain slice)."""
-    _, first = np.unique(table.groups, return_index=True)
-    order = np.lexsort((np.arange(len(first)), table.benchmark[first]))
-    rename = np.empty(len(first), dtype=np.int64)
-    rename[order] = np.arange(len(first))
-    return rename[np.searchsorted(np.unique(table.groups), table.groups)]
-
-
-def _difference(sums: Array) -> Array:
-    """First mean minus second mean of (..., 4) sums; NaN where a denominator is empty."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(sums[..., 0] / sums[..., 1] - sums[..., 2] / sums[..., 3])
-
-
-def _gap_records(
-    table: ItemTable,
-    contrast: Contrast,
-    parts: _BenchmarkSums,
-    place: int,
-    kinds: Sequence[str] = KINDS,
-    each: bool = True,
-) -> list[Record]:
-    sums = [s[:, place, :] for s in parts.sums]
-    everywhere = np.ones(len(table), dtype=bool)
-    series = {"pooled": _difference(np.sum(sums, axis=0))}
-    own = {b: _difference(s) for b, s in enumerate(sums)}
-    have = [b for b, gap in own.items() if np.isfinite(gap[0])]
-    if have:
-        series["within_benchmark"] = _mean([own[b] for b in have], [_weight(sums[b]) for b in have])
-    if large := [b for b in have if parts.units(place, table.benchmark == b) >= MACRO_GROUPS]:
-        series["macro"] = _mean([own[b] for b in large], [np.ones_like(own[b]) for b in large])
-    records = [
-        _record({**contrast.key, "benchmark": "all", "kind": kind}, series[kind], parts.units(place, everywhere))
-        for kind in kinds
-        if kind in series and np.isfinite(series[kind][0])
-    ]
-    for b in have if each else ():
-        key = {**contrast.key, "benchmark": table.benchmarks[b], "kind": "within_benchmark"}
-        records.append(_record(key, own[b], parts.units(place, table.benchmark == b)))
+            sides = Sides(scored & ~above, above)
+            factors = attenuations(table, sides, table.prob)
+            found = gap_records(table, key, values, sides, each=False)
+            records += [{**r, "attenuation": factors.get(("all", r["kind"]))} for r in found if r["kind"] in KINDS[:2]]
     return records
 
 
-def _drop_records(table: ItemTable, contrast: Contrast, parts: _BenchmarkSums, place: int) -> list[Record]:
-    sums = [s[:, place, :] for s in parts.sums]
-    everywhere = np.ones(len(table), dtype=bool)
-    own = {b: _difference(s) for b, s in enumerate(sums)}
-    have = [b for b, drop in own.items() if np.isfinite(drop[0])]
-    macro = _mean([own[b] for b in have], [np.ones_like(own[b]) for b in have])
-    units = parts.units(place, everywhere)
-    return [
-        _record({**contrast.key, "benchmark": "all"}, _difference(np.sum(sums, axis=0)), units),
-        _record({**contrast.key, "benchmark": "macro"}, macro, units),
-        *(
-            _record(
-                {**contrast.key, "benchmark": table.benchmarks[b]}, own[b], parts.units(place, table.benchmark == b)
-            )
-            for b in have
-        ),
-    ]
+def _add_resampled(
+    table: ItemTable,
+    asked: list[tuple[str, str, Outcomes]],
+    records: dict[tuple[str, str], list[Record]],
+    seed: int,
+    draws: int,
+) -> None:
+    """Bounds beside the raw hard gaps, and the records that need draws after them."""
+    contrasts = []
+    for model, setting, outcomes in asked if table.stratified else ():
+        sides = hard_sides(table, outcomes)
+        weights = side_weights(table, sides)[1]
+        knowledge, reasoning = (np.where(side, weights, 0.0) for side in (sides.knowledge, sides.reasoning))
+        key = {"model": model, "setting": setting}
+        if sides.knowledge.any() and sides.reasoning.any():
+            contrasts.append(Contrast(key, np.nan_to_num(outcomes.correct), knowledge, reasoning, truths(table)))
+    if not contrasts:
+        return
+    resampled = Resampled(table, contrasts, seed, draws)
+    codes: dict[str, int | None] = {"all": None, **{name: code for code, name in enumerate(table.benchmarks)}}
+    for place, contrast in enumerate(contrasts):
+        own = records[contrast.key["model"], contrast.key["setting"]]
+        for record in own:
+            whole = record["kind"] == "pooled" or record["benchmark"] != "all"
+            if whole and (record["weighting"], record["adjustment"]) == ("hard", "none"):
+                record |= resampled.bounds(place, codes[record["benchmark"]])
+        raw = {**contrast.key, "adjustment": "none"}
+        own += [{**raw, "weighting": "hard", **r} for r in resampled.split(place)]
+        own += [{**raw, "weighting": "matrix", **r} for r in resampled.corrected(place)]
 
 
-def _weight(sums: Array) -> Array:
-    """k r / (k + r) of a benchmark, from its summed weights on either side; 0 where one is empty."""
-    k, r = sums[..., 1], sums[..., 3]
-    return np.asarray(k * r / np.maximum(k + r, 1e-12))
-
-
-def _mean(series: Sequence[Array], weighing: Sequence[Array]) -> Array:
-    """Weighted mean over benchmarks; a draw in which a benchmark lost one side leaves that benchmark out."""
-    gaps = np.stack(series)
-    weights = np.where(np.isfinite(gaps), np.stack(weighing), 0.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray((np.nan_to_num(gaps) * weights).sum(axis=0) / weights.sum(axis=0))
-
-
-def _record(key: Record, series: Array, units: int) -> Record:
-    low, high = percentile_interval(series[1:], units)
-    return {**key, "estimate": float(series[0]), "ci_low": low, "ci_high": high}
+def _adjust(records: list[Record], family: tuple[str, ...]) -> None:
+    """Adds `p_holm` to every record, by Holm over those that are alike in the fields of `family`."""
+    families: dict[tuple[Any, ...], list[Record]] = {}
+    for record in records:
+        record["p_holm"] = None
+        if record["p"] is not None:
+            families.setdefault(tuple(record[name] for name in family), []).append(record)
+    for members in families.values():
+        for record, p in zip(members, holm([m["p"] for m in members]), strict=True):
+            record["p_holm"] = p

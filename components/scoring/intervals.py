@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from components.scoring.proportions import combine, means
+
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
@@ -68,47 +70,49 @@ def robust_se(sums: Array, sizes: Array) -> float:
     return math.sqrt(g / (g - 1) * float(residuals @ residuals)) / n
 
 
-def accuracy_interval(values: Array, groups: Codes, confidence: float = CONFIDENCE) -> Interval | None:
-    """Interval of the mean of `values` (0..1); None without values.
+def accuracy_interval(
+    values: Array, groups: Codes, confidence: float = CONFIDENCE, weights: Array | None = None
+) -> Interval | None:
+    """Interval of the mean of `values` (0..1), weighted by `weights` where given; None without values.
 
-    One 0/1 item per group: Wilson. Otherwise the group-robust standard error in Wilson's form, with the effective
-    sample size p(1-p)/se^2 and Student's t (Dean and Pagano 2015, J. Survey Stat. Methodol. 3:484), which unlike p +-
-    t*se stays inside 0..1 and covers near the ends. Where that error says nothing (all or none right): Wilson on the
-    number of groups.
+    Groups of equal weight, each all right or all wrong: Wilson on their number. Otherwise the group-robust standard
+    error in Wilson's form, with the effective sample size p(1-p)/se^2 and Student's t (Dean and Pagano 2015, J. Survey
+    Stat. Methodol. 3:484), which unlike p +- t*se stays inside 0..1 and covers near the ends. Where that error says
+    nothing (all or none right): Wilson on the (effective) number of groups.
     """
     if len(values) == 0:
         return None
-    sums, sizes = group_sums(values, groups)
-    g, p, tail = len(sums), float(values.mean()), 0.5 + confidence / 2
-    if g == len(values) and bool(((values == 0) | (values == 1)).all()):
-        return Interval(*wilson(float(sums.sum()), g, normal_quantile(tail)), "wilson")
-    se = robust_se(sums, sizes)
+    one = np.zeros(len(values), dtype=np.int64)
+    found = means(values, np.ones(len(values)) if weights is None else weights, one, groups, 1)
+    p, g, se = float(found.mean[0]), int(found.groups[0]), math.sqrt(found.variance[0]) if found.groups[0] > 1 else 0.0
+    z = normal_quantile(0.5 + confidence / 2)
+    if found.binary[0] and (weights is not None or g == len(values)):
+        return Interval(*wilson(p * g, g, z), "wilson")
     if not se > 1e-12 or not 0 < p < 1:
-        return Interval(*wilson(p * g, g, normal_quantile(tail)), "wilson_groups")
+        size = float(found.kish[0])
+        return Interval(*wilson(p * size, size, z), "wilson_groups")
     n = p * (1 - p) / se**2
-    return Interval(*wilson(p * n, n, t_quantile(tail, g - 1)), "group_robust")
+    return Interval(*wilson(p * n, n, t_quantile(0.5 + confidence / 2, g - 1)), "group_robust")
 
 
-def macro_interval(values: Array, groups: Codes, parts: Codes, confidence: float = CONFIDENCE) -> Interval | None:
-    """Interval of the unweighted mean of the parts' means (parts = benchmarks), group-robust by linearisation.
+def macro_interval(
+    values: Array, groups: Codes, parts: Codes, confidence: float = CONFIDENCE, weights: Array | None = None
+) -> Interval | None:
+    """Interval of the unweighted mean of the parts' means (parts = benchmarks); None where a part has one group.
 
-    A group that has items in several parts (the same stem in two benchmarks) is still one observation.
+    The parts' own score variances are summed (`proportions.combine`): a part of three questions that were all right
+    is not a part without error. A group that has items in several parts (the same stem in two benchmarks) is still
+    one observation.
     """
     if len(values) == 0:
         return None
-    sizes = np.bincount(parts).astype(float)
-    means = np.bincount(parts, weights=values) / np.maximum(sizes, 1)
-    count = int((sizes > 0).sum())
-    influence = (values - means[parts]) / sizes[parts] / count
-    estimate = float(means[sizes > 0].mean())
-    sums, present = group_sums(influence, groups)
-    g = len(present)
-    se = math.sqrt(g / (g - 1) * float(sums @ sums)) if g > 1 else math.nan
-    tail = 0.5 + confidence / 2
-    if not se > 1e-12 or not 0 < estimate < 1:
-        return Interval(*wilson(estimate * g, g, normal_quantile(tail)), "wilson_groups")
-    n = estimate * (1 - estimate) / se**2
-    return Interval(*wilson(estimate * n, n, t_quantile(tail, g - 1)), "group_robust")
+    count = int(parts.max()) + 1
+    found = means(values, np.ones(len(values)) if weights is None else weights, parts, groups, count)
+    there = found.groups > 0
+    estimate = combine(found, np.where(there, 1.0 / there.sum(), 0.0), confidence=confidence)
+    if estimate is None or estimate.low is None or estimate.high is None:
+        return None
+    return Interval(max(0.0, estimate.low), min(1.0, estimate.high), "score_sum")
 
 
 def sign_flip_p(candidate: Array, baseline: Array, groups: Codes, draws: int = 10_000, seed: int = 0) -> float:

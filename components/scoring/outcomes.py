@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from components.errors import InputError
 from components.extraction.engine import extract
-from components.questions.items import Item, group_of
+from components.questions.items import LABEL_PROBABILITY, Item, group_of
+from components.scoring.chance import Guesses, guesses
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -35,6 +36,9 @@ class ItemTable:
     prob: Array
     chance: Array
     masks: Mapping[str, Mask] = field(default_factory=dict)
+    guess: Guesses | None = None  # what guessing gets, of each item
+    expert: Array | None = None  # 1 (Reasoning), 0 (Understanding) or NaN: an expert's `question_type`
+    drawn: Array | None = None  # the probability with which an item was drawn for labelling, NaN where none was
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -63,6 +67,9 @@ def item_table(items: Sequence[Item]) -> ItemTable:
         prob=np.array([nan if i.reasoning_prob is None else i.reasoning_prob for i in items], dtype=float),
         chance=np.array([1 / len(item.options) for item in items]),
         masks={"all": np.ones(len(items), dtype=bool), "knowledge": reasoning == 0, "reasoning": reasoning == 1},
+        guess=guesses(items),
+        expert=np.array([nan if i.question_type is None else float(i.question_type == "Reasoning") for i in items]),
+        drawn=np.array([i.meta.get(LABEL_PROBABILITY, nan) for i in items], dtype=float),
     )
 
 
@@ -82,6 +89,7 @@ class Outcomes:
     correct: Array
     no_answer: Array
     truncated: Array
+    expected: Array | None = None  # of 1 for a right answer: what its letter gets without reading the question
 
     @property
     def asked(self) -> Mask:
@@ -98,6 +106,7 @@ def grade(items: Sequence[Item], rows: Iterable[tuple[str, Mapping[str, Any]]]) 
     unknown setting, an output that is no text, or a second row for the same item, model and setting.
     """
     places = {item.id: place for place, item in enumerate(items)}
+    shares = guesses(items).shares
     answers: Answers = {}
     for where, row in rows:
         item_id, model, setting, output = _fields(row, where)
@@ -106,31 +115,35 @@ def grade(items: Sequence[Item], rows: Iterable[tuple[str, Mapping[str, Any]]]) 
                 f"{where}: item_id: {item_id!r} is not an item of this set; give the items that were asked"
             )
         place = places[item_id]
-        outcomes = answers.setdefault(model, {}).setdefault(setting, _unasked(len(items)))
+        settings = answers.setdefault(model, {})
+        if setting not in settings:
+            settings[setting] = _unasked(len(items))
+        outcomes = settings[setting]
         if not np.isnan(outcomes.correct[place]):
             raise InputError(f"{where}: item_id: a second answer of {model!r} to {item_id!r} ({setting}); keep one")
         letter = extract(output, items[place].options)
         outcomes.correct[place] = letter == items[place].answer_idx
         outcomes.no_answer[place] = letter is None
+        assert outcomes.expected is not None
+        outcomes.expected[place] = shares[place].get(letter or "", 0.0)
         if row.get("finish_reason") is not None:
             outcomes.truncated[place] = row["finish_reason"] == "length"
     if not answers:
         raise InputError("answers: no rows; evaluate a model first")
-    for settings in answers.values():
-        if all(setting in settings for setting in OPENED):
-            settings[ADVERSARIAL] = mean_outcomes([settings[setting] for setting in OPENED])
+    for own in answers.values():
+        if all(setting in own for setting in OPENED):
+            own[ADVERSARIAL] = mean_outcomes([own[setting] for setting in OPENED])
     return answers
 
 
 def mean_outcomes(parts: Sequence[Outcomes]) -> Outcomes:
     """The per-item mean of several settings; an item that misses one of them counts as not asked."""
-    return Outcomes(
-        *(np.mean([getattr(p, name) for p in parts], axis=0) for name in ("correct", "no_answer", "truncated"))
-    )
+    columns = [[p.correct, p.no_answer, p.truncated, *([] if p.expected is None else [p.expected])] for p in parts]
+    return Outcomes(*(np.mean(column, axis=0) for column in zip(*columns, strict=True)))
 
 
 def _unasked(n: int) -> Outcomes:
-    return Outcomes(*(np.full(n, np.nan) for _ in range(3)))
+    return Outcomes(*(np.full(n, np.nan) for _ in range(4)))
 
 
 def _fields(row: Mapping[str, Any], where: str) -> tuple[str, str, str, str]:

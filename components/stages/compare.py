@@ -27,6 +27,7 @@ from components.scoring.guard import slices_of
 from components.scoring.outcomes import item_table
 from components.scoring.provenance import changed_items
 from components.scoring.rules import Rules
+from components.scoring.strata_gaps import raw
 
 # The settings of the gate, which have the same names in its Rules; the others are of the bootstrap.
 RULES = ("alpha", "margin", "no_answer_bound", "schedule", "horizon", "benchmark_margin", "guard_columns")
@@ -140,7 +141,7 @@ def _evidence(scores: Mapping[str, Any], decision: Mapping[str, Any]) -> dict[st
             metrics[f"{name}_accuracy"] = cell["accuracy"]
             metrics[f"{name}_no_answer"] = cell["no_answer"] / cell["n"] if cell["n"] else None
     for gap in scores["gaps"]:
-        if gap["model"] in roles and gap["benchmark"] == "all" and gap["setting"] == "plain":
+        if gap["model"] in roles and gap["benchmark"] == "all" and gap["setting"] == "plain" and raw(gap):
             metrics[f"{roles[gap['model']]}_gap_{gap['kind']}_{gap['weighting']}"] = gap["estimate"]
     for change in changes(scores):
         if change["model"] in roles:

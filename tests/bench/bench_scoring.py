@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT))
 
 from components.extraction.engine import extract  # noqa: E402
 from components.platform.tables import write_items, write_rows  # noqa: E402
-from components.questions.items import Item  # noqa: E402
+from components.questions.items import QUESTION_TYPES, Item  # noqa: E402
 from components.scoring.bootstrap import Block, draw_sums  # noqa: E402
 from components.stages.compare import CompareConfig, score_files  # noqa: E402
 
@@ -65,7 +65,7 @@ def bench_bootstrap() -> None:
 
 
 def bench_score() -> None:
-    """`score` from files to file: 12,609 items in four settings, strata hard and soft, every statistic."""
+    """`score` from files to file: 12,609 items in four settings, with strata, probabilities and experts' labels."""
     rng = np.random.default_rng(1)
     names = ["medqa", "medmcqa", "MedXpertQA", "NEJM", "Lancet", "pubmedqa", "GPQA_Medical_test"]
     items = [
@@ -77,6 +77,7 @@ def bench_score() -> None:
             names[n * len(names) // ITEMS],
             is_reasoning=n % 3 == 0,
             reasoning_prob=float(rng.random()),
+            question_type=QUESTION_TYPES[n % 4 > 2] if names[n * len(names) // ITEMS] == "MedXpertQA" else None,
         )
         for n in range(ITEMS)
     ]

@@ -43,7 +43,7 @@ def cell(record: dict[str, Any], **key: Any) -> dict[str, Any]:
 
 
 def gap(record: dict[str, Any], **key: Any) -> dict[str, Any]:
-    key = {"setting": "plain", "benchmark": "all", "weighting": "hard", **key}
+    key = {"setting": "plain", "benchmark": "all", "weighting": "hard", "adjustment": "none", **key}
     (found,) = (g for g in record["gaps"] if all(g[k] == v for k, v in key.items()))
     return dict(found)
 
@@ -156,12 +156,75 @@ def test_gap_pooled_within_and_macro() -> None:
     assert gap(record, kind="within_benchmark", benchmark="easy")["estimate"] == pytest.approx(0)
 
 
-def test_soft_gap_weighs_by_probability() -> None:
+def test_slope_gap_is_the_regressions() -> None:
     items, rows, right = _two_benchmarks()
     prob = np.array([i.reasoning_prob for i in items])
-    expected = np.average(right, weights=1 - prob) - np.average(right, weights=prob)
-    found = gap(scores(items, rows), kind="pooled", weighting="soft", benchmark="all")
-    assert found["estimate"] == pytest.approx(expected, abs=1e-6)
+    hard = np.array([i.dataset_name == "hard" for i in items])
+    record = scores(items, rows)
+    pooled, within = (gap(record, kind=k, weighting="slope") for k in ("pooled", "within_benchmark"))
+    assert pooled["estimate"] == pytest.approx(-np.polyfit(prob, right, 1)[0])
+    design = np.column_stack([prob, hard, ~hard]).astype(float)
+    assert within["estimate"] == pytest.approx(-np.linalg.lstsq(design, right, rcond=None)[0][0], abs=1e-9)
+    raw = gap(record, kind="pooled")
+    assert raw["attenuation"] == pytest.approx(0.8) and raw["bound_low"] < raw["estimate"] < raw["bound_high"]
+    matrix = gap(record, kind="pooled", weighting="matrix")
+    assert matrix["estimate"] == pytest.approx(raw["estimate"] / 0.8)
+
+
+def test_experts_and_classifier_side_by_side() -> None:
+    """On items with an expert's label: both gaps and their difference, by hand; none where no expert was asked."""
+    items = [
+        make_item(n, "MedXpertQA", n % 3 == 0, reasoning_prob=0.8 if n % 3 == 0 else 0.3,
+                  question_type="Reasoning" if n % 2 else "Understanding")
+        for n in range(120)
+    ] + [make_item(n, "medqa", n % 3 == 0, reasoning_prob=0.8 if n % 3 == 0 else 0.3) for n in range(60)]  # fmt: skip
+    right = np.random.default_rng(5).random(180) < 0.6
+    record = scores(items, [row(i, bool(r)) for i, r in zip(items, right, strict=True)])
+    n = np.arange(120)
+    own = right[:120]
+    hard, experts = (own[~side].mean() - own[side].mean() for side in (n % 3 == 0, n % 2 == 1))
+    place = {"kind": "within_benchmark", "benchmark": "MedXpertQA"}
+    assert gap(record, **place)["estimate"] == pytest.approx(hard)
+    assert gap(record, weighting="expert", **place)["estimate"] == pytest.approx(experts)
+    difference = gap(record, weighting="hard_minus_expert", **place)
+    assert difference["estimate"] == pytest.approx(hard - experts)
+    draws = np.random.default_rng(6).integers(0, 120, (4000, 120))
+    resampled = [
+        np.subtract(*(own[d][~s[d]].mean() - own[d][s[d]].mean() for s in (n % 3 == 0, n % 2 == 1))) for d in draws
+    ]
+    assert difference["ci_high"] - difference["ci_low"] == pytest.approx(3.96 * np.std(resampled), rel=0.08)
+    assert not any(g["weighting"] == "expert" and g["benchmark"] == "medqa" for g in record["gaps"])
+
+
+def test_kitagawas_parts_add_up_to_the_pooled_gap() -> None:
+    items, rows, _ = _two_benchmarks()
+    record = scores(items, rows)
+    within, between = (gap(record, kind=f"kitagawa_{part}") for part in ("within", "between"))
+    assert within["estimate"] == pytest.approx(0) and between["estimate"] == pytest.approx(0.36)
+    assert between["ci_low"] > 0.2 and within["ci_low"] < 0 < within["ci_high"]
+
+
+def test_models_side_by_side_are_adjusted_for_their_number() -> None:
+    items, rows, _ = _two_benchmarks()
+    record = scores(items, [{**r, "model": m} for m in ("one", "two", "three") for r in rows])
+    pooled = [g for g in record["gaps"] if (g["weighting"], g["adjustment"], g["kind"]) == ("slope", "none", "pooled")]
+    assert len(pooled) == 3 and all(g["p_holm"] == pytest.approx(3 * g["p"]) for g in pooled)
+    assert all(s["p_holm"] >= s["p"] for s in record["threshold_sensitivity"])
+
+
+def test_a_question_and_its_copies_weigh_as_one() -> None:
+    """GPQA's five copies: the accuracy is that of the questions, `n` and `correct` count rows."""
+    items = [make_item(n, "GPQA_Medical_test", question=f"Stem {n // 5 if n < 50 else n}") for n in range(60)]
+    found = cell(scores(items, [row(i, n < 50) for n, i in enumerate(items)]))
+    assert (found["n"], found["groups"], found["correct"]) == (60, 20, 50)
+    assert found["accuracy"] == pytest.approx(0.5)
+
+
+def test_macro_needs_two_questions_in_every_benchmark() -> None:
+    items = [make_item(n, "medqa") for n in range(30)] + [make_item(0, "NEJM")]
+    rows = [row(i, n % 2 == 0) for n, i in enumerate(items)]
+    macro = cell(scores(items, rows), benchmark="macro")
+    assert macro["accuracy"] == pytest.approx(0.75) and macro["ci_low"] is None and macro["above_chance"] is None
 
 
 def test_threshold_sensitivity() -> None:
@@ -188,12 +251,15 @@ def test_gap_interval_matches_a_plain_group_bootstrap() -> None:
 
 
 def test_drop_is_paired() -> None:
-    """Equal answers in both settings have a drop of exactly zero, interval included, whatever the accuracy."""
+    """Equal answers in both settings have a drop of zero, however accurate; how sure that is depends on how many."""
     items = [make_item(n, reasoning=bool(n % 2)) for n in range(60)]
     rows = [row(i, n % 3 == 0, setting=s) for s in SETTINGS for n, i in enumerate(items)]
     drops = scores(items, rows)["adversarial_drops"]
     assert {d["stratum"] for d in drops} == {"all", "knowledge", "reasoning"}
-    assert all(d["estimate"] == d["ci_low"] == d["ci_high"] == 0 for d in drops)
+    assert all(d["estimate"] == 0 and d["p"] == 1 for d in drops)
+    (whole,) = (d for d in drops if (d["stratum"], d["benchmark"]) == ("all", "all"))
+    z = 1.96**2
+    assert (whole["ci_low"], whole["ci_high"]) == pytest.approx((-z / (60 + z), z / (60 + z)), abs=1e-4)
 
 
 def test_seeded() -> None:

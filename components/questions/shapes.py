@@ -167,7 +167,8 @@ def described(row: Mapping[str, Any], about: Survey) -> str:
     """How a row is read, as a mapping that says the same ("" for Item's own form): for a receipt."""
     if not about.mapping and is_canonical(row):
         return ""
-    row = _lifted(row, about.mapping)
+    # With the columns of all rows: one with three options may stand first in a file of five.
+    row = {**dict.fromkeys(sorted(about.columns)), **_lifted(row, about.mapping)}
     layout = _layout(row, about.mapping, "")
     names = dict(layout.names)
     parts = {"question": names.pop("question"), "options": "+".join(layout.options)} | names
@@ -188,7 +189,7 @@ def _lifted(row: Mapping[str, Any], mapping: Mapping[str, str]) -> dict[str, Any
             value = value.get(part) if isinstance(value, Mapping) else None
         if value is not made and value is not None:
             made[column] = value
-    if "question" in mapping:
+    if mapping.get("question") in made:
         return made
     inner = [name for name, value in row.items() if isinstance(value, Mapping) and has_question(value)]
     if len(inner) == 1 and not has_question(row):

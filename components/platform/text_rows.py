@@ -133,7 +133,6 @@ def _table_rows(path: Path, file: IO[bytes], delimiter: str | None) -> Iterator[
     number = 0
     try:
         first = text.readline()
-        _check_mark(path, first.encode("utf-8", "replace"))
         delimiter = delimiter or next((sign for sign in ",;\t" if sign in first), ",")
         cells = csv.reader(itertools.chain([first], text), delimiter=delimiter, strict=True)
         header = [name.strip() for name in next(cells, [])]

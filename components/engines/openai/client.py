@@ -147,15 +147,24 @@ class OpenAIEngine:
         most = text + TEMPLATE_TOKENS + sampling.max_new_tokens
         jitter = wait_random_exponential(multiplier=self.config.backoff_seconds, max=MAX_BACKOFF_SECONDS)
 
+        clock = asyncio.get_running_loop().time
+
+        def strange(state: RetryCallState) -> bool:
+            error = state.outcome.exception() if state.outcome else None
+            return isinstance(error, UnreachableError) and not self.answered
+
         def wait(state: RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
-            if isinstance(error, UnreachableError) and not self.answered:
-                return min(jitter(state), FIRST_WAIT_SECONDS)
-            return jitter(state) + (error.retry_after if isinstance(error, TransientError) else 0.0)
+            rest = error.retry_after if isinstance(error, TransientError) else 0.0
+            return min(jitter(state), FIRST_WAIT_SECONDS) if strange(state) else jitter(state) + rest
+
+        def stop(state: RetryCallState) -> bool:
+            enough = stop_after_attempt(self.config.attempts)(state)
+            return call.stopped.is_set() or enough or (strange(state) and clock() >= call.first_until)
 
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(TransientError),
-            stop=lambda state: call.stopped.is_set() or stop_after_attempt(self.config.attempts)(state),
+            stop=stop,
             wait=wait,
             sleep=call.pause,
             before_sleep=lambda state: self._tell(call, state),
@@ -163,12 +172,17 @@ class OpenAIEngine:
         )
         try:
             answer: Generation = await retrying(self._attempt, call, request, body, most)
+        except UnreachableError as error:
+            if not self.answered:
+                raise StageError(f"{request.id}: {self.url}: {error}; {WRONG_URL}, and that the server runs") from None
+            raise self._given_up(request, retrying, error) from None
         except TransientError as error:
-            raise StageError(
-                f"{request.id}: {self.url} gave no answer in {retrying.statistics['attempt_number']} attempts, the "
-                f"last: {error}"
-            ) from None
+            raise self._given_up(request, retrying, error) from None
         return answer
+
+    def _given_up(self, request: Request, retrying: AsyncRetrying, error: TransientError) -> StageError:
+        attempts = retrying.statistics["attempt_number"]
+        return StageError(f"{request.id}: {self.url} gave no answer in {attempts} attempts, the last: {error}")
 
     async def _attempt(self, call: _Call, request: Request, body: dict[str, Any], most: int) -> Generation:
         clock = asyncio.get_running_loop().time
@@ -193,10 +207,7 @@ class OpenAIEngine:
             raise TransientError(f"no answer within {self.config.timeout_seconds:g} s") from None
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             bill = 0  # nothing was sent
-            what = f"the connection failed ({call.clean(str(error)) or type(error).__name__})"
-            if self.answered or clock() < call.first_until:
-                raise UnreachableError(what) from None
-            raise StageError(f"{request.id}: {self.url}: {what}; {WRONG_URL}, and that the server runs") from None
+            raise UnreachableError(f"the connection failed ({call.clean(_reason(error))})") from None
         except httpx.RequestError as error:
             raise TransientError(f"the connection failed ({type(error).__name__})") from None
         except TransientError as error:
@@ -258,6 +269,16 @@ class OpenAIEngine:
 
 async def _result(task: asyncio.Task[None]) -> None:
     await task
+
+
+def _reason(error: BaseException) -> str:
+    """Why a connection failed in the system's own words, which lie below those of httpx ("Connection refused")."""
+    told, deeper = str(error) or type(error).__name__, error.__cause__ or error.__context__
+    while deeper is not None:
+        if isinstance(deeper, OSError) and deeper.errno:
+            told = os.strerror(deeper.errno) if deeper.errno > 0 else str(deeper.strerror)  # a name's are below 0
+        deeper = deeper.__cause__ or deeper.__context__
+    return told
 
 
 def located(base_url: str) -> tuple[str, str]:

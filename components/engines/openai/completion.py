@@ -117,11 +117,11 @@ def refuse(response: httpx.Response, value: dict[str, Any], request: Request, as
     advice = "the endpoint may know other parameters: see token_parameter, send_sampling, prefill_mode and extra_body"
     if status in (401, 403):
         advice = f"check the key in {variable}" + ("" if os.environ.get(variable) else ", which is not set")
-    elif status in (404, 405) or is_page(response):
-        advice = f"{WRONG_URL}, and the model's name; {advice}"
     elif 300 <= status < 400:
         target = response.headers.get("location", "").partition("?")[0]
         what, advice = f"{what}, a redirect to {target[:200] or 'nowhere'}", WRONG_URL
+    elif status in (404, 405) or is_page(response):
+        advice = f"{WRONG_URL}, and the model's name; {advice}"
     raise StageError(f"{what} ({advice})")
 
 
@@ -246,4 +246,7 @@ def error_of(value: dict[str, Any]) -> tuple[str, str]:
         return str(value.get("error_type") or ""), error
     if not isinstance(error, dict):
         return "", ""
-    return str(error.get("code") or error.get("type") or ""), str(error.get("message") or error.get("msg") or "")
+    code, kind = error.get("code"), error.get("type")
+    if kind and isinstance(code, int):  # llama.cpp and vLLM repeat the status there
+        code = kind
+    return str(code or kind or ""), str(error.get("message") or error.get("msg") or "")

@@ -229,3 +229,22 @@ def test_command_refuses_an_unknown_setting(items: Path, tmp_path: Path) -> None
             ["--model", "x", "--items", str(items), "--out", str(tmp_path), "--settings", "plain,loud"],
             standalone_mode=False,
         )
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("adversarial", SETTINGS[1:]),
+        ("plain, adversarial", SETTINGS),
+        (["adversarial", "plain"], (*SETTINGS[1:], "plain")),
+        ("adversarial_1,plain,", ("adversarial_1", "plain")),
+    ],
+)
+def test_adversarial_means_all_three_prefills(given: Any, expected: tuple[str, ...]) -> None:
+    assert config(settings=given).settings == expected
+
+
+@pytest.mark.parametrize("given", ["adversarial,adversarial_0", "", "adversarial_3", 7, [3]])
+def test_settings_that_are_none(given: Any) -> None:
+    with pytest.raises(ValidationError, match="settings"):
+        config(settings=given)

@@ -23,6 +23,7 @@ from components.questions.shapes import has_question
 FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet"}
 # One cell may hold a whole abstract; csv's own limit is 131,072 characters.
 MAX_CELL_CHARACTERS = 2**31 - 1
+_LISTS = frozenset({"data", "questions", "rows", "items", "examples", "records"})
 _DEPTH = 4  # lists lie at most so deep in an object; HEAD-QA's are at 3
 
 
@@ -104,9 +105,11 @@ def listed(value: Any, where: str, depth: int = 0) -> list[Any]:
         return value
     if not isinstance(value, dict):
         raise InputError(f"{where}: must be a list of JSON objects, not {type(value).__name__}")
-    if has_question(value) or depth == _DEPTH:
-        return [value]
     lists = [name for name, part in value.items() if _objects(part)]
+    named = [name for name in lists if name.casefold() in _LISTS]  # a `prompt` may stand beside
+    if (has_question(value) and not named) or depth == _DEPTH:
+        return [value]
+    lists = named or lists
     if len(lists) > 1:
         raise InputError(f"{where}: holds several lists ({', '.join(lists)}); write each to a file of its own")
     if lists:

@@ -32,6 +32,7 @@ BENCHMARKS = (
     "NEJM",
 )
 REQUIRED = ("id", "question", "options", "answer_idx", "dataset_name")
+OTHERS = " (`biomed-r1 ingest` reads the usual other shapes)"
 QUESTION_TYPES = ("Reasoning", "Understanding")
 OPENINGS = ("adversarial_trace_0", "adversarial_trace_1", "adversarial_trace_2")
 # Columns of the published zou-lab/BioMed-R1-Eval that say how an item was stratified there.
@@ -113,7 +114,7 @@ def parse_item(row: Mapping[str, Any], where: str) -> Item:
     """
     for name in REQUIRED:
         if is_missing(row.get(name)):
-            raise InputError(f"{where}: {name}: missing; every item needs {', '.join(REQUIRED)}")
+            raise InputError(f"{where}: {name}: missing; every item needs {', '.join(REQUIRED)}{OTHERS}")
     options = _options(row["options"], where)
     answer_idx = str(row["answer_idx"]).strip()
     if answer_idx not in options:

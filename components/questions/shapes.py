@@ -164,16 +164,24 @@ def canonical(row: Mapping[str, Any], number: int, about: Survey, where: str) ->
 
 
 def described(row: Mapping[str, Any], about: Survey) -> str:
-    """How a row is read, as a mapping that says the same ("" for Item's own form): for a receipt."""
+    """How a row that was read is read, as a mapping that says the same ("" for Item's own form): for a receipt."""
     if not about.mapping and is_canonical(row):
         return ""
-    # With the columns of all rows: one with three options may stand first in a file of five.
-    row = {**dict.fromkeys(sorted(about.columns)), **_lifted(row, about.mapping)}
+    row = _lifted(row, about.mapping)
+    # With the columns of all rows first: one with three options may stand first in a file of five.
+    for whole in ({**dict.fromkeys(sorted(about.columns)), **row}, row):
+        try:
+            return _described(whole, about)
+        except InputError:  # columns of rows that have another shape
+            continue
+    return ""
+
+
+def _described(row: Mapping[str, Any], about: Survey) -> str:
     layout = _layout(row, about.mapping, "")
     names = dict(layout.names)
     parts = {"question": names.pop("question"), "options": "+".join(layout.options)} | names
-    value = row[layout.names["answer_idx"]]
-    options = _options(row, layout, "")
+    options, value = _options(row, layout, ""), row[layout.names["answer_idx"]]
     if number_of(value) is not None and not labelled(value, options):
         parts[BASE] = str(_base(about, options, "", ""))
     return ",".join(f"{name}={column}" for name, column in parts.items() if column)

@@ -118,6 +118,7 @@ def test_no_bytes_are_a_traceback(ending: str, body: bytes, packed: bool, tmp_pa
 def test_where_the_rows_of_a_json_object_are() -> None:
     row = {"question": "Which?", "options": [{"key": "A", "value": "x"}, {"key": "B", "value": "y"}]}
     assert listed(row, "f") == [row]
+    assert listed({"prompt": "Answer these.", "questions": [row]}, "f") == [row]
     assert listed({"7": row, "8": row}, "f") == [{"id": "7", **row}, {"id": "8", **row}]
     exam = {"name": "2013", "data": [{"qtext": "Which?", "answers": [{"aid": 1, "atext": "x"}]}]}
     assert listed({"version": "1", "exams": {"a": exam, "b": exam}}, "f") == exam["data"] * 2

@@ -7,11 +7,12 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from components.errors import InputError
 from components.questions.items import unrepeated
 
+Reading = Literal["label", "text", "index"]
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 # A pair's label and its text.
 PAIRS = (
@@ -84,14 +85,35 @@ def with_signs(names: Sequence[str]) -> list[tuple[str, ...]]:
     return [(name,) for name in names]
 
 
+def readings(value: Any, options: Sequence[Option], is_index: bool) -> dict[Reading, list[int]]:
+    """What a key may be, and for each the places that it names (for an index: it, as it stands).
+
+    `is_index`: its column is called after an index or a letter, and holds no text where anything else fits.
+    """
+    number = number_of(value)
+    label, text = labelled(value, options), texted(value, options)
+    sure = is_index or not isinstance(value, str)
+    if sure and (label or number is not None):
+        return {"label": label} if label else {"index": [number or 0]}
+    found: dict[Reading, list[int]] = {"label": label, "text": text}
+    if number is not None and not label and (0 <= number <= len(options) or not text):
+        found["index"] = [number]
+    return {reading: places for reading, places in found.items() if places}
+
+
 def named(value: Any, options: Sequence[Option]) -> list[int]:
     """Places of the options that a value names by label, by letter or by text."""
-    text = value.strip() if isinstance(value, str) else None
-    same = [n for n, option in enumerate(options) if text and str(option.text).strip() == text]
-    return sorted({*labelled(value, options), *same})
+    return sorted({*labelled(value, options), *texted(value, options)})
+
+
+def texted(value: Any, options: Sequence[Option]) -> list[int]:
+    """Places of the options whose text a value is."""
+    text = value.strip() if isinstance(value, str) else ""
+    return [n for n, option in enumerate(options) if text and str(option.text).strip() == text]
 
 
 def labelled(value: Any, options: Sequence[Option]) -> list[int]:
+    """Places of the options that a value names by their own label, or by letter where that is another."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return []
     number = number_of(value)

@@ -19,11 +19,12 @@ from components.questions.items import COLUMNS, REQUIRED, is_missing
 from components.questions.option_values import (
     LETTERS,
     Option,
+    Reading,
     folded,
-    labelled,
     named,
     number_of,
     options_of,
+    readings,
     with_signs,
 )
 
@@ -66,11 +67,12 @@ class Layout:
 
 @dataclass
 class Survey:
-    """What only all rows of a file tell: the columns it has, and where its indexes count from."""
+    """What only all rows of a file tell: its columns, what its keys are, and where its indexes count from."""
 
     stem: str
     mapping: Mapping[str, str] = field(default_factory=dict)
     columns: set[str] = field(default_factory=set)
+    keys: set[Reading] = field(default_factory=set)  # of the rows whose key has one reading
     zero: int | None = None  # a row whose index is 0
     last: int | None = None  # a row whose index is the number of its options
 
@@ -125,7 +127,7 @@ def survey(rows: Iterable[Mapping[str, Any]], stem: str, mapping: Mapping[str, s
         lifted = _lifted(row, mapping)
         made.columns |= lifted.keys()
         if mapping or not is_canonical(row):
-            _note_index(made, lifted, number)
+            _note_key(made, lifted, number)
     wanted = [c for name, value in mapping.items() if name != BASE for c in _split(value, made.columns)]
     missing = [column for column in wanted if column not in made.columns]
     if len(missing) == len(wanted) and made.columns.issuperset(REQUIRED):
@@ -182,7 +184,7 @@ def _described(row: Mapping[str, Any], about: Survey) -> str:
     names = dict(layout.names)
     parts = {"question": names.pop("question"), "options": "+".join(layout.options)} | names
     options, value = _options(row, layout, ""), row[layout.names["answer_idx"]]
-    if number_of(value) is not None and not labelled(value, options):
+    if number_of(value) is not None and not named(value, options):
         parts[BASE] = str(_base(about, options, "", ""))
     return ",".join(f"{name}={column}" for name, column in parts.items() if column)
 
@@ -295,32 +297,34 @@ def _place(value: Any, column: str, options: list[Option], about: Survey, where:
         value = value[0]
     if isinstance(value, bool | list | Mapping | bytes) or is_missing(value):
         raise InputError(f"{where}: {column}: {str(value)[:80]!r} names no option; give one letter, index or text")
-    number = number_of(value)
-    found = named(value, options)
-    if folded(column) in EXPLICIT_KEYS or BASE in about.mapping:
-        found = labelled(value, options) or ([] if number is not None else found)
-    elif not isinstance(value, str):
-        found = labelled(value, options)
-    elif number is not None and found and not options[0].labels:
-        raise InputError(
-            f"{where}: {column}: {value!r} is the text of an option and may be an index; write the letter, or say "
-            f"--map {BASE}=0 or --map {BASE}=1"
-        )
-    if len(found) > 1:
-        raise InputError(f"{where}: {column}: {value!r} names {len(found)} options; write the letter")
-    if found:
-        return found[0]
-    if number is None:
+    found = readings(value, options, _is_index(column, about))
+    if len(found) > 1 and len(found.keys() & about.keys) == 1:  # the file's other keys tell
+        found = {reading: places for reading, places in found.items() if reading in about.keys}
+    if not found:
         raise InputError(
             f"{where}: {column}: {str(value)[:80]!r} is no letter, label or text of the {len(options)} options"
         )
-    base = _base(about, options, where, column)
-    if not 0 <= number - base < len(options):
+    if len(found) > 1 and len({*map(tuple, found.values())}) > 1:
         raise InputError(
-            f"{where}: {column}: {number} is no index of {len(options)} options that count from {base}; "
+            f"{where}: {column}: {value!r} may be {' or '.join(f'the {reading}' for reading in found)} of an option, "
+            f"which are two; write the letter, or say --map {BASE}=0 or --map {BASE}=1 where it is an index"
+        )
+    reading, places = next(iter(found.items()))
+    if len(places) > 1:
+        raise InputError(f"{where}: {column}: {value!r} names {len(places)} options; write the letter")
+    if reading != "index":
+        return places[0]
+    base = _base(about, options, where, column)
+    if not 0 <= places[0] - base < len(options):
+        raise InputError(
+            f"{where}: {column}: {places[0]} is no index of {len(options)} options that count from {base}; "
             "a question without its key cannot be marked"
         )
-    return number - base
+    return places[0] - base
+
+
+def _is_index(column: str, about: Survey) -> bool:
+    return folded(column) in EXPLICIT_KEYS or BASE in about.mapping
 
 
 def _base(about: Survey, options: Sequence[Option], where: str, column: str) -> int:
@@ -338,20 +342,22 @@ def _base(about: Survey, options: Sequence[Option], where: str, column: str) -> 
     return 1 if about.last is not None else LIST_BASE
 
 
-def _note_index(about: Survey, row: Mapping[str, Any], number: int) -> None:
-    """Keep the first rows that show where indexes count from."""
+def _note_key(about: Survey, row: Mapping[str, Any], number: int) -> None:
+    """Keep what a row's key is, and the first rows that show where indexes count from."""
     try:
         layout = _layout(row, about.mapping, "")
         options = _options(row, layout, "")
     except InputError:
         return  # told when the row is read
-    value = row[layout.names["answer_idx"]]
-    index = number_of(value)
-    if index is None or labelled(value, options):
+    column = layout.names["answer_idx"]
+    found = readings(row[column], options, _is_index(column, about))
+    if len(found) != 1:
         return
-    if index == 0 and about.zero is None:
+    ((reading, places),) = found.items()
+    about.keys.add(reading)
+    if reading == "index" and places[0] == 0 and about.zero is None:
         about.zero = number
-    if index == len(options) and about.last is None:
+    if reading == "index" and places[0] == len(options) and about.last is None:
         about.last = number
 
 

@@ -181,11 +181,12 @@ def choices(answer: Any, *options: Any) -> list[Row]:
 def test_a_key_with_two_readings_is_refused() -> None:
     assert read(choices("B", "A", "B", "AB", "O"))[0].answer_idx == "B"
     assert read(choices("O", "A", "B", "AB", "O"))[0].answer_idx == "D"
-    with pytest.raises(InputError, match="answer: 'B' names 2 options; write the letter"):
+    with pytest.raises(InputError, match="answer: 'B' may be the label or the text of an option, which are two"):
         read(choices("B", "O", "A", "B", "AB"))
     assert read(choices(1, "1", "2", "3"))[0].answer_idx == "B"
-    with pytest.raises(InputError, match=r"answer: '2' is the text of an option and may be an index"):
+    with pytest.raises(InputError, match=r"answer: '2' may be the text or the index of an option, .*index_base=0"):
         read(choices("2", "1", "2", "3"))
+    assert read(choices("50", "25", "50", "75"))[0].answer_idx == "B"  # no index of three
     assert read(choices("2", "1", "2", "3"), "index_base=0")[0].answer_idx == "C"
     with pytest.raises(InputError, match=r"answer: 'none' is no letter, label or text of the 2 options"):
         read(choices("none", "x", "y"))
@@ -193,6 +194,15 @@ def test_a_key_with_two_readings_is_refused() -> None:
         with pytest.raises(InputError, match="answer"):
             read(choices(several, "x", "y"))
     assert read(choices(["B"], "x", "y"))[0].answer_idx == "B"
+
+
+def test_the_files_other_keys_tell_what_a_key_is() -> None:
+    doubtful = [*choices("B", "O", "A", "B", "AB"), *choices("2", "1", "2", "3")]
+    assert [i.answer_idx for i in read([*doubtful[:1], *choices("A", "x", "y")])] == ["B", "A"]
+    assert [i.answer_idx for i in read([*doubtful, *choices("y", "x", "y")])] == ["C", "B", "B"]
+    assert [i.answer_idx for i in read([*doubtful[1:], *choices("0", "x", "y")])] == ["C", "A"]
+    with pytest.raises(InputError, match="may be the label or the text"):
+        read([*doubtful[:1], *choices("A", "x", "y"), *choices("y", "x", "y")])
 
 
 def test_two_keys_that_differ_are_refused_with_both() -> None:

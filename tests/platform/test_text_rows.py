@@ -26,7 +26,7 @@ BOM = b"\xef\xbb\xbf"
 
 def table(rows: Rows, delimiter: str = ",", end: str = "\n") -> bytes:
     out = io.StringIO(newline="")
-    writer = csv.DictWriter(out, list(rows[0]), delimiter=delimiter, lineterminator=end)
+    writer = csv.DictWriter(out, list(rows[0]), delimiter=delimiter, lineterminator=end, quoting=csv.QUOTE_ALL)
     writer.writeheader()
     writer.writerows(rows)
     return out.getvalue().encode()

@@ -47,7 +47,8 @@ def ask(
                 raise StageError(f"{requests[n].id}: answered twice by {engine.name}")
             answers[n] = answer
             tokens += answer.output_tokens
-            if journal:
+            # What was too long is looked at again: the limit, or what becomes of it, may be another then.
+            if journal and answer.finish_reason != "too_long":
                 journal.add(requests[n].id, asdict(answer))
     except StageError as error:
         again = f" and kept in {journal.uri}; the same command asks only the others" if journal and answers else ""
@@ -89,7 +90,7 @@ def answer_row(
 
 
 def setting_counts(rows: Sequence[dict[str, Any]], settings: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Per setting: n, correct, accuracy, no_answer, truncated."""
+    """Per setting: n, correct, accuracy, no_answer, truncated, too_long (not asked, part of no_answer)."""
     counts = {}
     for setting in settings:
         mine = [row for row in rows if row["setting"] == setting]
@@ -99,5 +100,6 @@ def setting_counts(rows: Sequence[dict[str, Any]], settings: Sequence[str]) -> d
             "accuracy": sum(row["correct"] for row in mine) / len(mine),
             "no_answer": sum(row["extracted"] is None for row in mine),
             "truncated": sum(row["finish_reason"] == "length" for row in mine),
+            "too_long": sum(row["finish_reason"] == "too_long" for row in mine),
         }
     return counts

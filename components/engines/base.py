@@ -6,8 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-# content_filter: an endpoint withheld the answer, or the rest of it.
-FinishReason = Literal["stop", "length", "content_filter"]
+# content_filter: an endpoint withheld the answer, or the rest of it. too_long: the model's context cannot hold the
+# question and its answer, so it was not asked.
+FinishReason = Literal["stop", "length", "content_filter", "too_long"]
+# What becomes of such a question: it ends the run, or counts as not answered.
+TooLong = Literal["no_answer", "stop"]
 # continued: the opening begins the assistant's turn and the model goes on; two_turn: for endpoints that cannot do that.
 PrefillMode = Literal["continued", "two_turn"]
 

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from components.engines.base import Engine
+from components.engines.base import Engine, TooLong
 from components.errors import InputError
 
 EngineName = Literal["vllm", "transformers"]
@@ -78,12 +78,19 @@ def resolve_dtype(asked: str) -> str:
     return "bfloat16" if fast else "float32"
 
 
-def load_engine(name: EngineName, folder: Path, dtype: str, batch_size: int = 64, max_context: int = 8192) -> Engine:
+def load_engine(
+    name: EngineName,
+    folder: Path,
+    dtype: str,
+    batch_size: int = 64,
+    max_context: int = 8192,
+    too_long: TooLong = "stop",
+) -> Engine:
     """The engine `name` with the checkpoint in `folder` loaded; `batch_size` is for transformers only."""
     if name == "vllm":
         from components.engines.vllm_engine import VllmEngine
 
-        return VllmEngine(folder, dtype, max_context=max_context)
+        return VllmEngine(folder, dtype, max_context=max_context, too_long=too_long)
     from components.engines.transformers_engine import TransformersEngine
 
-    return TransformersEngine(folder, dtype, batch_size=batch_size, max_context=max_context)
+    return TransformersEngine(folder, dtype, batch_size=batch_size, max_context=max_context, too_long=too_long)

@@ -7,12 +7,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from components.engines.base import Generation, Request
+from components.engines.base import Generation, Request, TooLong
 from components.errors import InputError, StageError
 
 # Templates of DeepSeek-R1, QwQ and Qwen3-Thinking end with it; the tokens at a prompt's end that can hold it.
 THOUGHT, THOUGHT_TOKENS = "<think>", 8
 _ENDING = 200  # characters of an opening that the prompt must end with; a thought's mark may be the template's own
+
+
+class TooLongError(InputError):
+    """A question of `tokens` prompt tokens that the context cannot hold together with its answer."""
+
+    def __init__(self, text: str, tokens: int) -> None:
+        super().__init__(text)
+        self.tokens = tokens
 
 
 def render(tokenizer: Any, messages: Sequence[dict[str, str]], opening: str | None = None) -> str:
@@ -42,7 +50,7 @@ def render(tokenizer: Any, messages: Sequence[dict[str, str]], opening: str | No
 def encode(tokenizer: Any, request: Request, max_context: int, max_new_tokens: int) -> list[int]:
     """The prompt's token ids. The template writes its own begin-of-text token, so none is added.
 
-    Raises InputError when prompt and answer do not fit the model together: a question is never cut.
+    Raises TooLongError when prompt and answer do not fit the model together: a question is never cut.
     """
     messages = [{"role": role, "content": content} for role, content in request.messages]
     text = render(tokenizer, messages, request.opening)
@@ -50,9 +58,11 @@ def encode(tokenizer: Any, request: Request, max_context: int, max_new_tokens: i
         raise StageError(f"{request.id}: the rendered prompt does not end with its opening: ...{text[-120:]!r}")
     ids = list(tokenizer(text, add_special_tokens=False)["input_ids"])
     if len(ids) + max_new_tokens > max_context:
-        raise InputError(
+        raise TooLongError(
             f"{request.id}: {len(ids)} prompt tokens and {max_new_tokens} new ones exceed the context of "
-            f"{max_context}; raise max_context, lower max_new_tokens or leave the question out"
+            f"{max_context}; raise max_context, lower max_new_tokens, leave the question out, or say "
+            "too_long=no_answer, which counts it as not answered",
+            len(ids),
         )
     return ids
 
@@ -82,6 +92,25 @@ def next_tokens(tokenizer: Any, letters: Sequence[str]) -> dict[str, int]:
     if len(set(found.values())) != len(found):
         raise StageError(f"the tokenizer begins several of the letters {', '.join(letters)} with one token")
     return found
+
+
+def encode_all(
+    tokenizer: Any, requests: Sequence[Request], max_context: int, max_new_tokens: int, too_long: TooLong
+) -> tuple[dict[int, list[int]], dict[int, Generation]]:
+    """(token ids, answers given at once) by a request's position: each request is in one of them.
+
+    A question that does not fit raises TooLongError, before any is asked, or is answered by nothing: see `TooLong`.
+    """
+    prompts: dict[int, list[int]] = {}
+    left_out: dict[int, Generation] = {}
+    for index, request in enumerate(requests):
+        try:
+            prompts[index] = encode(tokenizer, request, max_context, max_new_tokens)
+        except TooLongError as error:
+            if too_long == "stop":
+                raise
+            left_out[index] = Generation("", "too_long", error.tokens, 0)
+    return prompts, left_out
 
 
 def generation(tokenizer: Any, prompt: Sequence[int], output: Sequence[int], stop: frozenset[int]) -> Generation:

@@ -13,7 +13,7 @@ from components.platform.models import endpoint_name, local_model, weights_diges
 
 
 class EngineConfig(EndpointConfig):
-    """Which engine answers, and how; the inherited fields are read by engine `openai` alone."""
+    """Which engine answers, and how; the inherited fields but `too_long` are read by engine `openai` alone."""
 
     engine: Literal["auto", "vllm", "transformers", "openai"] = Field(
         "auto", description="auto: openai for openai:NAME, else the one done first by measured speeds"
@@ -42,5 +42,6 @@ def start_engine(model: str, config: EngineConfig, output_tokens: int) -> tuple[
 
     folder = local_model(model)
     chosen = choose_engine(config.engine, folder, output_tokens)
-    engine = load_engine(chosen, folder, resolve_dtype(config.dtype), config.batch_size, config.max_context)
+    dtype = resolve_dtype(config.dtype)
+    engine = load_engine(chosen, folder, dtype, config.batch_size, config.max_context, config.too_long)
     return engine, weights_digest(folder)

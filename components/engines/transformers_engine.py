@@ -17,11 +17,11 @@ import torch
 from transformers import AutoModelForCausalLM, DynamicCache
 from transformers.utils import logging
 
-from components.engines.base import Generation, PrefillMode, Request, Sampling
+from components.engines.base import Generation, PrefillMode, Request, Sampling, TooLong
 from components.engines.cpu_attention import use_grouped_attention
 from components.engines.rendering import (
     context_limit,
-    encode,
+    encode_all,
     encode_fitting,
     generation,
     load_tokenizer,
@@ -49,10 +49,12 @@ class TransformersEngine:
     prefill_mode: PrefillMode = "continued"
     notes: ClassVar[dict[str, Any]] = {}
 
-    def __init__(self, folder: Path, dtype: str, batch_size: int = 64, max_context: int = 8192) -> None:
+    def __init__(
+        self, folder: Path, dtype: str, batch_size: int = 64, max_context: int = 8192, too_long: TooLong = "stop"
+    ) -> None:
         """Load the plain transformers checkpoint in `folder`; `dtype` is a torch name such as "bfloat16"."""
         self.version = f"transformers {version('transformers')} {dtype}"
-        self.batch_size = batch_size
+        self.batch_size, self.too_long = batch_size, too_long
         self.max_context = context_limit(folder, max_context)
         self.tokenizer = load_tokenizer(folder)
         self.stop = stop_ids(folder, self.tokenizer)
@@ -66,15 +68,19 @@ class TransformersEngine:
         self.model = model.to(self.device).eval()
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[tuple[int, Generation]]:
+        prompts, left_out = encode_all(
+            self.tokenizer, requests, self.max_context, sampling.max_new_tokens, self.too_long
+        )
+        yield from left_out.items()
         rows = [
             _Row(
                 index=index,
-                prompt=encode(self.tokenizer, request, self.max_context, sampling.max_new_tokens),
+                prompt=prompt,
                 shared=0,
-                generator=torch.Generator().manual_seed(request.seed),
+                generator=torch.Generator().manual_seed(requests[index].seed),
                 output=[],
             )
-            for index, request in enumerate(requests)
+            for index, prompt in prompts.items()
         ]
         for batch in _batches(_groups(rows, requests), self.batch_size):
             with torch.inference_mode():

@@ -17,8 +17,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from components.engines.base import Generation, PrefillMode, Request, Sampling
-from components.engines.rendering import context_limit, encode, encode_fitting, generation, load_tokenizer, stop_ids
+from components.engines.base import Generation, PrefillMode, Request, Sampling, TooLong
+from components.engines.rendering import context_limit, encode_all, encode_fitting, generation, load_tokenizer, stop_ids
 from components.errors import InputError, StageError
 from components.platform.gpus import asked_gpus
 
@@ -40,7 +40,7 @@ class VllmEngine:
     prefill_mode: PrefillMode = "continued"
     notes: ClassVar[dict[str, Any]] = {}
 
-    def __init__(self, folder: Path, dtype: str, max_context: int = 8192) -> None:
+    def __init__(self, folder: Path, dtype: str, max_context: int = 8192, too_long: TooLong = "stop") -> None:
         """Load the plain transformers checkpoint in `folder`; `dtype` is a torch name such as "bfloat16"."""
         for name, value in _ENVIRONMENT.items():
             os.environ.setdefault(name, value)
@@ -52,7 +52,7 @@ class VllmEngine:
 
         self.gpus = tensor_parallel(folder, asked_gpus(), torch.cuda.device_count())
         self.version = f"{_distribution()} {dtype}" + (f" tp{self.gpus}" if self.gpus > 1 else "")
-        self.max_context = context_limit(folder, max_context)
+        self.max_context, self.too_long = context_limit(folder, max_context), too_long
         self.tokenizer = load_tokenizer(folder)
         self.stop = stop_ids(folder, self.tokenizer)
         on_cpu = not torch.cuda.is_available()
@@ -74,9 +74,13 @@ class VllmEngine:
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[tuple[int, Generation]]:
         engine = self._llm.llm_engine
-        prompts = [encode(self.tokenizer, request, self.max_context, sampling.max_new_tokens) for request in requests]
-        for index, (prompt, request) in enumerate(zip(prompts, requests, strict=True)):
-            engine.add_request(str(index), {"prompt_token_ids": prompt}, self._parameters(request, sampling))
+        prompts, left_out = encode_all(
+            self.tokenizer, requests, self.max_context, sampling.max_new_tokens, self.too_long
+        )
+        yield from left_out.items()
+        for index, prompt in prompts.items():
+            parameters = self._parameters(requests[index], sampling)
+            engine.add_request(str(index), {"prompt_token_ids": prompt}, parameters)
         while engine.has_unfinished_requests():
             for answer in engine.step():
                 if not answer.finished:

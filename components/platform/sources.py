@@ -11,9 +11,13 @@ from typing import Literal
 from components.errors import InputError
 from components.platform import models, store
 from components.platform.home import home
+from components.platform.text_rows import format_of
 
 Kind = Literal["benchmarks", "train"]
-SUFFIXES = (".jsonl", ".parquet")
+# JSON files that lie beside data and hold none: ours, and those of `datasets` and of hub repositories.
+NO_QUESTIONS = frozenset(
+    {store.MANIFEST, "sources.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
+)
 SAMPLES = "samples"
 KINDS = "`samples`, a folder or file, s3://... or hf:datasets/ORG/NAME@REVISION"
 
@@ -41,10 +45,18 @@ def source_files(source: str, kind: Kind) -> list[Path]:
         return [folder]
     if (folder / kind).is_dir():
         folder = folder / kind
-    found = sorted(p for p in folder.rglob("*") if p.suffix in SUFFIXES and p.is_file()) if folder.is_dir() else []
+    found = sorted(p for p in folder.rglob("*") if _holds_questions(p, folder)) if folder.is_dir() else []
     if not found:
-        raise InputError(f"{source}: no {' or '.join(SUFFIXES)} files for {kind} in {folder}; a source is {KINDS}")
+        raise InputError(
+            f"{source}: no .jsonl or .parquet files (nor .json, .csv, .tsv, nor .gz of one) for {kind} in {folder}; "
+            f"a source is {KINDS}"
+        )
     return found
+
+
+def _holds_questions(path: Path, folder: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    return not hidden and format_of(path) is not None and path.name not in NO_QUESTIONS and path.is_file()
 
 
 def check_source(source: str, kind: Kind) -> None:

@@ -1,8 +1,9 @@
-"""Question and answer tables on disk: Parquet or JSONL in, the same out. The only user of pyarrow."""
+"""Question and answer tables on disk: Parquet or text in, Parquet or JSONL out. The only user of pyarrow."""
 
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.errors import InputError
+from components.platform.text_rows import format_of, opened, text_rows
 from components.questions.items import COLUMNS, Item, item_row, parse_item
 
 _FLOATS = {"reasoning_prob", "reasoning_threshold"}
@@ -65,7 +67,7 @@ def read_metadata(path: str | Path) -> dict[str, str]:
 
     Raises InputError for a side file that is not an object of text to text.
     """
-    if not _is_parquet(Path(path)):
+    if not _is_parquet(Path(path)) or _is_packed(Path(path)):
         return _side_metadata(side_file(path))
     metadata = _open_parquet(Path(path)).schema_arrow.metadata or {}
     return {k.decode(): v.decode() for k, v in metadata.items() if not k.startswith(b"ARROW:")}
@@ -96,76 +98,60 @@ def has_rows(path: str | Path) -> bool:
 
 
 def iterate_rows(path: str | Path) -> Iterator[dict[str, Any]]:
-    """The rows of a Parquet or JSONL file; raises InputError when it is missing, truncated or not UTF-8."""
+    """The rows of a file of any format in text_rows.FORMATS; raises InputError when it is missing or unreadable."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    yield from _parquet_rows(path) if _is_parquet(path) else _jsonl_rows(path)
-
-
-def _jsonl_rows(path: Path) -> Iterator[dict[str, Any]]:
-    number = 0
-    with path.open("rb") as lines:
-        for raw in lines:
-            if not raw.strip():
-                continue
-            number += 1
-            where = f"{path}: row {number}"
-            try:
-                row = json.loads(raw.decode("utf-8"))
-            except UnicodeDecodeError as error:
-                raise InputError(f"{where}: not UTF-8 text (byte {error.start}); save the file as UTF-8") from None
-            except json.JSONDecodeError as error:
-                raise InputError(f"{where}: not a JSON object on one line ({error})") from None
-            if not isinstance(row, dict):
-                raise InputError(f"{where}: must be a JSON object, not {type(row).__name__}")
-            if b"\\ud" in raw.lower():
-                _whole_characters(row, where)
-            yield row
-
-
-def _whole_characters(row: dict[str, Any], where: str) -> None:
-    """Raise InputError for half of a character pair, which JSON can escape and no file or tokenizer can hold."""
-    for name, value in row.items():
-        try:
-            json.dumps([name, value], ensure_ascii=False).encode()
-        except UnicodeEncodeError as error:
-            half = error.object[error.start].encode("unicode_escape").decode()
-            raise InputError(f"{where}: {name!a}: holds half of a character ({half}); write the whole one") from None
+    yield from _parquet_rows(path) if _is_parquet(path) else text_rows(path, format_of(path) or "jsonl")
 
 
 def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        for batch in _open_parquet(path).iter_batches():
-            yield from batch.to_pylist()
-    except pa.ArrowException as error:
-        raise InputError(f"{path}: damaged Parquet ({_short(error)}); fetch or write it again") from None
+    with opened(path) as file:
+        try:
+            # Unpacked whole: Parquet is read from its end.
+            parquet = pq.ParquetFile(io.BytesIO(file.read()) if _is_packed(path) else path)
+        except (pa.ArrowException, OSError) as error:
+            raise _unreadable(path, error) from None
+        try:
+            for batch in parquet.iter_batches():
+                yield from batch.to_pylist()
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise InputError(f"{path}: damaged Parquet ({_short(error)}); fetch or write it again") from None
 
 
 def _open_parquet(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: not a readable Parquet file ({_short(error)}); fetch or write it again") from None
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: BaseException) -> InputError:
+    return InputError(f"{path}: not a readable Parquet file ({_short(error)}); fetch or write it again")
+
+
+def _is_packed(path: Path) -> bool:
+    return path.name.lower().endswith(".gz")
 
 
 def _is_parquet(path: Path) -> bool:
-    if path.suffix in (".jsonl", ".json", ".ndjson"):
-        return False
-    if path.suffix == ".parquet" or not path.is_file():
-        return True
+    kind = format_of(path)
+    if kind is not None or not path.is_file():
+        return kind in ("parquet", None)
     # KFP artifacts have no suffix.
-    with path.open("rb") as file:
+    with opened(path) as file:
         return file.read(4) == b"PAR1"
 
 
 def _write(
     rows: list[dict[str, Any]], path: Path, schema: pa.Schema | None, metadata: Mapping[str, str] | None
 ) -> None:
+    if format_of(path) not in ("jsonl", "parquet", None) or _is_packed(path):
+        raise InputError(f"{path}: tables are written as .parquet or .jsonl; give the file one of these endings")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     try:
-        if path.suffix in (".jsonl", ".ndjson"):
+        if format_of(path) == "jsonl":
             with partial.open("w", encoding="utf-8") as file:
                 file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         else:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import html
 import json
+import math
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from decimal import Decimal
 from typing import Any
 
 from components.errors import InputError
@@ -29,6 +32,7 @@ BENCHMARKS = (
     "NEJM",
 )
 REQUIRED = ("id", "question", "options", "answer_idx", "dataset_name")
+OTHERS = " (`biomed-r1 ingest` reads the usual other shapes)"
 QUESTION_TYPES = ("Reasoning", "Understanding")
 OPENINGS = ("adversarial_trace_0", "adversarial_trace_1", "adversarial_trace_2")
 LABEL_PROBABILITY = "label_probability"  # in `meta`: the chance with which `label-sample` drew the item
@@ -110,8 +114,8 @@ def parse_item(row: Mapping[str, Any], where: str) -> Item:
     Raises InputError naming the field.
     """
     for name in REQUIRED:
-        if row.get(name) is None:
-            raise InputError(f"{where}: {name}: missing; every item needs {', '.join(REQUIRED)}")
+        if is_missing(row.get(name)):
+            raise InputError(f"{where}: {name}: missing; every item needs {', '.join(REQUIRED)}{OTHERS}")
     options = _options(row["options"], where)
     answer_idx = str(row["answer_idx"]).strip()
     if answer_idx not in options:
@@ -120,6 +124,7 @@ def parse_item(row: Mapping[str, Any], where: str) -> Item:
     if question_type is not None and question_type not in QUESTION_TYPES:
         raise InputError(f"{where}: question_type: {question_type!r} is neither {' nor '.join(QUESTION_TYPES)}")
     meta = _meta(row, where)
+    _check_answer(row.get("answer"), options, answer_idx, where)
     texts = {n: _text(row, n, where) for n in ("answer", "context", "group_id", "reasoning", *OPENINGS)}
     return Item(
         id=_required_text(row, "id", where),
@@ -136,14 +141,32 @@ def parse_item(row: Mapping[str, Any], where: str) -> Item:
     )
 
 
-def twin_options(item: Item) -> tuple[str, str] | None:
-    """Two letters with the same text, which make the key ambiguous; published sets have a few (ingest decides)."""
-    seen: dict[str, str] = {}
-    for letter, text in item.options.items():
-        if text in seen:
-            return seen[text], letter
-        seen[text] = letter
-    return None
+def key_twins(item: Item) -> list[str]:
+    """Letters of the options with the key's own text, the key's among them; [] where it has none but its own.
+
+    Twins among the wrong options leave no doubt about the key (MedMCQA's validation set has 17 such questions).
+    """
+    key = item.options[item.answer_idx]
+    found = [letter for letter, text in item.options.items() if text == key]
+    return found if len(found) > 1 else []
+
+
+def _check_answer(value: Any, options: Mapping[str, str], answer_idx: str, where: str) -> None:
+    """Raise InputError for an answer that is another option, by text or letter, than `answer_idx` says."""
+    text = value.strip() if isinstance(value, str) else ""
+    if text in ("", answer_idx, options[answer_idx]):
+        return
+    other = next((letter for letter, option in options.items() if text in (option, letter)), None)
+    if other is not None:
+        raise InputError(
+            f"{where}: answer: {text[:80]!r} is option {other}, but answer_idx is {answer_idx}, "
+            f"{options[answer_idx][:80]!r}; correct one of them"
+        )
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a cell is empty: null, or NaN, which pandas writes for it."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def item_row(item: Item) -> dict[str, Any]:
@@ -157,13 +180,17 @@ def item_row(item: Item) -> dict[str, Any]:
 def _options(value: Any, where: str) -> dict[str, str]:
     if isinstance(value, str):
         try:
-            value = json.loads(value, object_pairs_hook=_unrepeated)
-        except ValueError as error:
+            value = json.loads(value, object_pairs_hook=unrepeated)
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{where}: options: not a JSON object of letter to text ({error})") from None
     if not isinstance(value, Mapping) or not value:
         raise InputError(f"{where}: options: must be a non-empty object of letter to text")
-    # Parquet struct columns carry every letter of the file; the ones an item lacks are null.
-    options = {str(k).strip(): str(v).strip() for k, v in value.items() if v is not None}
+    # Parquet struct columns carry every letter of the file; the ones an item lacks are null, or NaN out of pandas.
+    given = {str(k).strip(): v for k, v in value.items() if not is_missing(v)}
+    for letter, text in given.items():
+        if not isinstance(text, str | int | float | Decimal):
+            raise InputError(f"{where}: options: {letter[:20]} must be text, not {type(text).__name__}")
+    options = {letter: str(text).strip() for letter, text in given.items()}
     if len(options) < 2 or not all(options.values()):
         raise InputError(f"{where}: options: needs at least two options, none of them empty")
     bad = [letter for letter in options if not re.fullmatch(r"[A-Z]", letter)]
@@ -172,7 +199,8 @@ def _options(value: Any, where: str) -> dict[str, str]:
     return options
 
 
-def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object's pairs as a dictionary; raises ValueError where a name is given twice (json keeps the last)."""
     letters = [letter for letter, _ in pairs]
     if len(set(letters)) != len(letters):
         raise ValueError(f"a letter is given twice among {', '.join(letters)}")
@@ -180,21 +208,35 @@ def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _meta(row: Mapping[str, Any], where: str) -> dict[str, Any]:
-    value = row.get("meta") or {}
+    value = {} if is_missing(row.get("meta")) else row["meta"] or {}
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{where}: meta: not a JSON object ({error})") from None
     if not isinstance(value, Mapping):
         raise InputError(f"{where}: meta: must be an object")
-    extra = {k: v for k, v in row.items() if k not in COLUMNS and v is not None}
-    return {**extra, **value}
+    extra = {k: v for k, v in row.items() if k not in COLUMNS and not is_missing(v)}
+    try:
+        return {str(k): _noted(v) for k, v in {**extra, **value}.items() if not isinstance(v, bytes)}
+    except RecursionError:
+        raise InputError(f"{where}: meta: a column's value is nested without end") from None
+
+
+def _noted(value: Any) -> Any:
+    """A column's value as JSON holds it: dates and decimals as text, no NaN, and no bytes (pictures)."""
+    if isinstance(value, Mapping):
+        return {str(name): _noted(part) for name, part in value.items() if not isinstance(part, bytes)}
+    if isinstance(value, list | tuple):
+        return [_noted(part) for part in value if not isinstance(part, bytes)]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int) else str(value)
 
 
 def _text(row: Mapping[str, Any], name: str, where: str) -> str | None:
     value = row.get(name)
-    if value is None or value == "":
+    if is_missing(value) or value == "":
         return None
     if not isinstance(value, str):
         raise InputError(f"{where}: {name}: must be text, not {type(value).__name__}")
@@ -211,15 +253,22 @@ def _required_text(row: Mapping[str, Any], name: str, where: str) -> str:
 
 def _number(row: Mapping[str, Any], name: str, where: str) -> float | None:
     value = row.get(name)
-    if value is None:
+    if is_missing(value):
         return None
+    if isinstance(value, str) and re.fullmatch(r"\s*[\d.eE+-]{1,40}\s*", value):  # a cell of a CSV file
+        with contextlib.suppress(ValueError):
+            value = float(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise InputError(f"{where}: {name}: must be a number from 0 to 1, not {value!r}")
+        raise InputError(f"{where}: {name}: must be a number from 0 to 1, not {str(value)[:80]!r}")
     return float(value)
 
 
 def _flag(row: Mapping[str, Any], name: str, where: str) -> bool | None:
     value = row.get(name)
-    if value is None or isinstance(value, bool):
-        return value
-    raise InputError(f"{where}: {name}: must be true or false, not {value!r}")
+    if is_missing(value):
+        return None
+    if isinstance(value, str):  # a cell of a CSV file
+        value = {"true": True, "false": False}.get(value.strip().casefold(), value)
+    if not isinstance(value, bool):
+        raise InputError(f"{where}: {name}: must be true or false, not {str(value)[:80]!r}")
+    return value

@@ -8,16 +8,16 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import click
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from components.engines.answers import Answers, answer_row, ask, setting_counts
 from components.engines.base import Engine, Request, Sampling
 from components.engines.probe import PROBE_VERSION, probe
 from components.engines.start import EngineConfig, start_engine
-from components.errors import InputError
+from components.errors import InputError, StageError
 from components.extraction.engine import EXTRACTION_VERSION
 from components.platform import store
 from components.platform.config import config_options, parse_config, write_json
@@ -33,10 +33,23 @@ Setting = Literal["plain", "adversarial_0", "adversarial_1", "adversarial_2"]
 SETTINGS: tuple[Setting, ...] = ("plain", "adversarial_0", "adversarial_1", "adversarial_2")
 
 
+def expand_settings(value: Any) -> Any:
+    """Settings as a tuple of names: from a text with commas or a list, `adversarial` being all three openings."""
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, list | tuple):
+        return value  # pydantic says what is wrong
+    stripped = [name.strip() if isinstance(name, str) else name for name in names]
+    parts = [SETTINGS[1:] if name == "adversarial" else (name,) for name in stripped if name != ""]
+    return tuple(name for part in parts for name in part)
+
+
+Settings = Annotated[tuple[Setting, ...], BeforeValidator(expand_settings)]
+
+
 class EvaluateConfig(EngineConfig):
     """Recipe part of the evaluate stage; which engine answers is inherited."""
 
-    settings: tuple[Setting, ...] = Field(SETTINGS, min_length=1, description="which openings the model gets")
+    settings: Settings = Field(SETTINGS, min_length=1, description="which openings the model gets")
     prompt: str = Field("direct", description="style of components/questions/prompts.py")
     max_new_tokens: int = Field(64, ge=1, description="an answer is cut there, and counted as truncated")
     temperature: float = Field(0.0, ge=0, description="0: the likeliest token, always")
@@ -85,6 +98,8 @@ def evaluate(
         begun = time.monotonic()
         answers = ask(engine, requests, Sampling(config.max_new_tokens, config.temperature, config.top_p), kept)
         seconds["generation"] = time.monotonic() - begun
+        if all(answer.finish_reason == "too_long" for answer in answers.generations):
+            raise StageError(f"none of {len(questions)} questions fits the context with its answer: max_new_tokens")
         begun = time.monotonic()
         letters = [tuple(item.options) for item, _ in pairs]
         probed, unasked = probe(engine, requests, answers.generations, letters, config.probe_percent, config.seed)
@@ -95,8 +110,10 @@ def evaluate(
                 pairs, requests, answers.generations, probed, strict=True
             )
         ]
-        metadata |= {"probe": unasked or f"{config.probe_percent:g} %, {PROBE_VERSION}"}
-        write_rows(rows, out, metadata)
+        # No part of what answers are kept by: a run that a long question stopped goes on when it may be counted.
+        counted = {} if config.too_long == "stop" else {"too_long": config.too_long}
+        probed_by = {"probe": unasked or f"{config.probe_percent:g} %, {PROBE_VERSION}"}
+        write_rows(rows, out, {**metadata, **probed_by, **counted})
         seconds["total"] = time.monotonic() - started
         evidence = _evidence(rows, len(questions), answers, metadata, seconds)
         return {**evidence, **engine.notes, **({"journal": kept.uri} if kept else {})}
@@ -161,7 +178,7 @@ def _evidence(
         "rows_out": len(rows),
         "asked": answers.asked,
         "resumed": answers.resumed,
-        **{name: sum(s[name] for s in settings.values()) for name in ("truncated", "no_answer")},
+        **{name: sum(s[name] for s in settings.values()) for name in ("truncated", "no_answer", "too_long")},
         **{name: sum(row[name] for row in rows) for name in ("prompt_tokens", "output_tokens")},
         "tokens_per_second": answers.tokens_now / max(seconds["generation"], 1e-9),
     }

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import click
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from components.errors import InputError
 from components.platform import sources
 from components.platform.config import config_options, write_json
 from components.platform.store import file_sha256
-from components.platform.tables import iterate_rows, write_items
-from components.questions.items import OPENINGS, STRATUM_COLUMNS, Item, group_id, parse_item, twin_options
+from components.platform.tables import read_rows, write_items
+from components.platform.text_rows import plain_name
+from components.questions import shapes
+from components.questions.items import OPENINGS, STRATUM_COLUMNS, Item, group_id, key_twins, parse_item
 from components.questions.prefills.templates import OPENINGS_VERSION, make_openings
 from components.questions.sampling import sample
+from components.questions.shapes import check_mapping, parse_mapping
 
 MAX_DEFECTS_LISTED = 100
 
@@ -31,7 +34,18 @@ class IngestConfig(BaseModel):
     defects: Literal["strict", "drop"] = Field(
         "strict", description="a bad row stops the run, or is left out and reported"
     )
+    mapping: dict[str, str] = Field(
+        {}, description="question=stem,options=opa+opb: an Item's field and the file's column, where it has its own"
+    )
     seed: int = 0
+
+    @field_validator("mapping", mode="before")
+    @classmethod
+    def _known_fields(cls, value: Any) -> Any:
+        """A mapping, or the text that `--map` takes. Numbers are names too: YAML reads `index_base: 1` as one."""
+        if isinstance(value, str):
+            return parse_mapping(value)
+        return check_mapping({k: str(v) for k, v in value.items()}) if isinstance(value, dict) else value
 
 
 class Source(BaseModel):
@@ -42,6 +56,7 @@ class Source(BaseModel):
     licence: str
     dataset_names: list[str]
     rows: int
+    mapping: str  # how its columns were read, as --map takes it; "" for Item's own
     defects: list[str]
     items: list[Any]
 
@@ -52,8 +67,8 @@ def ingest(benchmarks: str, train: str, config: IngestConfig, out_dir: Path) -> 
     Labels are the benchmark items (before sampling) that carry an expert's `question_type`. Raises InputError naming
     file, row and field.
     """
-    evaluation = read_source(benchmarks, "benchmarks", config.defects)
-    training = read_source(train, "train", config.defects)
+    evaluation = read_source(benchmarks, "benchmarks", config.defects, config.mapping)
+    training = read_source(train, "train", config.defects, config.mapping)
     every = _with_unique_ids([item for source in evaluation for item in source.items])
     by_name: dict[str, list[Item]] = {}
     for item in every:
@@ -81,9 +96,14 @@ def ingest(benchmarks: str, train: str, config: IngestConfig, out_dir: Path) -> 
     return _evidence(sets, described, datasets)
 
 
-def read_source(source: str, kind: sources.Kind, defects: str) -> list[Source]:
-    """Every file of a source, parsed and checked; raises InputError at a defect unless defects are dropped."""
-    return [_read_file(path, source, defects) for path in sources.source_files(source, kind)]
+def read_source(
+    source: str, kind: sources.Kind, defects: str, mapping: Mapping[str, str] | None = None
+) -> list[Source]:
+    """Every file of a source, parsed and checked; raises InputError at a defect unless defects are dropped.
+
+    `mapping` names columns that the usual shapes do not have (components/questions/shapes.py).
+    """
+    return [_read_file(path, source, defects, mapping or {}) for path in sources.source_files(source, kind)]
 
 
 def with_openings(item: Item, seed: int) -> Item:
@@ -96,18 +116,23 @@ def with_openings(item: Item, seed: int) -> Item:
     return item.with_(**texts, meta={**item.meta, "trace_source": "template", "openings_version": OPENINGS_VERSION})
 
 
-def _read_file(path: Path, source: str, defects: str) -> Source:
+def _read_file(path: Path, source: str, defects: str, mapping: Mapping[str, str]) -> Source:
     items: list[Item] = []
     found: list[str] = []
-    number = 0
-    for number, row in enumerate(iterate_rows(path), start=1):
-        where = f"{path.name if source == sources.SAMPLES else path}: row {number}"
+    shape: str | None = None
+    file = path.name if source == sources.SAMPLES else str(path)
+    rows = read_rows(path)
+    about = shapes.survey(rows, plain_name(path), mapping, file)
+    for number, row in enumerate(rows, start=1):
+        where = f"{file}: row {number}"
         try:
-            items.append(_checked(parse_item(row, where), where))
+            items.append(_checked(parse_item(shapes.canonical(row, number, about, where), where), where))
         except InputError as error:
             if defects == "strict":
                 raise
             found.append(str(error))
+            continue
+        shape = shapes.described(row, about) if shape is None else shape
     if not items:
         reason = f"; the first of {len(found)} defects: {found[0]}" if found else ""
         raise InputError(f"{path}: no usable rows{reason}")
@@ -117,14 +142,15 @@ def _read_file(path: Path, source: str, defects: str) -> Source:
         digest=file_sha256(path),
         licence=sources.licence(source, names[0]),
         dataset_names=names,
-        rows=number,
+        rows=len(rows),
+        mapping=shape or "",
         defects=found,
         items=items,
     )
 
 
 def _checked(item: Item, where: str) -> Item:
-    twins = twin_options(item)
+    twins = key_twins(item)
     if twins:
         raise InputError(f"{where}: options: {twins[0]} and {twins[1]} have the same text; the key is ambiguous")
     published = {name: getattr(item, name) for name in STRATUM_COLUMNS if getattr(item, name) is not None}
@@ -165,6 +191,7 @@ def _evidence(
         "benchmark_groups": groups,
         "dropped": len(dropped),
         "defects": [text.rsplit("/", 1)[-1] for text in dropped[:MAX_DEFECTS_LISTED]],
+        "mappings": {s["file"]: s["mapping"] for s in described if s["mapping"]},
         "licences": {s["file"]: s["licence"] for s in described},
         "datasets": datasets,
         "metrics": {**counts, "dropped": len(dropped), "benchmark_groups": groups},

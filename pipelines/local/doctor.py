@@ -30,9 +30,9 @@ def check_recipe_inputs(recipe: AnyRecipe) -> None:
             f"`biomed-r1 pin {recipe.name} -o FILE` writes a recipe that is"
         )
     if not recipe.data.benchmarks.startswith("hf:"):
-        read_source(recipe.data.benchmarks, "benchmarks", recipe.ingest.defects)
+        read_source(recipe.data.benchmarks, "benchmarks", recipe.ingest.defects, recipe.ingest.mapping)
     if not recipe.data.train.startswith("hf:"):
-        read_source(recipe.data.train, "train", recipe.ingest.defects)
+        read_source(recipe.data.train, "train", recipe.ingest.defects, recipe.ingest.mapping)
     for reference in model_references(recipe):
         models.check_reference(reference)
 

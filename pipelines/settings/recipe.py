@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, Field
 
@@ -14,7 +14,7 @@ from components.platform.config import parse_config, read_yaml, set_path
 from components.stages.classify import ClassifyConfig
 from components.stages.compare import CompareConfig
 from components.stages.curate import CurateConfig
-from components.stages.evaluate import EvaluateConfig
+from components.stages.evaluate import EvaluateConfig, Settings
 from components.stages.grpo import GrpoConfig
 from components.stages.ingest import IngestConfig
 from components.stages.register import RegisterConfig
@@ -25,8 +25,6 @@ from pipelines.settings.profile import Profile, load_profile
 from pipelines.settings.shipped import Section, shipped_or_file
 
 __all__ = ["Profile", "Recipe", "as_json", "load_profile", "load_recipe"]
-
-Setting = Literal["plain", "adversarial_0", "adversarial_1", "adversarial_2"]
 
 
 class Data(Section):
@@ -39,10 +37,10 @@ class Data(Section):
 class Asked(Section):
     """Which settings each model is evaluated in; the champion is skipped where the registry has none."""
 
-    base: tuple[Setting, ...] = ("plain", "adversarial_0", "adversarial_1", "adversarial_2")
-    sft: tuple[Setting, ...] = ("plain",)
-    grpo: tuple[Setting, ...] = ("plain", "adversarial_0", "adversarial_1", "adversarial_2")
-    champion: tuple[Setting, ...] = ("plain", "adversarial_0", "adversarial_1", "adversarial_2")
+    base: Settings = ("plain", "adversarial_0", "adversarial_1", "adversarial_2")
+    sft: Settings = ("plain",)
+    grpo: Settings = ("plain", "adversarial_0", "adversarial_1", "adversarial_2")
+    champion: Settings = ("plain", "adversarial_0", "adversarial_1", "adversarial_2")
 
 
 class Recipe(Section):

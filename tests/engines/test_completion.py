@@ -165,3 +165,60 @@ def test_a_body_of_another_shape_is_asked_for_again(body: bytes, status: int) ->
         server.planned = [(status, {}, body)]
         assert one(server).text.startswith("The answer is")
         assert len(server.bodies) == 2
+
+
+BLOCKS = [
+    ([{"type": "text", "text": "It is "}, {"type": "text", "text": "B."}], "It is B."),
+    ([{"type": "thinking", "thinking": [{"type": "text", "text": "It is A."}]}, {"type": "text", "text": "B"}], "B"),
+    ([{"type": "reasoning", "text": "It is A."}, {"type": "output_text", "text": "B"}], "B"),
+    ([{"type": "text", "text": "It is A.", "thought": True}, {"text": "B"}], "B"),
+    ([{"type": "image_url", "image_url": {}}, "B", 7, None, {"type": "text", "text": {"value": " it is"}}], "B it is"),
+    ({"type": "text", "text": "B"}, "B"),
+    ([{"type": "thinking", "thinking": "It is A."}], ""),
+    ([], ""),
+]
+
+
+@pytest.mark.parametrize(("content", "text"), BLOCKS)
+def test_content_in_blocks_is_its_texts_and_no_thought(content: Any, text: str) -> None:
+    with endpoint() as server:
+        server.planned = [(200, {}, completion({"messages": []}, message={"content": content}))]
+        assert (one(server).text, len(server.bodies)) == (text, 1)
+
+
+@pytest.mark.parametrize(
+    ("choice", "finish"),
+    [
+        ({"finish_reason": "content_filter", "message": {"role": "assistant"}}, "content_filter"),  # Azure
+        ({"finish_reason": "content_filter", "content_filter_results": {}}, "content_filter"),
+        ({"finish_reason": "length", "message": {"role": "assistant"}}, "length"),  # Gemini
+        ({"finish_reason": "length"}, "length"),
+        ({"finish_reason": "content_filter: PROHIBITED_CONTENT", "message": None}, "content_filter"),
+        ({"finish_reason": "SAFETY", "message": {"content": None}}, "content_filter"),
+        ({"finish_reason": "tool_calls", "message": {"content": None, "tool_calls": []}}, "stop"),
+        ({"finish_reason": "stop", "message": {"refusal": "I cannot."}}, "stop"),
+    ],
+)
+def test_a_message_without_a_text_is_asked_for_once(choice: dict[str, Any], finish: str) -> None:
+    with endpoint() as server:
+        server.planned = [(200, {}, completion({"messages": []}, choices=[choice]))]
+        answer = one(server)
+        assert (answer.text, answer.finish_reason, len(server.bodies)) == ("", finish, 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (completion({"messages": []}, choices=[]), "a completion with an empty list of `choices`"),
+        ({"choices": None}, "a completion with an empty list of `choices`"),
+        ({"error": {"message": "no room", "code": 502}}, "an error in the place of an answer: 502 no room"),
+        ({"status": "ok"}, "an answer that is cut off, or a completion without `choices`"),
+        (completion({"messages": []}, choices=[{"message": {}}]), "a completion that ended with None and has no text"),
+    ],
+)
+def test_what_never_becomes_an_answer_is_named(body: Any, told: str) -> None:
+    with endpoint() as server:
+        server.planned = [(200, {}, body)] * 3
+        with pytest.raises(StageError, match=r"item q1: .* no answer in 3 attempts") as caught:
+            one(server, attempts=3)
+        assert told in str(caught.value) and len(server.bodies) == 3

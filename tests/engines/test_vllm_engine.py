@@ -29,11 +29,13 @@ folder, questions = Path(sys.argv[1]), json.loads(sys.argv[2])
 asked = [Request(q, (("user", q),), o) for q in questions for o in ("The answer is", "I think the answer is")]
 before, result = torch.set_num_threads, {}
 for name in ("transformers", "vllm"):
-    engine = load_engine(name, folder, "float32")
+    engine = load_engine(name, folder, "float32", too_long="no_answer")
     answers = dict(engine.generate(asked, Sampling(6)))
     again = dict(engine.generate(asked[:2], Sampling(6, temperature=0.8)))
     same = dict(engine.generate(asked[:2], Sampling(6, temperature=0.8)))
+    long = dict(engine.generate([Request("long", (("user", "word " * 9000),)), asked[0]], Sampling(6)))
     result[name] = {
+        "long": [(long[i].text, long[i].finish_reason) for i in range(2)],
         "texts": [answers[i].text for i in range(len(asked))],
         "counts": [(answers[i].prompt_tokens, answers[i].output_tokens, answers[i].finish_reason) for i in answers],
         "repeats": again == same,
@@ -75,6 +77,12 @@ def test_both_engines_pick_the_same_letters(compared: dict[str, Any]) -> None:
 
 def test_both_engines_count_alike(compared: dict[str, Any]) -> None:
     assert compared["transformers"]["counts"] == compared["vllm"]["counts"]
+
+
+def test_both_leave_out_what_is_too_long_and_answer_the_rest(compared: dict[str, Any]) -> None:
+    for name in ("transformers", "vllm"):
+        left_out, answered = compared[name]["long"]
+        assert left_out == ["", "too_long"] and answered[0] == compared[name]["texts"][0]
 
 
 def test_sampling_repeats_with_its_seed(compared: dict[str, Any]) -> None:

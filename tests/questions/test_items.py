@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.errors import InputError
-from components.questions.items import group_id, item_row, normalise, parse_item, twin_options
+from components.questions.items import group_id, item_row, key_twins, normalise, parse_item
 
 ROW: dict[str, Any] = {
     "id": "q1",
@@ -84,7 +86,43 @@ def test_groups_are_copies_and_not_near_copies() -> None:
     assert group_id("Is it so?", "abstract one") != group_id("Is it so?", "abstract two")
 
 
-def test_twins_are_found() -> None:
-    item = parse_item({**ROW, "options": {"A": "x", "B": "y", "C": "x"}}, "f")
-    assert twin_options(item) == ("A", "C")
-    assert twin_options(parse_item(ROW, "f")) is None
+def test_only_the_keys_own_twins_matter() -> None:
+    twins = {"A": "x", "B": "y", "C": "x"}
+    assert key_twins(parse_item({**ROW, "options": twins}, "f")) == []
+    assert key_twins(parse_item({**ROW, "options": twins, "answer_idx": "C"}, "f")) == ["A", "C"]
+    # Case counts: GG and Gg are two genotypes.
+    assert key_twins(parse_item({**ROW, "options": {"A": "Gg", "B": "GG"}}, "f")) == []
+
+
+def test_an_option_that_is_nan_is_none() -> None:
+    options = {**ROW["options"], "C": float("nan"), "D": None}
+    assert parse_item({**ROW, "options": options, "context": float("nan")}, "f").options == ROW["options"]
+    with pytest.raises(InputError, match="question: missing"):
+        parse_item({**ROW, "question": float("nan")}, "f")
+
+
+@pytest.mark.parametrize("text", [["Na+"], {"text": "Na+"}, b"Na+"])
+def test_an_option_that_is_no_text_is_refused(text: Any) -> None:
+    with pytest.raises(InputError, match=rf"f: options: A must be text, not {type(text).__name__}"):
+        parse_item({**ROW, "options": {"A": text, "B": "K+"}}, "f")
+
+
+@pytest.mark.parametrize("answer", ["Na+", " Na+ ", "A"])
+def test_an_answer_that_is_another_option_is_refused_with_both(answer: str) -> None:
+    with pytest.raises(InputError, match=r"f: answer: '(Na\+|A)' is option A, but answer_idx is B, 'K\+'"):
+        parse_item({**ROW, "answer": answer}, "f")
+    for fine in ("K+", "B", "Potassium, because it is low.", ""):
+        assert parse_item({**ROW, "answer": fine}, "f").answer == (fine or "K+")
+
+
+def test_what_json_cannot_hold_is_no_traceback() -> None:
+    """Parquet has dates, decimals and pictures; a row of the answer file is JSON."""
+    extras = {"day": date(2024, 5, 1), "picture": b"\x89PNG", "share": Decimal("0.5"), "deep": [{"x": float("inf")}]}
+    item = parse_item({**ROW, **extras}, "f")
+    assert item.meta == {"day": "2024-05-01", "share": "0.5", "deep": [{"x": None}]}
+    assert parse_item(item_row(item), "f") == item
+
+
+def test_numbers_and_flags_of_a_csv_cell() -> None:
+    item = parse_item({**ROW, "reasoning_prob": "0.25", "is_reasoning": "False"}, "f")
+    assert (item.reasoning_prob, item.is_reasoning) == (0.25, False)

@@ -200,7 +200,7 @@ def test_answers_without_conditions_are_refused_not_crashed_on(files: dict[str, 
 
 def test_jsonl_answers_pass_with_a_side_file(files: dict[str, Path], tmp_path: Path) -> None:
     items = make_items()
-    for name in ("base", "better"):
+    for name, accuracy in (("base", 0.3), ("better", 0.9)):
         rows = list(iterate_rows(answer_file(tmp_path / f"{name}.parquet", items, name, accuracy)))
         files[name] = tmp_path / f"{name}.jsonl"
         write_rows(rows, files[name])

@@ -245,3 +245,22 @@ def test_the_probe_is_a_column_of_its_own_and_marks_nothing(items: Path, tiny_mo
     evaluate(items, str(tiny_model), "tiny", config(probe_percent=0), tmp_path / "unprobed.parquet")
     unprobed = read_rows(tmp_path / "unprobed.parquet")
     assert [row["correct"] for row in unprobed] == [row["correct"] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("adversarial", SETTINGS[1:]),
+        ("plain, adversarial", SETTINGS),
+        (["adversarial", "plain"], (*SETTINGS[1:], "plain")),
+        ("adversarial_1,plain,", ("adversarial_1", "plain")),
+    ],
+)
+def test_adversarial_means_all_three_prefills(given: Any, expected: tuple[str, ...]) -> None:
+    assert config(settings=given).settings == expected
+
+
+@pytest.mark.parametrize("given", ["adversarial,adversarial_0", "", "adversarial_3", 7, [3]])
+def test_settings_that_are_none(given: Any) -> None:
+    with pytest.raises(ValidationError, match="settings"):
+        config(settings=given)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
+import re
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pydantic import ValidationError
 
 from components.errors import InputError
 from components.platform import store
 from components.platform.tables import read_items
-from components.questions.items import BENCHMARKS
-from components.stages.ingest import IngestConfig, ingest
+from components.questions import shapes
+from components.questions.items import BENCHMARKS, parse_item
+from components.stages.ingest import IngestConfig, ingest, read_source
 
 
 def row(number: int, **changes: Any) -> dict[str, Any]:
@@ -144,3 +149,59 @@ def test_from_a_stored_directory(data: Path, tmp_path: Path, store_uri: str) -> 
 def test_sources_that_cannot_be_read(source: str, said: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=said):
         run(source, tmp_path / "out")
+
+
+def test_a_researchers_own_file_goes_in_as_it_is(tmp_path: Path) -> None:
+    """Two suffixes, no ids, no set's name; how it was read stands in the evidence."""
+    text = 'stem,opa,opb,opc,cop\n"Which, of these?",iron,zinc,lead,1\nAnd now?,iron,zinc,lead,3\n'
+    (tmp_path / "My exam.csv.gz").write_bytes(gzip.compress(b"\xef\xbb\xbf" + text.encode()))
+    evidence = run(tmp_path / "My exam.csv.gz", tmp_path / "out")
+    items = read_items(tmp_path / "out/benchmarks.parquet")
+    assert [(i.id, i.dataset_name, i.answer) for i in items] == [
+        ("My exam-1", "My exam", "iron"),
+        ("My exam-2", "My exam", "lead"),
+    ]
+    assert evidence["mappings"] == {"My exam.csv.gz": "question=stem,options=opa+opb+opc,answer_idx=cop,index_base=1"}
+
+
+def test_a_mapping_is_for_the_source_that_has_its_columns(data: Path, tmp_path: Path) -> None:
+    own = [{"Frage": "Which?", "eins": "iron", "zwei": "zinc", "richtig": 2}]
+    write(tmp_path / "own.jsonl", own)
+    config = IngestConfig(mapping="question=Frage,options=eins+zwei,answer_idx=richtig,index_base=1")
+    assert config == IngestConfig(mapping={**config.mapping, "index_base": 1})
+    ingest(str(tmp_path / "own.jsonl"), str(data), config, tmp_path / "out")
+    assert [i.answer for i in read_items(tmp_path / "out/benchmarks.parquet")] == ["zinc"]
+    with pytest.raises(ValidationError):
+        IngestConfig(mapping=3)
+    with pytest.raises(InputError, match="mapping: x=a: x is none of"):
+        IngestConfig(mapping={"x": "a"})
+
+
+def test_twins_among_the_wrong_options_leave_no_doubt(data: Path, tmp_path: Path) -> None:
+    write(data / "benchmarks/medqa.jsonl", [row(0, options={"A": "one", "B": "two", "C": "two"})])
+    assert run(data, tmp_path / "out")["per_benchmark"] == {"medqa": 1}
+
+
+def test_files_that_lie_beside_data_are_no_questions(data: Path, tmp_path: Path) -> None:
+    for name in ("manifest.json", "dataset_infos.json", "._medqa.jsonl", ".cache/x.json"):
+        write(data / "benchmarks" / name, [{"nothing": 1}])
+    assert run(data, tmp_path / "out")["per_benchmark"] == {"medqa": 10}
+
+
+def test_the_examples_of_the_documentation() -> None:
+    """Every row of the table of shapes is read, as the question that all of them ask."""
+    text = (Path(__file__).parents[2] / "docs/question-formats.md").read_text(encoding="utf-8")
+    examples = {name: json.loads(row) for name, row in re.findall(r"^\| ([^|]+) \| `(\{.*\})` \|", text, re.MULTILINE)}
+    assert len(examples) == 12
+    for name, example in examples.items():
+        about = shapes.survey([example], "own", {}, name)
+        item = parse_item(shapes.canonical(example, 1, about, name), name)
+        assert item.answer == {"MedMCQA": "gold", "PubMedQA": "yes"}.get(name, "zinc"), name
+
+
+@pytest.mark.skipif(not os.environ.get("BIOMED_R1_DATA"), reason="needs BIOMED_R1_DATA")
+def test_real_medmcqa_loses_only_questions_whose_key_is_given_twice() -> None:
+    path = Path(os.environ.get("BIOMED_R1_DATA", "")) / "benchmarks/medmcqa.jsonl"
+    (source,) = read_source(str(path), "benchmarks", "drop")
+    assert (source.rows, len(source.items)) == (4183, 4179)
+    assert all("the key is ambiguous" in text for text in source.defects)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,20 @@ import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from components.engines.base import Generation, PrefillMode, Request, Sampling
-from components.engines.openai.completion import TransientError, billed, cleaner, decode, read_answer, refuse, withheld
+from components.engines.openai.completion import (
+    WRONG_URL,
+    TransientError,
+    UnreachableError,
+    billed,
+    cleaner,
+    decode,
+    error_of,
+    read_answer,
+    refuse,
+    refuse_page,
+    too_long,
+    withheld,
+)
 from components.engines.openai.config import Budget, EndpointConfig
 from components.errors import InputError, StageError
 
@@ -30,6 +44,12 @@ RECONSIDER = (
 # text of its own.
 TEMPLATE_TOKENS = 256
 MAX_BACKOFF_SECONDS = 60.0
+# Until the first answer a connection that cannot be made is taken for a wrong URL: tried again for the seconds that a
+# proxy may need, and no longer. After it the endpoint is known, and may be away for a while.
+FIRST_CONNECT_SECONDS, FIRST_TRY_SECONDS, FIRST_WAIT_SECONDS, LATER_CONNECT_SECONDS = 3.0, 3.0, 0.5, 30.0
+RETRY_LINE_SECONDS = 1.0  # at most one line about a wait in this time, whatever the number of workers
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -41,6 +61,8 @@ class _Call:
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
     error: StageError | None = None
     not_before: float = 0.0  # of the loop's clock; set when the endpoint asked for a rest
+    first_until: float = 0.0  # of the loop's clock; until then a first connection is tried again
+    last_line: float = float("-inf")  # of the loop's clock; when a wait was last told
 
     async def pause(self, seconds: float) -> None:
         try:
@@ -63,6 +85,7 @@ class OpenAIEngine:
         self.version = f"openai {address} {form if self.prefill_mode == 'two_turn' else 'continued'}"
         self.budget = Budget(config.max_requests, config.max_total_tokens)
         self.reported: set[str] = set()
+        self.url, self.answered = f"{address}/chat/completions", False
 
     @property
     def notes(self) -> dict[str, Any]:
@@ -111,7 +134,8 @@ class OpenAIEngine:
         client = httpx.AsyncClient(base_url=str(self.config.base_url), headers=headers, timeout=None, limits=limits)
         try:
             async with client, asyncio.TaskGroup() as group:
-                call = _Call(client, cleaner(key))
+                now = asyncio.get_running_loop().time()
+                call = _Call(client, cleaner(key), first_until=now + FIRST_TRY_SECONDS)
                 for _ in range(self.config.concurrency):
                     group.create_task(work(call))
             if call.error:
@@ -127,25 +151,42 @@ class OpenAIEngine:
         most = text + TEMPLATE_TOKENS + sampling.max_new_tokens
         jitter = wait_random_exponential(multiplier=self.config.backoff_seconds, max=MAX_BACKOFF_SECONDS)
 
+        clock = asyncio.get_running_loop().time
+
+        def strange(state: RetryCallState) -> bool:
+            error = state.outcome.exception() if state.outcome else None
+            return isinstance(error, UnreachableError) and not self.answered
+
         def wait(state: RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
-            return jitter(state) + (error.retry_after if isinstance(error, TransientError) else 0.0)
+            rest = error.retry_after if isinstance(error, TransientError) else 0.0
+            return min(jitter(state), FIRST_WAIT_SECONDS) if strange(state) else jitter(state) + rest
+
+        def stop(state: RetryCallState) -> bool:
+            enough = stop_after_attempt(self.config.attempts)(state)
+            return call.stopped.is_set() or enough or (strange(state) and clock() >= call.first_until)
 
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(TransientError),
-            stop=lambda state: call.stopped.is_set() or stop_after_attempt(self.config.attempts)(state),
+            stop=stop,
             wait=wait,
             sleep=call.pause,
+            before_sleep=lambda state: self._tell(call, state),
             reraise=True,
         )
         try:
             answer: Generation = await retrying(self._attempt, call, request, body, most)
+        except UnreachableError as error:
+            if not self.answered:
+                raise StageError(f"{request.id}: {self.url}: {error}; {WRONG_URL}, and that the server runs") from None
+            raise self._given_up(request, retrying, error) from None
         except TransientError as error:
-            raise StageError(
-                f"{request.id}: {self.host} gave no answer in {retrying.statistics['attempt_number']} attempts, the "
-                f"last: {error}"
-            ) from None
+            raise self._given_up(request, retrying, error) from None
         return answer
+
+    def _given_up(self, request: Request, retrying: AsyncRetrying, error: TransientError) -> StageError:
+        attempts = retrying.statistics["attempt_number"]
+        return StageError(f"{request.id}: {self.url} gave no answer in {attempts} attempts, the last: {error}")
 
     async def _attempt(self, call: _Call, request: Request, body: dict[str, Any], most: int) -> Generation:
         clock = asyncio.get_running_loop().time
@@ -156,21 +197,21 @@ class OpenAIEngine:
         await self.budget.reserve(most)
         bill: int | None = None
         try:
+            connect = LATER_CONNECT_SECONDS if self.answered else FIRST_CONNECT_SECONDS
+            limits = httpx.Timeout(None, connect=connect)
             async with asyncio.timeout(self.config.timeout_seconds):
-                response = await call.client.post("chat/completions", json=body)
-            if response.status_code == 429:
+                response = await call.client.post("chat/completions", json=body, timeout=limits)
+            value, status = decode(response.text, call.clean), response.status_code
+            if status == 429 or too_long(status, value):
                 bill = 0  # refused before any work
-            value = decode(response.text, call.clean)
-            if withheld(response.status_code, value):
-                return Generation("", "content_filter", 0, 0)
-            refuse(response, value, request, self.host, self.config.api_key_env)
-            bill = billed(value)
-            answer = read_answer(value, request, self.prefill_mode)
-            if answer.reported_model:
-                self.reported.add(answer.reported_model)
-            return answer
+            elif status == 200:
+                bill = billed(value)
+            return self._read(response, value, request)
         except TimeoutError:
             raise TransientError(f"no answer within {self.config.timeout_seconds:g} s") from None
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            bill = 0  # nothing was sent
+            raise UnreachableError(f"the connection failed ({call.clean(_reason(error))})") from None
         except httpx.RequestError as error:
             raise TransientError(f"the connection failed ({type(error).__name__})") from None
         except TransientError as error:
@@ -178,6 +219,40 @@ class OpenAIEngine:
             raise
         finally:
             await self.budget.settle(most, bill)
+
+    def _read(self, response: httpx.Response, value: dict[str, Any], request: Request) -> Generation:
+        """What a reply says; raises as `refuse` and `read_answer` do."""
+        status = response.status_code
+        if withheld(status, value):
+            return Generation("", "content_filter", 0, 0)
+        if too_long(status, value):
+            if self.config.too_long == "stop":
+                raise StageError(
+                    f"{request.id}: {self.url} answered HTTP {status}: {error_of(value)[1][:200]} (the question does "
+                    "not fit the endpoint's context; lower max_new_tokens, leave it out, or say too_long=no_answer, "
+                    "which counts it as not answered)"
+                )
+            return Generation("", "too_long", 0, 0)
+        refuse(response, value, request, self.url, self.config.api_key_env)
+        if not self.answered:
+            refuse_page(response, request, self.url)
+        answer = read_answer(value, request, self.prefill_mode)
+        self.answered = True
+        if answer.reported_model:
+            self.reported.add(answer.reported_model)
+        return answer
+
+    def _tell(self, call: _Call, state: RetryCallState) -> None:
+        """Say that a request waits, and why: minutes of silence look like a program that hangs."""
+        now = asyncio.get_running_loop().time()
+        if now - call.last_line < RETRY_LINE_SECONDS or state.outcome is None or state.next_action is None:
+            return
+        call.last_line = now
+        log.warning(
+            "%s: %s; attempt %d of %d, the next in %.1f s",
+            *(self.host, state.outcome.exception(), state.attempt_number, self.config.attempts),
+            state.next_action.sleep,
+        )
 
     def _body(self, request: Request, sampling: Sampling) -> dict[str, Any]:
         messages = [{"role": role, "content": content} for role, content in request.messages]
@@ -198,6 +273,16 @@ class OpenAIEngine:
 
 async def _result(task: asyncio.Task[None]) -> None:
     await task
+
+
+def _reason(error: BaseException) -> str:
+    """Why a connection failed in the system's own words, which lie below those of httpx ("Connection refused")."""
+    told, deeper = str(error) or type(error).__name__, error.__cause__ or error.__context__
+    while deeper is not None:
+        if isinstance(deeper, OSError) and deeper.errno:
+            told = os.strerror(deeper.errno) if deeper.errno > 0 else str(deeper.strerror)  # a name's are below 0
+        deeper = deeper.__cause__ or deeper.__context__
+    return told
 
 
 def located(base_url: str) -> tuple[str, str]:

@@ -1,4 +1,7 @@
-"""What an endpoint sent back: an answer, a reason to try again, or a reason to stop."""
+"""What an endpoint sent back: an answer, a reason to try again, or a reason to stop.
+
+Which words mean what is in `dialects`.
+"""
 
 from __future__ import annotations
 
@@ -13,24 +16,22 @@ from typing import Any
 import httpx
 
 from components.engines.base import FinishReason, Generation, PrefillMode, Request
+from components.engines.openai.dialects import (
+    BROKEN_OFF,
+    ENDS,
+    FILTER_CODES,
+    NOT_ABOUT_LENGTH,
+    TEXT_BLOCKS,
+    TOO_LONG_CODES,
+    TOO_LONG_WORDS,
+    TRANSIENT_STATUS,
+)
 from components.errors import StageError
 
 # An endpoint that wants a longer rest than this ends the run, which another one resumes.
 MAX_RETRY_AFTER_SECONDS = 600.0
 SECRET_CHARACTERS = 8  # a shorter key is none
-
-# What OpenAI's own client tries again besides 429 and 5xx, and 425 (too early, RFC 8470).
-_TRANSIENT_STATUS = frozenset({408, 409, 425})
-# A question that OpenAI or Azure will not have answered: HTTP 400.
-_FILTER_CODES = frozenset({"content_filter", "content_policy_violation", "invalid_prompt"})
-# OpenAI's words for the end of an answer, and those of Together, TGI, Mistral and Anthropic.
-_ENDS: dict[str, FinishReason] = {
-    **dict.fromkeys(("stop", "eos", "eos_token", "end_turn", "stop_sequence"), "stop"),
-    **dict.fromkeys(("length", "max_tokens", "model_length"), "length"),
-    "content_filter": "content_filter",
-}
-# vLLM and SGLang, OpenRouter, DeepSeek: the server gave up half-way, which says nothing about the model.
-_BROKEN_OFF = frozenset({"abort", "error", "insufficient_system_resource"})
+WRONG_URL = "check base_url: it stands before /chat/completions and mostly ends in /v1"
 
 
 class TransientError(Exception):
@@ -39,6 +40,10 @@ class TransientError(Exception):
     def __init__(self, text: str, retry_after: float = 0.0) -> None:
         super().__init__(text)
         self.retry_after = retry_after
+
+
+class UnreachableError(TransientError):
+    """No connection could be made."""
 
 
 def cleaner(key: str) -> Callable[[str], str]:
@@ -67,6 +72,8 @@ def decode(body: str, clean: Callable[[str], str]) -> dict[str, Any]:
         value = _cleaned(json.loads(body), clean)
     except (ValueError, RecursionError):
         return {}
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]  # Gemini's errors
     return value if isinstance(value, dict) else {}
 
 
@@ -78,46 +85,106 @@ def _cleaned(value: Any, clean: Callable[[str], str]) -> Any:
     return {name: _cleaned(part, clean) for name, part in value.items()} if isinstance(value, dict) else value
 
 
+def too_long(status: int, value: dict[str, Any]) -> bool:
+    """Whether the question and its answer do not fit the endpoint's context; asking again is no use."""
+    if status in NOT_ABOUT_LENGTH or (status == 200 and value.get("choices")):
+        return False
+    code, message = error_of(value)
+    return code in TOO_LONG_CODES or bool(TOO_LONG_WORDS.search(message))
+
+
 def withheld(status: int, value: dict[str, Any]) -> bool:
     """Whether a filter refused the question: of this item alone, so no reason to stop, and asking again is no use."""
-    return status == 400 and _error_of(value)[0] in _FILTER_CODES
+    return status == 400 and error_of(value)[0] in FILTER_CODES
 
 
-def refuse(response: httpx.Response, value: dict[str, Any], request: Request, host: str, variable: str) -> None:
-    """Raise TransientError for what may pass, and StageError for any other answer that is not 200."""
+def refuse(response: httpx.Response, value: dict[str, Any], request: Request, asked: str, variable: str) -> None:
+    """Raise TransientError for what may pass, and StageError for any other answer that is not 200.
+
+    `asked` is the URL as it may be shown, `variable` the environment variable that holds the key.
+    """
     status = response.status_code
     if status == 200:
         return
-    code, message = _error_of(value)
-    if status >= 500 or status in _TRANSIENT_STATUS or (status == 429 and code != "insufficient_quota"):
+    code, message = error_of(value)
+    if status >= 500 or status in TRANSIENT_STATUS or (status == 429 and code != "insufficient_quota"):
         wait = retry_after(response.headers.get("retry-after", ""))
         if wait > MAX_RETRY_AFTER_SECONDS:
-            raise StageError(f"{request.id}: {host} answered HTTP {status} and asks to come back in {wait:.0f} s")
+            raise StageError(f"{request.id}: {asked} answered HTTP {status} and asks to come back in {wait:.0f} s")
         raise TransientError(f"HTTP {status} {code}".strip(), wait)
+    what = f"{request.id}: {asked} answered HTTP {status} {code}".rstrip()
+    what += f": {message[:200]}" if message else ""
     advice = "the endpoint may know other parameters: see token_parameter, send_sampling, prefill_mode and extra_body"
     if status in (401, 403):
         advice = f"check the key in {variable}" + ("" if os.environ.get(variable) else ", which is not set")
-    raise StageError(f"{request.id}: {host} answered HTTP {status} {code}: {message[:200]} ({advice})")
+    elif 300 <= status < 400:
+        target = response.headers.get("location", "").partition("?")[0]
+        what, advice = f"{what}, a redirect to {target[:200] or 'nowhere'}", WRONG_URL
+    elif status in (404, 405) or is_page(response):
+        advice = f"{WRONG_URL}, and the model's name; {advice}"
+    raise StageError(f"{what} ({advice})")
+
+
+def refuse_page(response: httpx.Response, request: Request, asked: str) -> None:
+    """Raise StageError for a web page in the place of an answer: the URL is of something else."""
+    if response.status_code == 200 and is_page(response):
+        raise StageError(f"{request.id}: {asked} answered with a web page, not with JSON ({WRONG_URL})")
+
+
+def is_page(response: httpx.Response) -> bool:
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind in ("text/html", "application/xhtml+xml") or response.text.lstrip()[:1] == "<"
 
 
 def read_answer(value: dict[str, Any], request: Request, mode: PrefillMode) -> Generation:
-    """The answer in a completion. Thinking that the endpoint reports apart from `content` is no part of it.
+    """The answer in a completion. Thinking that the endpoint reports apart from the answer's text is no part of it.
 
-    Counts that the endpoint leaves out are 0. Raises TransientError for a completion without an answer.
+    A message without a text is an empty one: a filter took it (Azure), or the limit came before it (Gemini). Counts
+    that the endpoint leaves out are 0. Raises TransientError for a completion without an answer.
     """
-    try:
-        choice = value["choices"][0]
-        text, reason = choice["message"]["content"] or "", choice.get("finish_reason")
-    except (LookupError, TypeError, AttributeError):
-        raise TransientError("an answer that is cut off, or a completion without one") from None
-    finish = _finish_of(reason, text) if isinstance(text, str) else None
-    if finish is None:
-        raise TransientError(f"a completion that ended with {reason!r}")
+    choices = value.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    if not isinstance(choice, dict):
+        raise TransientError(_without_choice(value))
+    message, reason = choice.get("message"), choice.get("finish_reason")
+    text = text_of(message.get("content")) if isinstance(message, dict) else ""
+    finish = _finish_of(reason, text) if text is not None else None
+    if text is None or finish is None:
+        raise TransientError(f"a completion that ended with {reason!r}" + ("" if text else " and has no text"))
     if mode == "continued":
         text = text.removeprefix(request.opening)  # some servers send the whole turn
     prompt, written, _ = _counts(value)
     model = value.get("model")
     return Generation(text, finish, prompt or 0, written or 0, model if isinstance(model, str) else "")
+
+
+def text_of(content: Any) -> str | None:
+    """The text of a message's content, which may be a list of blocks; None for what is no content."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    if isinstance(content, dict):
+        content = [content]
+    return "".join(map(_block_text, content)) if isinstance(content, list) else None
+
+
+def _block_text(block: Any) -> str:
+    if isinstance(block, str):
+        return block
+    if not isinstance(block, dict) or block.get("type", "text") not in TEXT_BLOCKS or block.get("thought"):
+        return ""
+    text = block.get("text")
+    text = text.get("value") if isinstance(text, dict) else text
+    return text if isinstance(text, str) else ""
+
+
+def _without_choice(value: dict[str, Any]) -> str:
+    """What stands in the place of an answer, for an error that stays."""
+    code, message = error_of(value) if "error" in value else ("", "")
+    if code or message:
+        return f"an error in the place of an answer: {' '.join((code, message[:200])).strip()}"
+    if "choices" in value:
+        return "a completion with an empty list of `choices`"
+    return "an answer that is cut off, or a completion without `choices`"
 
 
 def billed(value: dict[str, Any]) -> int | None:
@@ -150,10 +217,10 @@ def _finish_of(reason: Any, text: str) -> FinishReason | None:
     """
     if reason is not None and not isinstance(reason, str):
         return None
-    word = (reason or "").lower()
-    if word in _ENDS:
-        return _ENDS[word]
-    return "stop" if text.strip() and word not in _BROKEN_OFF else None
+    word = (reason or "").lower().partition(":")[0].strip()  # Gemini: "content_filter: PROHIBITED_CONTENT"
+    if word in ENDS:
+        return ENDS[word]
+    return "stop" if text.strip() and word not in BROKEN_OFF else None
 
 
 def retry_after(text: str) -> float:
@@ -169,9 +236,17 @@ def retry_after(text: str) -> float:
     return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
 
 
-def _error_of(value: dict[str, Any]) -> tuple[str, str]:
-    """(code, message) of an error body in OpenAI's form, and in that of servers that leave the outer object out."""
-    error = value.get("error", value)
+def error_of(value: dict[str, Any]) -> tuple[str, str]:
+    """(code, message) of an error body in OpenAI's form, and in those of servers that leave the outer object out
+    (vLLM), or write a text (TGI, Ollama) or a detail (FastAPI) in its place."""
+    error = value.get("error") or value.get("detail") or value
+    if isinstance(error, list):
+        error = error[0] if error else {}
+    if isinstance(error, str):
+        return str(value.get("error_type") or ""), error
     if not isinstance(error, dict):
         return "", ""
-    return str(error.get("code") or error.get("type") or ""), str(error.get("message") or "")
+    code, kind = error.get("code"), error.get("type")
+    if kind and isinstance(code, int):  # llama.cpp and vLLM repeat the status there
+        code = kind
+    return str(code or kind or ""), str(error.get("message") or error.get("msg") or "")

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from components.engines.base import PrefillMode
+from components.engines.base import PrefillMode, TooLong
 from components.errors import InputError, StageError
 
 # What the engine itself writes into a request.
@@ -35,6 +35,9 @@ class EndpointConfig(BaseModel):
     timeout_seconds: float = Field(300.0, gt=0, description="of one attempt, from sending to the last byte")
     attempts: int = Field(8, ge=1, description="per answer, at most")
     backoff_seconds: float = Field(1.0, gt=0, description="the wait before an attempt doubles from here, with jitter")
+    too_long: TooLong = Field(
+        "stop", description="a question that the model's context cannot hold ends the run, or counts as not answered"
+    )
     # A budget is of one run of the stage: one that is started again, by hand or by Kubernetes, has a new one.
     max_requests: int | None = Field(None, ge=1, description="that one run may send, retries included")
     max_total_tokens: int | None = Field(None, ge=1, description="of prompts and answers that one run may use")

@@ -1,4 +1,4 @@
-"""KFP's cron expressions: six fields, the first of them seconds.
+"""What a schedule may be called, and KFP's cron expressions: six fields, the first of them seconds.
 
 KFP parses them with robfig/cron v1, which also accepts five fields and then reads the first as seconds: `0 3 * * 1`
 would run every hour in January. Hence the check here. Times are UTC unless the installation sets another zone
@@ -11,6 +11,8 @@ import re
 
 from components.errors import InputError
 
+# A part of the pipeline's name, which in KFP's Kubernetes store is an object's name.
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 # Name, lowest, highest, names of the values from the lowest on (github.com/robfig/cron v1.2.0, spec.go).
@@ -23,6 +25,13 @@ _FIELDS: tuple[tuple[str, int, int, tuple[str, ...]], ...] = (
     ("day of week", 0, 6, _DAYS),
 )
 _PART = re.compile(r"(?:[*?]|(\w+)(?:-(\w+))?)(?:/(\d+))?")
+
+
+def check_schedule_name(name: str | None) -> str:
+    """The name; raises InputError when KFP could not take it."""
+    if not name or not _NAME.fullmatch(name):
+        raise InputError(f"--name {name or ''}: give up to 40 lower-case letters, digits and dashes")
+    return name
 
 
 def parse_cron(text: str) -> str:

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import click
-
 from components.platform import execution, store
 from components.platform.tracking import Tracked
 from components.questions.sharding import task_name
@@ -106,7 +104,7 @@ def print_summary(summary: Mapping[str, Any]) -> None:
         ("S3", summary["s3_prefix"]),
         ("model", version),
     ):
-        click.echo(f"{label:8} {value}")
+        console.print(f"{label:8} {value}", highlight=False, markup=False)
 
 
 def _cell(cell: Mapping[str, Any] | None) -> str:

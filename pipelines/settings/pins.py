@@ -1,19 +1,16 @@
-"""`biomed-r1 pin`: hub references that can move become references to one commit, where a hub can be reached."""
+"""Pinning: hub references that can move become references to one commit, where a hub can be reached."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import click
 import yaml
 from pydantic import BaseModel
 
 from components.errors import InputError
 from components.platform.config import read_yaml
-from components.platform.models import hub_commit
 from pipelines.settings.shipped import shipped_or_file
 
 # Says at which commit a repository is now, given its name, whether it is a data set, and a revision.
@@ -27,6 +24,16 @@ _COMMENT = re.compile(r"(?:^|(?<=\s))#.*$")
 def unpinned(recipe: BaseModel) -> list[str]:
     """The hub references of a recipe, of either kind, that name no commit, each once, in the recipe's order."""
     return _unpinned(recipe.model_dump(mode="json", by_alias=True))
+
+
+def pin_recipe(name: str, commit: Commit) -> tuple[str, dict[str, str]]:
+    """As `pin_text`, of a shipped recipe or a YAML file; the InputError says that nothing was written."""
+    path = shipped_or_file(name, "recipes")
+    read_yaml(path)
+    try:
+        return pin_text(path.read_text(encoding="utf-8"), commit)
+    except InputError as error:
+        raise InputError(f"recipe {path.name}: nothing was written\n{error}") from None
 
 
 def pin_text(text: str, commit: Commit) -> tuple[str, dict[str, str]]:
@@ -101,23 +108,3 @@ def _pin_line(line: str, pinned: Mapping[str, str]) -> str:
     comment = _COMMENT.search(line)
     at = comment.start() if comment else len(line)
     return _REFERENCE.sub(lambda found: pinned.get(found[0], found[0]), line[:at]) + line[at:]
-
-
-@click.command("pin")
-@click.argument("recipe")
-@click.option("-o", "--out", type=click.Path(dir_okay=False), help="The recipe to write [default: standard output].")
-def command(recipe: str, out: str | None) -> None:
-    """Pin every hub model and data set of RECIPE (a shipped one or a YAML file) to the commit it is at now."""
-    path = shipped_or_file(recipe, "recipes")
-    read_yaml(path)
-    try:
-        text, pinned = pin_text(path.read_text(encoding="utf-8"), hub_commit)
-    except InputError as error:
-        raise InputError(f"recipe {path.name}: nothing was written\n{error}") from None
-    if out is None:
-        click.echo(text, nl=False)
-    else:
-        Path(out).write_text(text, encoding="utf-8")
-    for old, new in pinned.items():
-        click.echo(f"{old} is now {new.rpartition('@')[2]}", err=True)
-    click.echo(f"{len(pinned)} pinned" + (f": {out}" if out else ""), err=True)

@@ -52,7 +52,7 @@ def test_the_shipped_recipe_as_it_is_finds_no_model_in_an_image(
 ) -> None:
     """Without this the tests below would pass on a doctor that looks at nothing."""
     with pytest.raises(InputError, match=f"{ENCODER}: unknown"):
-        checked_in_an_image(compiled("training", load_any_recipe("smoke"), load_profile("kind")), monkeypatch)
+        checked_in_an_image(compiled(load_any_recipe("smoke"), load_profile("kind")), monkeypatch)
 
 
 @pytest.mark.parametrize("starting", [("submit",), ("schedule", "--name", "weekly", "--cron", "0 0 3 * * 0")])

@@ -15,14 +15,15 @@ from compiled_pipelines import CASES, GOLDEN, SITE, golden_file, site_profile, t
 
 from components.errors import InputError
 from components.platform.execution import run_id
-from pipelines.compile import check, command, compiled
+from pipelines.cli.recipes import compile_command
+from pipelines.compile import check, compiled
 from pipelines.settings.recipe import load_recipe
 
 DIFF_LINES = 40
 
 
 def call(*arguments: str) -> None:
-    CliRunner().invoke(command, arguments, catch_exceptions=False, standalone_mode=False)
+    CliRunner().invoke(compile_command, arguments, catch_exceptions=False, standalone_mode=False)
 
 
 @pytest.mark.parametrize("case", CASES, ids="-".join)
@@ -39,7 +40,7 @@ def test_every_golden_file_is_compared() -> None:
 
 def test_the_same_text_every_time() -> None:
     recipe, profile = load_recipe("smoke"), site_profile("kind")
-    assert compiled("training", recipe, profile) == compiled("training", recipe, profile)
+    assert compiled(recipe, profile) == compiled(recipe, profile)
 
 
 def test_the_manifest_is_the_ir_in_two_resources(tmp_path: Path) -> None:

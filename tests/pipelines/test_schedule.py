@@ -250,7 +250,7 @@ def test_the_run_date_goes_to_doctor_as_kfp_resolves_it_and_from_there_to_mlflow
 
     placeholder = dsl.PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER
     # KFP's driver looks for it as the whole constant of a task's input, and only there.
-    text = compiled("training", load_recipe("smoke"), load_profile("kind"))
+    text = compiled(load_recipe("smoke"), load_profile("kind"))
     assert re.search(rf"run_date:\s+runtimeValue:\s+constant: '{re.escape(placeholder)}'\n", text)
     for date, kept in (("2026-11-22T03:00:00Z", "2026-11-22T03:00:00Z"), (placeholder, None)):
         run = f"run-{bool(kept)}"

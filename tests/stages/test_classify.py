@@ -22,7 +22,8 @@ from components.platform.models import local_model
 from components.platform.tables import read_items, write_items
 from components.questions.items import Item, group_of
 from components.stages import classify as stage
-from components.stages.classify import ClassifyConfig, classify, command
+from components.stages.classify import ClassifyConfig, classify
+from pipelines.cli.classifier import classify_command
 from pipelines.settings.recipe import load_recipe
 
 OPTIONS = {"A": "This", "B": "That"}
@@ -231,7 +232,7 @@ def test_the_verb_prints_the_table(labels: Path, tmp_path: Path) -> None:
     arguments = ["--labels", str(labels), "--out", str(tmp_path / "model"), "--json", str(tmp_path / "evidence.json")]
     changes = [x for name, value in {**SMALL, "epochs": 1}.items() for x in ("--set", f"{name}={value}")]
     changes += ["--set", "threshold_rule=fixed", "--set", "threshold=0.4"]
-    result = CliRunner().invoke(command, arguments + changes, catch_exceptions=False)
+    result = CliRunner().invoke(classify_command, arguments + changes, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     assert "| **fine-tuned encoder and TF-IDF** |" in result.output
     evidence = json.loads((tmp_path / "evidence.json").read_text())
@@ -256,5 +257,7 @@ def test_a_threshold_rule_without_its_number_fails_with_the_recipe(changes: dict
 def test_an_unknown_field_is_refused(labels: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="epoch: unknown"):
         CliRunner().invoke(
-            command, ["--labels", str(labels), "--out", str(tmp_path), "--set", "epoch=3"], catch_exceptions=False
+            classify_command,
+            ["--labels", str(labels), "--out", str(tmp_path), "--set", "epoch=3"],
+            catch_exceptions=False,
         )

@@ -16,7 +16,8 @@ from components.errors import GateRefusedError, InputError
 from components.platform.tables import write_items, write_rows
 from components.questions.items import Item
 from components.scoring.gate import CONDITIONS
-from components.stages.compare import CompareConfig, compare, compare_command, score_command
+from components.stages.compare import CompareConfig, compare
+from pipelines.cli.evaluation import compare_command, score_command
 
 SETTINGS = ("plain", "adversarial_0", "adversarial_1", "adversarial_2")
 CONFIG = CompareConfig(draws=200)

@@ -69,7 +69,7 @@ def site_profile(name: str) -> Profile:
 @functools.cache
 def text_of(pipeline: str, recipe: str, profile: str) -> str:
     """IR, without the refusal of unpinned references: some shipped recipes are not pinned yet."""
-    return compiled(pipeline, load_any_recipe(recipe), site_profile(profile))
+    return compiled(load_any_recipe(recipe), site_profile(profile))
 
 
 def tasks_of(text: str) -> dict[str, Task]:

@@ -17,8 +17,6 @@ from pipelines.settings.shipped import shipped_or_file
 Commit = Callable[[str, bool, str | None], str]
 _REFERENCE = re.compile(r"hf:(datasets/)?([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-# A comment starts at a # that begins the line or follows a space; no reference holds one.
-_COMMENT = re.compile(r"(?:^|(?<=\s))#.*$")
 
 
 def unpinned(recipe: BaseModel) -> list[str]:
@@ -45,8 +43,7 @@ def pin_text(text: str, commit: Commit) -> tuple[str, dict[str, str]]:
     pinned, refused = look_up(_unpinned(values), commit)
     if refused:
         raise InputError("\n".join(refused.values()))
-    lines = [_pin_line(line, pinned) for line in text.splitlines(keepends=True)]
-    written = "".join(lines)
+    written = _spliced(text, pinned)
     if yaml.safe_load(written) != replaced(values, pinned):
         raise InputError("a reference is written across lines or inside other text; put each on a line of its own")
     return written, pinned
@@ -103,8 +100,27 @@ def replaced(value: Any, pinned: Mapping[str, str]) -> Any:
     return [replaced(inner, pinned) for inner in value] if isinstance(value, list) else value
 
 
-def _pin_line(line: str, pinned: Mapping[str, str]) -> str:
-    """References in the line's values replaced; its comment stays as it is."""
-    comment = _COMMENT.search(line)
-    at = comment.start() if comment else len(line)
-    return _REFERENCE.sub(lambda found: pinned.get(found[0], found[0]), line[:at]) + line[at:]
+def _spliced(text: str, pinned: Mapping[str, str]) -> str:
+    """The YAML text with those references replaced where the parser says that they stand; the rest byte for byte.
+
+    A round trip through a YAML writer would keep comments, too, but move them and indent lists its own way.
+    """
+    root = yaml.compose(text, yaml.SafeLoader)
+    places = {(node.start_mark.index, node.end_mark.index): node.value for node in _scalars(root)}
+    done, at = [], 0
+    for (start, end), value in sorted(places.items()):
+        new = text[start:end].replace(value, pinned.get(value, value))
+        done += [text[at:start], new]
+        at = end
+    return "".join(done) + text[at:]
+
+
+def _scalars(node: yaml.Node | None) -> Iterator[yaml.ScalarNode]:
+    if isinstance(node, yaml.ScalarNode):
+        yield node
+    elif isinstance(node, yaml.SequenceNode):
+        for inner in node.value:
+            yield from _scalars(inner)
+    elif isinstance(node, yaml.MappingNode):
+        for _, inner in node.value:
+            yield from _scalars(inner)

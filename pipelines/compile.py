@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from components.errors import InputError
 from pipelines.cluster.staging import local_references
-from pipelines.settings.evaluation_recipe import AnyRecipe, key_variables, pipeline_of
-from pipelines.settings.recipe import Profile
+from pipelines.settings.profile import Profile
+from pipelines.settings.recipes import AnyRecipe, key_variables, pipeline_of
 
 LOG = logging.getLogger(__name__)
 Format = Literal["ir", "manifest"]

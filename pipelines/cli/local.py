@@ -44,7 +44,7 @@ def run_command(
     from pipelines.local.run import run
     from pipelines.local.summary import print_summary
     from pipelines.settings.available import keep_available, tell_missing_keys
-    from pipelines.settings.evaluation_recipe import load_any_recipe, pipeline_of
+    from pipelines.settings.recipes import load_any_recipe, pipeline_of
 
     values = load_any_recipe(recipe, changes, data, models)
     if fail_on_refusal and pipeline_of(values) == "evaluation":
@@ -90,7 +90,7 @@ def doctor_command(recipe: str, data: str | None, changes: tuple[str, ...]) -> N
     """Check everything a run needs and say what is wrong."""
     from components.errors import InputError
     from pipelines.local.doctor import checks
-    from pipelines.settings.evaluation_recipe import load_any_recipe
+    from pipelines.settings.recipes import load_any_recipe
 
     failed = 0
     every = checks(load_any_recipe(recipe, changes, data))

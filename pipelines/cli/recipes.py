@@ -43,8 +43,8 @@ def compile_command(
 ) -> None:
     """Compile the pipeline that a recipe is for to KFP's intermediate representation (YAML)."""
     from pipelines.compile import check, check_pipeline, compiled, tell
-    from pipelines.settings.evaluation_recipe import load_any_recipe, pipeline_of
-    from pipelines.settings.recipe import load_profile
+    from pipelines.settings.profile import load_profile
+    from pipelines.settings.recipes import load_any_recipe, pipeline_of
 
     values, place = load_any_recipe(recipe, changes, models=models), load_profile(profile)
     check_pipeline(pipeline, values)
@@ -76,8 +76,8 @@ def pin_command(recipe: str, out: Path | None) -> None:
 def stage_command(recipe: str, profile: str, out: Path | None) -> None:
     """Store what RECIPE takes from this machine in a profile's store; write the recipe that names it there."""
     from pipelines.cluster.staging import local_references, recipe_text, staged_for
-    from pipelines.settings.evaluation_recipe import load_any_recipe
     from pipelines.settings.profile import load_profile
+    from pipelines.settings.recipes import load_any_recipe
 
     values = load_any_recipe(recipe)
     _write(recipe_text(staged_for(values, load_profile(profile))), out)

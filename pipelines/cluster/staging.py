@@ -19,8 +19,8 @@ import yaml
 from components.errors import InputError
 from components.platform import models, sources, store
 from components.platform.execution import STORE_VARIABLE
-from pipelines.settings.evaluation_recipe import AnyRecipe, model_references
 from pipelines.settings.profile import Profile
+from pipelines.settings.recipes import AnyRecipe, model_references
 
 LOG = logging.getLogger(__name__)
 REMOTE = ("s3://", "hf:", "registry:", "openai:")

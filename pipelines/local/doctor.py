@@ -14,8 +14,8 @@ from components.errors import InputError
 from components.platform import models, store, tracking
 from components.platform.home import home
 from components.stages.ingest import read_source
-from pipelines.settings.evaluation_recipe import AnyRecipe, model_references
 from pipelines.settings.pins import unpinned
+from pipelines.settings.recipes import AnyRecipe, model_references
 
 # What a demo run writes outside the virtual environment, measured, and rounded up.
 NEEDED_DISK_BYTES = 8 * 10**9

@@ -24,7 +24,7 @@ from pipelines.cluster.staging import staged
 from pipelines.local import docker_runner, doctor, servers
 from pipelines.local.progress import Progress
 from pipelines.local.summary import summarise
-from pipelines.settings.evaluation_recipe import AnyRecipe, model_references
+from pipelines.settings.recipes import AnyRecipe, model_references
 from pipelines.settings.tasks import expected
 
 LOG = logging.getLogger(__name__)

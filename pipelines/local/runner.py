@@ -13,8 +13,8 @@ from pathlib import Path
 from components.platform import execution, logs
 from pipelines.compile import build
 from pipelines.local import docker_runner
-from pipelines.settings.evaluation_recipe import key_variables, parse_recipe
-from pipelines.settings.recipe import load_profile
+from pipelines.settings.profile import load_profile
+from pipelines.settings.recipes import key_variables, parse_recipe
 
 
 def run(folder: Path, runner: str) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 from components.platform import execution, store
 from components.platform.tracking import Tracked
 from components.questions.sharding import task_name
-from pipelines.settings.evaluation_recipe import AnyRecipe, EvaluationRecipe
-from pipelines.settings.recipe import Recipe
+from pipelines.settings.evaluation_recipe import EvaluationRecipe
+from pipelines.settings.recipes import AnyRecipe
+from pipelines.settings.training_recipe import TrainingRecipe
 
 Receipts = Mapping[str, Mapping[str, Any]]
 
@@ -21,8 +22,8 @@ def summarise(run_id: str, recipe: AnyRecipe, folder: Path, receipts: Receipts, 
 
     An evaluation decides and registers nothing: its `gate` and `model_version` are null.
     """
-    made = _trained(recipe, receipts) if isinstance(recipe, Recipe) else _evaluated(recipe, receipts)
-    scored = receipts["compare" if isinstance(recipe, Recipe) else "score"]
+    made = _trained(recipe, receipts) if isinstance(recipe, TrainingRecipe) else _evaluated(recipe, receipts)
+    scored = receipts["compare" if isinstance(recipe, TrainingRecipe) else "score"]
     report = folder / "report.html"
     store.get_file(receipts["report"]["uri"], "report.html", report)
     parent.tags({"report": receipts["report"]["uri"] + "/report.html"})
@@ -47,7 +48,7 @@ def summarise(run_id: str, recipe: AnyRecipe, folder: Path, receipts: Receipts, 
     }
 
 
-def _trained(recipe: Recipe, receipts: Receipts) -> dict[str, Any]:
+def _trained(recipe: TrainingRecipe, receipts: Receipts) -> dict[str, Any]:
     models = {"base": recipe.base_model, "sft": receipts["sft"]["uri"], "grpo": receipts["grpo"]["uri"]}
     return {
         "gate": store.get_json(f"{receipts['compare']['uri']}/decision.json"),

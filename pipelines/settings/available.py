@@ -8,8 +8,9 @@ from collections.abc import Mapping
 
 from components.errors import InputError
 from components.platform.models import ENDPOINT, check_reference, hub_commit
-from pipelines.settings.evaluation_recipe import AnyRecipe, EvaluatedModel, EvaluationRecipe
+from pipelines.settings.evaluation_recipe import EvaluatedModel, EvaluationRecipe
 from pipelines.settings.pins import Commit, look_up, replaced, unpinned
+from pipelines.settings.recipes import AnyRecipe
 
 LOG = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from components.errors import InputError
 from components.platform.config import read_yaml
-from pipelines.settings.shipped import shipped_or_file
+from pipelines.settings.shared import shipped_or_file
 
 # Says at which commit a repository is now, given its name, whether it is a data set, and a revision.
 Commit = Callable[[str, bool, str | None], str]

@@ -14,8 +14,9 @@ from pipelines.cli.local import run_command
 from pipelines.local import run
 from pipelines.settings import available as module
 from pipelines.settings.available import available
-from pipelines.settings.evaluation_recipe import EvaluationRecipe, load_any_recipe, load_evaluation_recipe
+from pipelines.settings.evaluation_recipe import EvaluationRecipe, load_evaluation_recipe
 from pipelines.settings.pins import unpinned
+from pipelines.settings.recipes import load_any_recipe
 
 COMMIT = "a" * 40
 CANARY = "canary-3c0b"

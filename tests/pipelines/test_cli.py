@@ -17,7 +17,7 @@ from components.errors import InputError
 from pipelines.cli.main import VERBS, cli
 from pipelines.cli.recipes import compile_command
 from pipelines.compile import check_pipeline
-from pipelines.settings.evaluation_recipe import load_any_recipe
+from pipelines.settings.recipes import load_any_recipe
 
 
 @pytest.mark.parametrize("verb", VERBS)

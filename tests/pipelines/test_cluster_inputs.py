@@ -17,8 +17,8 @@ from components.platform import models, store
 from components.stages.preflight import PreflightConfig, preflight
 from pipelines.cluster.staging import local_references
 from pipelines.compile import compiled
-from pipelines.settings.evaluation_recipe import load_any_recipe
 from pipelines.settings.profile import load_profile
+from pipelines.settings.recipes import load_any_recipe
 from tests.pipelines.cluster_verbs import Verb
 from tests.pipelines.kfp_server import KfpServer
 

@@ -17,7 +17,7 @@ from components.errors import InputError
 from components.platform.execution import run_id
 from pipelines.cli.recipes import compile_command
 from pipelines.compile import check, compiled
-from pipelines.settings.recipe import load_recipe
+from pipelines.settings.training_recipe import load_training_recipe
 
 DIFF_LINES = 40
 
@@ -39,7 +39,7 @@ def test_every_golden_file_is_compared() -> None:
 
 
 def test_the_same_text_every_time() -> None:
-    recipe, profile = load_recipe("smoke"), site_profile("kind")
+    recipe, profile = load_training_recipe("smoke"), site_profile("kind")
     assert compiled(recipe, profile) == compiled(recipe, profile)
 
 
@@ -86,19 +86,19 @@ def test_gpu_profiles_refuse_what_can_change_under_them(recipe: str, tmp_path: P
     with pytest.raises(InputError) as refused:
         call("--recipe", recipe, "--profile", SITE["a100x8"], "-o", str(out))
     text = str(refused.value)
-    base = load_recipe(recipe).base_model
+    base = load_training_recipe(recipe).base_model
     assert base in text and "hf:datasets/zou-lab/BioMed-R1-Train" in text and f"biomed-r1 pin {recipe}" in text
     assert "BioMed-R1-Eval" not in text and not out.exists()
     pinned = [f"{key}={reference}@{'0' * 40}" for key, reference in moving(recipe).items()]
-    check(load_recipe(recipe, pinned), site_profile("a100x8"))
+    check(load_training_recipe(recipe, pinned), site_profile("a100x8"))
     for one in range(len(pinned)):
         with pytest.raises(InputError, match="not pinned"):
-            check(load_recipe(recipe, pinned[:one] + pinned[one + 1 :]), site_profile("a100x8"))
+            check(load_training_recipe(recipe, pinned[:one] + pinned[one + 1 :]), site_profile("a100x8"))
 
 
 def moving(recipe: str) -> dict[str, str]:
     """The recipe's references without a revision, by key."""
-    values = load_recipe(recipe)
+    values = load_training_recipe(recipe)
     return {"base_model": values.base_model, "classify.model": values.classify.model, "data.train": values.data.train}
 
 

@@ -24,7 +24,7 @@ from components.questions.items import Item, group_of
 from components.stages import classify as stage
 from components.stages.classify import ClassifyConfig, classify
 from pipelines.cli.classifier import classify_command
-from pipelines.settings.recipe import load_recipe
+from pipelines.settings.training_recipe import load_training_recipe
 
 OPTIONS = {"A": "This", "B": "That"}
 PARTS = ("heart", "lung", "liver", "kidney", "spleen", "colon", "brain", "skin", "eye", "ear", "knee", "hip")
@@ -249,7 +249,7 @@ def test_the_verb_prints_the_table(labels: Path, tmp_path: Path) -> None:
 )
 def test_a_threshold_rule_without_its_number_fails_with_the_recipe(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=f"classify: .*{message}"):
-        load_recipe("demo", [f"classify.{name}={value}" for name, value in changes.items()])
+        load_training_recipe("demo", [f"classify.{name}={value}" for name, value in changes.items()])
     ClassifyConfig(threshold_rule="match_share")  # without a share: that of the labels
     ClassifyConfig(threshold_rule="fixed", threshold=0.0)
 

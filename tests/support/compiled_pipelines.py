@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 
 from pipelines.compile import compiled
-from pipelines.settings.evaluation_recipe import load_any_recipe
 from pipelines.settings.profile import Profile, load_profile
+from pipelines.settings.recipes import load_any_recipe
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 # A site's profiles, as the README tells an operator to write them.

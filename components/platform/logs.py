@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import InputError
+from components.platform.environment import LOG_FORMAT, LOG_FORMATS, LOG_LEVEL, LOG_LEVELS
 from components.platform.events import RUN_FOLDER_VARIABLE
 
-LEVEL_VARIABLE, FORMAT_VARIABLE = "BIOMED_R1_LOG_LEVEL", "BIOMED_R1_LOG_FORMAT"
-LEVELS, FORMATS = ("debug", "info", "warning", "error"), ("text", "json")
 # The level is for these. Libraries stay at warning: their debug messages hold headers, bodies and tokens.
 OURS = ("components", "pipelines")
 
@@ -62,9 +61,9 @@ def configure() -> None:
 
     Raises InputError naming the variable whose value is none of the known ones.
     """
-    level = _chosen(LEVEL_VARIABLE, LEVELS, "info")
+    level = _chosen(LOG_LEVEL, LOG_LEVELS, "info")
     handler = _Stderr()
-    handler.setFormatter(_Json() if _chosen(FORMAT_VARIABLE, FORMATS, "text") == "json" else _Text())
+    handler.setFormatter(_Json() if _chosen(LOG_FORMAT, LOG_FORMATS, "text") == "json" else _Text())
     root = logging.getLogger()
     for old in root.handlers[:]:
         # Ours of before, and the plain one that KFP's executor installs: each line is written once, in our format.
@@ -74,11 +73,6 @@ def configure() -> None:
     root.setLevel(logging.WARNING)
     for name in OURS:
         logging.getLogger(name).setLevel(level.upper())
-
-
-def as_json() -> bool:
-    """Whether diagnostics are to be JSON lines."""
-    return os.environ.get(FORMAT_VARIABLE) == "json"
 
 
 def log_path(run_folder: Path, task: str) -> Path:

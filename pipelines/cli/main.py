@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import importlib
-import logging
 import os
 import sys
 from typing import NoReturn
@@ -12,10 +11,8 @@ from typing import NoReturn
 import click
 
 from components.errors import ReadableError
-from components.platform import logs
-from components.platform.environment import quiet_environment
+from components.platform.environment import LOG_FORMAT, LOG_FORMATS, LOG_LEVEL, LOG_LEVELS, quiet_environment
 
-LOG = logging.getLogger(__name__)
 # verb -> (the module beside this one that has it, as VERB_command; one line of help)
 VERBS = {
     "run": ("local", "Run the whole pipeline on this machine."),
@@ -65,18 +62,18 @@ class Verbs(click.Group):
 @click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--log-level",
-    type=click.Choice(logs.LEVELS),
+    type=click.Choice(LOG_LEVELS),
     default="info",
     show_default=True,
-    envvar=logs.LEVEL_VARIABLE,
+    envvar=LOG_LEVEL,
     help="Least important diagnostics to write to stderr.",
 )
 @click.option(
     "--log-format",
-    type=click.Choice(logs.FORMATS),
+    type=click.Choice(LOG_FORMATS),
     default="text",
     show_default=True,
-    envvar=logs.FORMAT_VARIABLE,
+    envvar=LOG_FORMAT,
     help="json: a JSON object a line.",
 )
 def cli(log_level: str, log_format: str) -> None:
@@ -85,8 +82,10 @@ def cli(log_level: str, log_format: str) -> None:
     Research software: never for clinical decisions.
     """
     # In the environment, because the tasks of a run are processes of their own.
-    os.environ |= {logs.LEVEL_VARIABLE: log_level, logs.FORMAT_VARIABLE: log_format}
-    logs.configure()
+    os.environ |= {LOG_LEVEL: log_level, LOG_FORMAT: log_format}
+    from components.platform.logs import configure
+
+    configure()
 
 
 def main() -> None:
@@ -103,7 +102,7 @@ def main() -> None:
             _tell("terminated")
         raise
     except click.ClickException as error:
-        if logs.as_json():
+        if _in_json():
             _fail(error.format_message(), error.exit_code)
         error.show()
         sys.exit(error.exit_code)
@@ -120,7 +119,13 @@ def _fail(text: str, code: int) -> NoReturn:
 
 def _tell(text: str) -> None:
     """The last words of a command that did not end well; a level cannot silence them."""
-    if logs.as_json():
-        LOG.error("%s", text)
+    if _in_json():
+        import logging
+
+        logging.getLogger(__name__).error("%s", text)
     else:
         click.echo(f"biomed-r1: {text}", err=True)
+
+
+def _in_json() -> bool:
+    return os.environ.get(LOG_FORMAT) == "json"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import InputError
-from components.platform import events, execution, faults, logs, tracking
+from components.platform import environment, events, execution, faults, tracking
 
 LABEL = "biomed-r1.run"
 # The user of the images (images/*.Dockerfile).
@@ -27,8 +27,8 @@ PASSED_ON = (
     tracking.PARENT_VARIABLE,
     events.RUN_FOLDER_VARIABLE,
     faults.VARIABLE,
-    logs.LEVEL_VARIABLE,
-    logs.FORMAT_VARIABLE,
+    environment.LOG_LEVEL,
+    environment.LOG_FORMAT,
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",

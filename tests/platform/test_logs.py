@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 
 from components.errors import InputError
-from components.platform import logs, progress
+from components.platform import environment, logs, progress
 
 OURS = logging.getLogger("components.platform.test_logs")
 
 
 @pytest.fixture(autouse=True)
 def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in (logs.LEVEL_VARIABLE, logs.FORMAT_VARIABLE):
+    for name in (environment.LOG_LEVEL, environment.LOG_FORMAT):
         monkeypatch.delenv(name, raising=False)
     yield
     monkeypatch.undo()
@@ -42,8 +42,8 @@ def test_text_is_the_message_and_a_warning_says_so(capsys: pytest.CaptureFixture
 
 
 def test_json_is_one_object_a_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setenv(logs.FORMAT_VARIABLE, "json")
-    monkeypatch.setenv(logs.LEVEL_VARIABLE, "debug")
+    monkeypatch.setenv(environment.LOG_FORMAT, "json")
+    monkeypatch.setenv(environment.LOG_LEVEL, "debug")
     logs.configure()
     OURS.debug('two\nlines, "quoted"')
     try:
@@ -59,7 +59,7 @@ def test_json_is_one_object_a_line(monkeypatch: pytest.MonkeyPatch, capsys: pyte
 
 def test_the_level_is_for_our_own_loggers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A library's debug messages hold headers and tokens."""
-    monkeypatch.setenv(logs.LEVEL_VARIABLE, "debug")
+    monkeypatch.setenv(environment.LOG_LEVEL, "debug")
     logs.configure()
     logging.getLogger("botocore.auth").debug("Authorization: secret")
     logging.getLogger("httpx").info("HTTP Request: POST")
@@ -77,7 +77,7 @@ def test_a_line_is_written_once_where_kfp_has_installed_a_handler() -> None:
 
 
 def test_an_unknown_value_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(logs.LEVEL_VARIABLE, "loud")
+    monkeypatch.setenv(environment.LOG_LEVEL, "loud")
     with pytest.raises(InputError, match="BIOMED_R1_LOG_LEVEL=loud: write one of debug, info, warning, error"):
         logs.configure()
     done = biomed("compile", "-o", "x.yaml", BIOMED_R1_LOG_LEVEL="loud")
@@ -98,11 +98,11 @@ def test_a_command_in_json_keeps_results_apart_and_ends_in_json(tmp_path: Path) 
     assert (silent.returncode, silent.stdout, silent.stderr) == (0, "", "")
 
 
-@pytest.mark.parametrize("form", logs.FORMATS)
+@pytest.mark.parametrize("form", environment.LOG_FORMATS)
 def test_progress_is_a_line_that_the_run_finds_again(
     form: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv(logs.FORMAT_VARIABLE, form)
+    monkeypatch.setenv(environment.LOG_FORMAT, form)
     logs.configure()
     monkeypatch.setattr(progress, "PLAIN_LINE_SECONDS", 0.0)
     assert list(progress.progress("ab", "letters")) == ["a", "b"]

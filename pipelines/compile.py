@@ -1,62 +1,33 @@
-"""`biomed-r1 compile`: a recipe on a profile as KFP IR, or as Kubernetes resources for GitOps."""
+"""A recipe on a profile as KFP IR, or as Kubernetes resources for GitOps."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib
+import logging
 import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
-import click
-
 from components.errors import InputError
-from pipelines.cli.options import models_option
 from pipelines.cluster.staging import local_references
-from pipelines.settings.evaluation_recipe import AnyRecipe, key_variables, load_any_recipe, pipeline_of
-from pipelines.settings.recipe import Profile, load_profile
+from pipelines.settings.profile import Profile
+from pipelines.settings.recipes import AnyRecipe, key_variables, pipeline_of
 
+LOG = logging.getLogger(__name__)
 Format = Literal["ir", "manifest"]
+Pipeline = Literal["training", "evaluation"]
 # name -> the function that makes it from a recipe and a profile; imported when asked for, with kfp
-PIPELINES = {
+PIPELINES: dict[Pipeline, str] = {
     "training": "pipelines.training:training_pipeline",
     "evaluation": "pipelines.evaluation:evaluation_pipeline",
 }
 
 
-@click.command("compile")
-@click.option("--pipeline", type=click.Choice(list(PIPELINES)), default="training", show_default=True)
-@click.option("--recipe", "recipe_name", default="demo", show_default=True, help="A shipped recipe or a YAML file.")
-@click.option("--profile", "profile_name", default="local", show_default=True, help="As --recipe, of profiles.")
-@click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change one value of the recipe.")
-@models_option
-@click.option(
-    "--format",
-    "kind",
-    type=click.Choice(["ir", "manifest"]),
-    default="ir",
-    show_default=True,
-    help="ir: what KFP takes; manifest: Pipeline and PipelineVersion resources for GitOps.",
-)
-@click.option("-o", "--out", required=True, type=click.Path(dir_okay=False), help="The .yaml file to write.")
-def command(
-    pipeline: str,
-    recipe_name: str,
-    profile_name: str,
-    changes: tuple[str, ...],
-    models: str | None,
-    kind: Format,
-    out: str,
-) -> None:
-    """Compile a pipeline to KFP's intermediate representation (YAML)."""
-    recipe, profile = load_any_recipe(recipe_name, changes, models=models), load_profile(profile_name)
-    if pipeline != pipeline_of(recipe):
-        raise InputError(f"recipe {recipe.name}: is for --pipeline {pipeline_of(recipe)}, not {pipeline}")
-    check(recipe, profile)
-    tell(recipe, profile)
-    text = compiled(pipeline, recipe, profile, kind)
-    Path(out).write_text(text, encoding="utf-8")
-    click.echo(f"{pipeline} pipeline of recipe {recipe.name} on profile {profile.name}: {out}", err=True)
+def check_pipeline(asked: Pipeline | None, recipe: AnyRecipe) -> None:
+    """Raise InputError when a pipeline was asked for and the recipe is for the other one."""
+    if asked not in (None, pipeline_of(recipe)):
+        raise InputError(f"recipe {recipe.name}: is for --pipeline {pipeline_of(recipe)}, not {asked}")
 
 
 def check(recipe: AnyRecipe, profile: Profile) -> None:
@@ -77,33 +48,36 @@ def tell(recipe: AnyRecipe, profile: Profile) -> None:
     if not profile.cluster:
         return
     if local := local_references(recipe):
-        click.echo(
-            f"recipe {recipe.name} names {', '.join(local)}, which no image holds: the run's doctor will refuse that; "
-            "`biomed-r1 stage` with this recipe and profile stores them and writes the recipe to compile",
-            err=True,
+        LOG.warning(
+            "recipe %s names %s, which no image holds: the run's doctor will refuse that; `biomed-r1 stage` with this "
+            "recipe and profile stores them and writes the recipe to compile",
+            recipe.name,
+            ", ".join(local),
         )
     given = {variable for secret in profile.secrets for variable in secret.keys}
     if missing := [variable for variable in key_variables(recipe) if variable not in given]:
-        click.echo(
-            f"no Secret of profile {profile.name} gives {', '.join(missing)}: recipe {recipe.name} would ask its "
-            "endpoints without a key; a site's profile names the Secret that has it under `secrets`",
-            err=True,
+        LOG.warning(
+            "no Secret of profile %s gives %s: recipe %s would ask its endpoints without a key; a site's profile names "
+            "the Secret that has it under `secrets`",
+            profile.name,
+            ", ".join(missing),
+            recipe.name,
         )
 
 
-def build(pipeline: str, recipe: AnyRecipe, profile: Profile) -> Any:
-    """The KFP pipeline of that name."""
-    module, _, function = PIPELINES[pipeline].partition(":")
+def build(recipe: AnyRecipe, profile: Profile) -> Any:
+    """The KFP pipeline that the recipe is for."""
+    module, _, function = PIPELINES[pipeline_of(recipe)].partition(":")
     return getattr(importlib.import_module(module), function)(recipe, profile)
 
 
-def compiled(pipeline: str, recipe: AnyRecipe, profile: Profile, kind: Format = "ir") -> str:
-    """A pipeline as YAML text; the same text for the same recipe, profile and code."""
+def compiled(recipe: AnyRecipe, profile: Profile, kind: Format = "ir") -> str:
+    """A recipe's pipeline as YAML text; the same text for the same recipe, profile and code."""
     from kfp.compiler import Compiler
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "pipeline.yaml"
-        built = build(pipeline, recipe, profile)
+        built = build(recipe, profile)
         Compiler().compile(built, str(file))
         text = file.read_text(encoding="utf-8")
         if kind == "ir":

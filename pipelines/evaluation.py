@@ -12,8 +12,8 @@ from components.stages.merge import Asked, MergeConfig
 from pipelines.guarded import guarded
 from pipelines.placement import place
 from pipelines.settings.evaluation_recipe import EvaluatedModel, EvaluationRecipe
-from pipelines.settings.profile import Role
-from pipelines.settings.recipe import Profile, as_json
+from pipelines.settings.profile import Profile, Role
+from pipelines.settings.shared import as_json
 
 NAME = "biomed-r1-evaluation"
 

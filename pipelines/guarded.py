@@ -10,9 +10,9 @@ from components.ops.guard import doctor, outcome
 from components.stages.outcome import OutcomeConfig
 from components.stages.preflight import PreflightConfig
 from pipelines.placement import place
-from pipelines.settings.evaluation_recipe import AnyRecipe, model_references
 from pipelines.settings.profile import Profile
-from pipelines.settings.recipe import as_json
+from pipelines.settings.recipes import AnyRecipe, model_references
+from pipelines.settings.shared import as_json
 from pipelines.settings.tasks import expected
 
 

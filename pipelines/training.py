@@ -9,12 +9,14 @@ from components.ops import training as ops
 from components.platform.registry import CHAMPION
 from pipelines.guarded import guarded
 from pipelines.placement import place
-from pipelines.settings.recipe import Profile, Recipe, as_json
+from pipelines.settings.profile import Profile
+from pipelines.settings.shared import as_json
+from pipelines.settings.training_recipe import TrainingRecipe
 
 NAME = "biomed-r1-training"
 
 
-def training_pipeline(recipe: Recipe, profile: Profile) -> Any:
+def training_pipeline(recipe: TrainingRecipe, profile: Profile) -> Any:
     """The KFP pipeline of a recipe on a profile; configs are baked in, so a compiled file says all that will run."""
     champion = f"registry:{recipe.register_.name}@{CHAMPION}"
 
@@ -26,7 +28,7 @@ def training_pipeline(recipe: Recipe, profile: Profile) -> Any:
     return training
 
 
-def _stages(recipe: Recipe, profile: Profile, champion: str, checks: Sequence[dsl.PipelineTask]) -> None:
+def _stages(recipe: TrainingRecipe, profile: Profile, champion: str, checks: Sequence[dsl.PipelineTask]) -> None:
     run = dsl.PIPELINE_JOB_ID_PLACEHOLDER
 
     data = ops.ingest(

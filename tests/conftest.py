@@ -12,9 +12,12 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from components.platform import logs
 from components.platform.environment import quiet_environment
 
+# As `biomed-r1` itself does first.
 quiet_environment()
+logs.configure()
 # A machine that is busy for a moment is no defect of the property under test.
 settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")

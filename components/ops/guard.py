@@ -15,10 +15,11 @@ def doctor(config: str, recipe: str, tags: str, run: str, run_date: str) -> None
 
     from components.platform import tracking
     from components.platform.execution import run_id
+    from components.platform.logs import configure
     from components.stages.preflight import PreflightConfig, preflight
 
-    for label in preflight(PreflightConfig.model_validate_json(config)):
-        print(f"ok    {label}")
+    configure()
+    preflight(PreflightConfig.model_validate_json(config))
     # KFP before 2.17 hands the placeholder over as it is.
     known = {} if run_date.startswith("{{") else {"run_date": run_date}
     tracking.open_pipeline(run_id(run), json.loads(recipe), json.loads(tags) | known)
@@ -27,6 +28,8 @@ def doctor(config: str, recipe: str, tags: str, run: str, run_date: str) -> None
 @dsl.component(base_image=CPU_IMAGE, install_kfp_package=False)
 def outcome(status: dsl.PipelineTaskFinalStatus, config: str, run: str) -> None:
     from components.platform.execution import run_id
+    from components.platform.logs import configure
     from components.stages.outcome import OutcomeConfig, record_outcome
 
-    print(record_outcome(run_id(run), status.state, OutcomeConfig.model_validate_json(config)))
+    configure()
+    record_outcome(run_id(run), status.state, OutcomeConfig.model_validate_json(config))

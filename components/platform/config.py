@@ -1,40 +1,18 @@
-"""What the stages' command-line verbs share: a config from a file and `--set`, and evidence as JSON."""
+"""Settings as data: YAML files, `path=value` changes, validated configs, and results as JSON."""
 
 from __future__ import annotations
 
-import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import click
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from components.errors import InputError
 
 Config = TypeVar("Config", bound=BaseModel)
-
-
-def config_options(config_class: type[Config]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Add `--config FILE` and `--set field=value`; the command gets the parsed `config` instead."""
-
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        @click.option(
-            "--config", "config_file", type=click.Path(dir_okay=False), help="YAML file of the stage's fields."
-        )
-        @click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change one field (repeatable).")
-        @functools.wraps(command)
-        def with_config(*args: Any, config_file: str | None, changes: Sequence[str], **kwargs: Any) -> Any:
-            values = read_yaml(Path(config_file)) if config_file else {}
-            for change in changes:
-                set_path(values, change)
-            return command(*args, config=parse_config(config_class, values, config_file or "--set"), **kwargs)
-
-        return with_config
-
-    return decorate
 
 
 def parse_config(config_class: type[Config], values: Mapping[str, Any], where: str) -> Config:

@@ -1,8 +1,12 @@
-"""The one place where telemetry is turned off and libraries are told to stay offline (design D12)."""
+"""Environment variables of every process of ours: telemetry off, libraries offline (design D12), how to log."""
 
 from __future__ import annotations
 
 import os
+
+# Read by components/platform/logs.py; here, because `biomed-r1 --help` names them and must not import logging.
+LOG_LEVEL, LOG_FORMAT = "BIOMED_R1_LOG_LEVEL", "BIOMED_R1_LOG_FORMAT"
+LOG_LEVELS, LOG_FORMATS = ("debug", "info", "warning", "error"), ("text", "json")
 
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",

@@ -22,7 +22,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from components.errors import InputError
-from components.platform import faults, logs, store, tracking
+from components.platform import events, faults, logs, store, tracking
 from components.platform.gpus import asked_gpus, check_gpus
 from components.platform.home import home
 from components.platform.lineage import code_digest, git_revision
@@ -78,8 +78,9 @@ def execute(call: Call, work: Callable[[Path], Evidence]) -> Product:
     `call.inputs` are local files, model references or `digest:...` texts by name. Raises what `work` raises, after
     the failure is in MLflow; a receipt is written only for a stage that ended well.
     """
+    logs.configure()
     logs.redirect(call.task)
-    with logs.events_of(call.task) as details:
+    with events.events_of(call.task) as details:
         product, seconds = _execute(call, work)
         details |= {"seconds": seconds, "reused": product.reused}
     return product

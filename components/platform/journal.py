@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
-import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -19,6 +19,7 @@ from typing import Any, TextIO
 from components.errors import InputError
 from components.platform import store
 
+LOG = logging.getLogger(__name__)
 SCHEMA_VERSION = 1
 # What a lost machine costs at most; a local part is forced to the disk as often.
 PART_SECONDS = 5.0
@@ -110,4 +111,4 @@ def _text_lines(path: Path) -> list[str]:
 
 
 def _warn(text: str) -> None:
-    print(f"journal: {text}", file=sys.stderr, flush=True)
+    LOG.warning("journal: %s", text)

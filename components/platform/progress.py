@@ -1,7 +1,8 @@
-"""Progress of long loops: a bar on a terminal, a plain line now and then elsewhere."""
+"""Progress of long loops: a bar on a terminal, a logged line now and then elsewhere."""
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
@@ -9,7 +10,10 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
+LOG = logging.getLogger(__name__)
 PLAIN_LINE_SECONDS = 15.0
+# By which `biomed-r1 run` finds such a line in a task's log.
+PREFIX = "progress: "
 
 
 def progress(iterable: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
@@ -20,9 +24,7 @@ def progress(iterable: Iterable[T], label: str, total: int | None = None) -> Ite
     if total is None and hasattr(iterable, "__len__"):
         total = len(iterable)  # type: ignore[arg-type]
     if sys.stderr.isatty() and not os.environ.get("NO_COLOR"):
-        from tqdm import tqdm
-
-        yield from tqdm(iterable, desc=label, total=total, leave=False)
+        yield from _bar(iterable, label, total)
         return
     started = shown = time.monotonic()
     for done, value in enumerate(iterable, start=1):
@@ -34,5 +36,22 @@ def progress(iterable: Iterable[T], label: str, total: int | None = None) -> Ite
 
 
 def line(label: str, done: int, total: int | None, seconds: float) -> None:
-    of = f"/{total}" if total else ""
-    print(f"progress: {label} {done}{of} ({seconds:.0f} s)", file=sys.stderr, flush=True)
+    """Log one line of progress: `label`, how many of `total` are done, after how many seconds."""
+    LOG.info("%s%s %s%s (%.0f s)", PREFIX, label, done, f"/{total}" if total else "", seconds)
+
+
+def _bar(iterable: Iterable[T], label: str, total: int | None) -> Iterator[T]:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    times = (TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, *times, console=Console(stderr=True), transient=True) as bars:
+        yield from bars.track(iterable, total=total, description=label)

@@ -244,13 +244,9 @@ def _is_dead(process: str) -> bool:
     host, _, pid = process.rpartition(":")
     if host != socket.gethostname():
         return False
-    try:
-        os.kill(int(pid), 0)
-    except (ProcessLookupError, ValueError):
-        return True
-    except PermissionError:
-        return False
-    return False
+    import psutil
+
+    return not (pid.isdigit() and psutil.pid_exists(int(pid)))
 
 
 @lru_cache(maxsize=1)

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import click
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -19,7 +18,6 @@ from components.classifier.crossfit import fold_groups, make_folds, refuse_leak
 from components.classifier.evaluation import Judged, constant, judge
 from components.classifier.figures import draw_classifier
 from components.errors import InputError
-from components.platform.config import config_options, write_json
 from components.platform.models import local_model, model_digest
 from components.platform.progress import progress
 from components.platform.tables import read_items
@@ -236,20 +234,3 @@ def _evidence(card: dict[str, Any], history: list[dict[str, float]]) -> dict[str
         "history": history,
         "metrics": {name: value for name, value in metrics.items() if value is not None},
     }
-
-
-@click.command("classify")
-@click.option(
-    "--labels", "labels", required=True, multiple=True, type=click.Path(path_type=Path), help="labelled items"
-)
-@click.option(
-    "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="folder for the checkpoint"
-)
-@click.option("--json", "json_file", type=click.Path(dir_okay=False), help="write the evidence here")
-@config_options(ClassifyConfig)
-def command(labels: tuple[Path, ...], out: Path, json_file: str | None, config: ClassifyConfig) -> None:
-    """Train the classifier that tells reasoning questions from knowledge questions."""
-    evidence = classify(labels, config, out)
-    write_json(json_file, evidence)
-    click.echo((out / "classifier.md").read_text(encoding="utf-8"))
-    click.echo(f"threshold {evidence['threshold']:.3f} ({evidence['threshold_rule']}); saved to {out}")

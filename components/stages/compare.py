@@ -10,11 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import click
 from pydantic import BaseModel, ConfigDict, Field
 
-from components.errors import GateRefusedError, InputError
-from components.platform.config import config_options, write_json
+from components.errors import InputError
+from components.platform.config import write_json
 from components.platform.tables import iterate_rows, read_items, read_metadata
 from components.questions.items import Item
 from components.report.score_files import DRAWS, read_answers, write_scores
@@ -155,59 +154,3 @@ def _evidence(scores: Mapping[str, Any], decision: Mapping[str, Any]) -> dict[st
         "refused_by": [reason["rule"] for reason in decision["reasons"] if not reason["passed"]],
         "metrics": {name: value for name, value in metrics.items() if value is not None},
     }
-
-
-_FILE = click.Path(dir_okay=False, path_type=Path)
-_items = click.option("--items", required=True, type=_FILE, help="The questions (Parquet or JSONL).")
-_answers = click.option("--answers", required=True, multiple=True, type=_FILE, help="A file of answers (repeatable).")
-
-
-@click.command("score")
-@_items
-@_answers
-@click.option("--out", required=True, type=_FILE, help="scores.json to write.")
-@config_options(CompareConfig)
-def score_command(items: Path, answers: Sequence[Path], out: Path, config: CompareConfig) -> None:
-    """Accuracy by stratum and benchmark, gaps and drops, each with its interval."""
-    from components.report.terminal import print_scores
-
-    print_scores(score_files(items, answers, config, out))
-    click.echo(f"scores: {out}")
-
-
-@click.command("compare")
-@_items
-@_answers
-@click.option("--baseline", required=True, help="Name of the model in use, as in the answers.")
-@click.option("--candidate", required=True, help="Name of the model that may replace it.")
-@click.option("--look", default=1, show_default=True, type=click.IntRange(min=1), help="Decisions so far, plus one.")
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="decision.json; scores.json goes beside it."
-)
-@click.option("--fail-on-refusal", is_flag=True, help="Exit with code 3 when the gate refuses.")
-@config_options(CompareConfig)
-def compare_command(
-    items: Path,
-    answers: Sequence[Path],
-    baseline: str,
-    candidate: str,
-    look: int,
-    out: Path,
-    fail_on_refusal: bool,
-    config: CompareConfig,
-) -> None:
-    """Decide by the gate's rules whether the candidate replaces the baseline."""
-    import json
-
-    from components.report.terminal import print_decision, print_scores
-
-    folder = out.parent if out.suffix == ".json" else out
-    evidence = compare(items, answers, baseline, candidate, config, folder, look)
-    written = folder / "decision.json"
-    if out.suffix == ".json" and out != written:
-        written = written.replace(out)
-    print_scores(json.loads((folder / "scores.json").read_text(encoding="utf-8")), models=(baseline, candidate))
-    print_decision(json.loads(written.read_text(encoding="utf-8")))
-    click.echo(f"decision: {written}")
-    if evidence["decision"] == "refuse" and fail_on_refusal:
-        raise GateRefusedError(f"gate refused {candidate}: {', '.join(evidence['refused_by'])}")

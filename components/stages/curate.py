@@ -9,14 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import click
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from components.classifier.model import ReasoningClassifier
 from components.errors import StageError
-from components.platform.config import config_options, write_json
-from components.platform.models import local_model
 from components.platform.progress import progress
 from components.platform.tables import read_items, write_rows
 from components.questions import training_mix as mix
@@ -194,31 +191,3 @@ def _evidence(card: dict[str, Any]) -> dict[str, Any]:
     for name, described in card["sets"].items():
         metrics |= {f"{name}_{field}": described[field] for field in ("items", "rows", "reasoning_heavy_share")}
     return {name: card[name] for name in ("counts", "contamination_rate", "min_prob", "sets")} | {"metrics": metrics}
-
-
-@click.command("curate")
-@click.option("--train", required=True, type=click.Path(path_type=Path), help="training items")
-@click.option(
-    "--items", "benchmarks", required=True, type=click.Path(path_type=Path), help="benchmark items to keep out"
-)
-@click.option("--classifier", required=True, help="model reference of a trained classifier")
-@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="folder to write")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False), help="write the evidence here")
-@config_options(CurateConfig)
-def command(
-    train: Path, benchmarks: Path, classifier: str, out: Path, json_file: str | None, config: CurateConfig
-) -> None:
-    """Build the SFT and RL sets: decontaminated, reasoning-heavy, some examples with a wrong opening."""
-    evidence = curate(train, benchmarks, local_model(classifier), config, out)
-    write_json(json_file, evidence)
-    counts = evidence["counts"]
-    click.echo(
-        f"{counts['train']} training items: {counts['contaminated']} contaminated, {counts['near_duplicates']} "
-        f"near-duplicates, {counts['kept']} kept, {counts['reasoning_heavy']} of them reasoning-heavy"
-    )
-    for name, described in evidence["sets"].items():
-        click.echo(
-            f"{name}: {described['rows']} rows of {described['items']} items, "
-            f"{described['with_wrong_opening']} with a wrong opening, "
-            f"{described['reasoning_heavy_share']:.0%} reasoning-heavy"
-        )

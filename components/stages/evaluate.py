@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import click
 from pydantic import BeforeValidator, Field, field_validator
 
 from components.engines.answers import Answers, answer_row, ask, setting_counts
@@ -19,8 +17,6 @@ from components.engines.probe import PROBE_VERSION, probe
 from components.engines.start import EngineConfig, start_engine
 from components.errors import InputError, StageError
 from components.extraction.engine import EXTRACTION_VERSION
-from components.platform import store
-from components.platform.config import config_options, parse_config, write_json
 from components.platform.journal import Journal
 from components.platform.lineage import code_digest
 from components.platform.tables import read_items, write_rows
@@ -193,52 +189,3 @@ def _evidence(
             **{f"seconds_{part}": value for part, value in seconds.items()},
         },
     }
-
-
-@click.command("evaluate")
-@click.option("--model", required=True, help="Model reference.")
-@click.option("--items", required=True, type=click.Path(dir_okay=False), help="Questions (Parquet or JSONL).")
-@click.option("--out", required=True, type=click.Path(file_okay=False), help="Folder for answers, scores and report.")
-@click.option("--name", help="What to call the model in the answers [default: the reference].")
-@click.option("--settings", help=f"Comma-separated, of {', '.join(SETTINGS)} [default: all].")
-@click.option("--engine", type=click.Choice(["auto", "vllm", "transformers", "openai"]), help="[default: auto]")
-@click.option("--base-url", help="Endpoint of an openai:NAME model.")
-@click.option("--limit", type=click.IntRange(min=1), help="Ask a seeded sample of this many questions.")
-@click.option("--examples", type=click.IntRange(min=0), help="Questions the report quotes; 0: none of their text.")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False), help="Write the evidence here.")
-@config_options(EvaluateConfig)
-def command(
-    model: str,
-    items: str,
-    out: str,
-    name: str | None,
-    settings: str | None,
-    engine: str | None,
-    base_url: str | None,
-    limit: int | None,
-    examples: int | None,
-    json_file: str | None,
-    config: EvaluateConfig,
-) -> None:
-    """Ask a model every question, plainly and after adversarial openings."""
-    given = {"settings": settings and tuple(settings.split(",")), "engine": engine, "limit": limit}
-    given["base_url"] = base_url
-    changed = {**config.model_dump(), **{key: value for key, value in given.items() if value}}
-    config = parse_config(EvaluateConfig, changed, "evaluate")
-    answers = Path(out) / "answers.parquet"
-    answers.parent.mkdir(parents=True, exist_ok=True)
-    journal = answers.with_name("answers.journal")
-    evidence = evaluate(Path(items), model, name or model, config, answers, str(journal))
-    # Imported by name: a change of the report must not change the code that answers are kept by (platform/lineage.py).
-    importlib.import_module("components.report.files").write_evaluation(Path(items), answers, examples)
-    write_json(json_file, evidence)
-    store.delete_prefix(str(journal))  # last: killed or failed before, the same command asks nothing again
-    for setting, cell in evidence["settings"].items():
-        click.echo(
-            f"{setting}: {cell['correct']} of {cell['n']} right ({cell['accuracy']:.1%}), "
-            f"{cell['no_answer']} without an answer, {cell['truncated']} cut off"
-        )
-    click.echo(
-        f"{evidence['output_tokens']} tokens in {evidence['seconds']['generation']:.0f} s with {evidence['engine']}; "
-        f"answers.parquet, scores.json and report.html in {out}"
-    )

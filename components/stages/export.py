@@ -9,15 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import click
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from components.errors import InputError
 from components.exports import lm_eval_tasks
 from components.extraction.engine import EXTRACTION_VERSION
-from components.platform.config import config_options, write_json
-from components.platform.tables import read_items, write_items
+from components.platform.tables import write_items
 from components.questions.items import OPENINGS, STRATUM_COLUMNS, Item, items_digest
 from components.questions.prompts import PROMPTS, build_messages, prompt_version
 
@@ -205,27 +203,3 @@ def _suffix(setting: str) -> str:
 
 def _name(benchmark: str) -> str:
     return re.sub(r"\W+", "_", benchmark)
-
-
-@click.command("export")
-@click.option("--items", required=True, type=click.Path(dir_okay=False), help="Stratified questions.")
-@click.option("--to", "form", required=True, type=click.Choice(["lm-eval", "parquet"]), help="What to write.")
-@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to write.")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False), help="Write the evidence here.")
-@config_options(ExportConfig)
-def command(items: str, form: str, out: Path, json_file: str | None, config: ExportConfig) -> None:
-    """Write the strata as lm-evaluation-harness tasks, or the questions in the published Parquet columns."""
-    questions = read_items(items)
-    if form == "parquet":
-        evidence = export_parquet(questions, out)
-        click.echo(f"{len(questions)} questions of {len(evidence['benchmarks'])} benchmarks in {out}")
-    else:
-        evidence = export_lm_eval(questions, config, out)
-        groups = ", ".join(evidence["groups"])
-        click.echo(f"{len(questions)} questions as {evidence['tasks']} tasks in {out}; groups: {groups}")
-        first = next(iter(evidence["groups"]))
-        click.echo(
-            f"lm-eval run --model hf --model_args pretrained=MODEL --include_path {out} --tasks {first} "
-            "--apply_chat_template"
-        )
-    write_json(json_file, evidence)

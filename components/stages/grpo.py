@@ -8,11 +8,9 @@ from math import gcd
 from pathlib import Path
 from typing import Any, Literal
 
-import click
 from pydantic import Field, model_validator
 
 from components.platform import faults
-from components.platform.config import config_options, write_json
 from components.training.rewards import REWARDS, rewards
 from components.training.rows import Row, TooLong, read_questions, render_questions
 from components.training.trainer import TrainerConfig, data_order, import_trl, open_training, series
@@ -206,21 +204,3 @@ def _rollout(opened: Any, config: GrpoConfig) -> Any:
 
     sampling = Sampling(config.max_completion_length, config.temperature, config.top_p)
     return Rollout(opened.model, opened.tokenizer, sampling)
-
-
-@click.command("grpo")
-@click.option("--mix", type=click.Path(dir_okay=False), required=True, help="rl.parquet of curate.")
-@click.option("--model", required=True, help="Model reference to start from.")
-@click.option("--checkpoints", required=True, help="Store URI or folder for checkpoints; resumed from when it has one.")
-@click.option("--out", type=click.Path(file_okay=False), required=True, help="Folder of the trained model.")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False), help="Write the evidence here.")
-@config_options(GrpoConfig)
-def command(mix: str, model: str, checkpoints: str, out: str, json_file: str | None, config: GrpoConfig) -> None:
-    """Train a model by reinforcement on questions (GRPO)."""
-    evidence = grpo(Path(mix), model, config, checkpoints, Path(out))
-    write_json(json_file, evidence)
-    metrics = evidence["metrics"]
-    click.echo(
-        f"grpo: {evidence['steps']} steps (from {evidence['resumed_from_step']}), {evidence['completions']} "
-        f"completions, reward {metrics['reward_first']:.3f} to {metrics['reward_last']:.3f}; model in {out}"
-    )

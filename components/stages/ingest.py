@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import click
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from components.errors import InputError
 from components.platform import sources
-from components.platform.config import config_options, write_json
 from components.platform.store import file_sha256
 from components.platform.tables import read_rows, write_items
 from components.platform.text_rows import plain_name
@@ -94,6 +92,23 @@ def ingest(benchmarks: str, train: str, config: IngestConfig, out_dir: Path) -> 
     described = [s.model_dump(exclude={"items"}) for s in (*evaluation, *training)]
     (out_dir / "sources.json").write_text(json.dumps(described, indent=1, ensure_ascii=False), encoding="utf-8")
     return _evidence(sets, described, datasets)
+
+
+def ingest_one(source: str, kind: sources.Kind, config: IngestConfig, out: Path) -> tuple[int, list[Source]]:
+    """Read one source of one kind and write its items to the file `out`: how many, and what was read.
+
+    Raises InputError naming file, row and field.
+    """
+    read = read_source(source, kind, config.defects, config.mapping)
+    by_name: dict[str, list[Item]] = {}
+    for item in _with_unique_ids([item for part in read for item in part.items]):
+        by_name.setdefault(item.dataset_name, []).append(item)
+    limit = config.items_per_benchmark if kind == "benchmarks" else config.train_limit
+    picked = [item for items in by_name.values() for item in sample(items, limit, config.seed)]
+    if kind == "benchmarks":
+        picked = [with_openings(item, config.seed) for item in picked]
+    write_items(picked, out)
+    return len(picked), read
 
 
 def read_source(
@@ -196,29 +211,3 @@ def _evidence(
         "datasets": datasets,
         "metrics": {**counts, "dropped": len(dropped), "benchmark_groups": groups},
     }
-
-
-@click.command("ingest")
-@click.option("--from", "source", required=True, help=f"Where the questions are: {sources.KINDS}.")
-@click.option("--kind", type=click.Choice(["benchmarks", "train"]), default="benchmarks", show_default=True)
-@click.option("--out", required=True, type=click.Path(dir_okay=False), help="Items to write (.parquet or .jsonl).")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False), help="Write what was read and dropped.")
-@config_options(IngestConfig)
-def command(source: str, kind: sources.Kind, out: str, json_file: str | None, config: IngestConfig) -> None:
-    """Read a question set of any accepted shape and write it as Items."""
-    read = read_source(source, kind, config.defects)
-    items = _with_unique_ids([item for part in read for item in part.items])
-    by_name: dict[str, list[Item]] = {}
-    for item in items:
-        by_name.setdefault(item.dataset_name, []).append(item)
-    limit = config.items_per_benchmark if kind == "benchmarks" else config.train_limit
-    picked = [i for group in by_name.values() for i in sample(group, limit, config.seed)]
-    finish: Callable[[Item], Item] = (
-        (lambda i: with_openings(i, config.seed)) if kind == "benchmarks" else (lambda i: i)
-    )
-    write_items([finish(item) for item in picked], out)
-    write_json(json_file, [s.model_dump(exclude={"items"}) for s in read])
-    dropped = sum(len(s.defects) for s in read)
-    click.echo(
-        f"{len(picked)} items from {len(read)} files to {out}" + (f", {dropped} rows dropped" if dropped else "")
-    )

@@ -10,14 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import click
 from pydantic import Field
 
 from components.engines import answers
 from components.engines.base import Engine, Request, Sampling
 from components.engines.start import EngineConfig, start_engine
-from components.platform import store
-from components.platform.config import config_options, parse_config, write_json
 from components.platform.journal import Journal
 from components.platform.lineage import code_digest
 from components.platform.tables import read_items, write_items
@@ -178,34 +175,3 @@ def _evidence(slots: Sequence[Slot], config: OpeningsConfig, written: dict[str, 
         **written,
         "metrics": {**counts, **rates},
     }
-
-
-@click.command("openings")
-@click.option("--items", required=True, type=click.Path(dir_okay=False), help="Questions (Parquet or JSONL).")
-@click.option("--model", required=True, help="Model reference: who writes them.")
-@click.option("--out", required=True, type=click.Path(dir_okay=False), help="Items to write (.parquet or .jsonl).")
-@click.option("--base-url", help="Endpoint of an openai:NAME model.")
-@click.option("--limit", type=click.IntRange(min=1), help="Only a seeded sample of this many questions.")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False), help="Write the evidence here.")
-@config_options(OpeningsConfig)
-def command(
-    items: str,
-    model: str,
-    out: str,
-    base_url: str | None,
-    limit: int | None,
-    json_file: str | None,
-    config: OpeningsConfig,
-) -> None:
-    """Have a model write three wrong openings per question."""
-    given = {name: value for name, value in (("base_url", base_url), ("limit", limit)) if value}
-    config = parse_config(OpeningsConfig, {**config.model_dump(), **given}, "openings")
-    journal = f"{out}.journal"
-    evidence = openings(Path(items), model, config, Path(out), journal)
-    write_json(json_file, evidence)
-    store.delete_prefix(journal)
-    click.echo(
-        f"{evidence['openings']} openings: {evidence['accepted_first']} accepted at once "
-        f"({evidence['acceptance_rate_first']:.1%}), {evidence['accepted_after_retries']} when asked again, "
-        f"{evidence['templated']} from templates; items in {out}"
-    )

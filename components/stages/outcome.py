@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +13,7 @@ from components.errors import StageError
 from components.platform import store, tracking
 from components.platform.execution import STORE_VARIABLE, read_receipts
 
+LOG = logging.getLogger(__name__)
 # Our words and MLflow's.
 STATUS = {"SUCCEEDED": "FINISHED", "FAILED": "FAILED", "CANCELLED": "KILLED"}
 # KFP's words for an end that no receipt can change. Its API says CANCELLED, its drivers that keep states in ML Metadata
@@ -47,6 +49,7 @@ def record_outcome(run: str, state: str, config: OutcomeConfig) -> dict[str, str
     if compared := receipts.get("compare"):
         tags["gate.decision"] = str(store.get_json(f"{compared['uri']}/decision.json")["decision"])
         metrics |= compared["evidence"].get("metrics", {})
+    LOG.info("%s", ", ".join(f"{name}={value or '-'}" for name, value in tags.items()))
     tracking.close_pipeline(run, STATUS[believed], tags, metrics)
     if missing and state not in UNSUCCESSFUL:
         raise StageError(f"KFP says {state}, but there is no receipt of {', '.join(missing)}: the run failed")

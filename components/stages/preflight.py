@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from functools import partial
@@ -12,6 +13,8 @@ from components.errors import InputError
 from components.platform import models, registry, store, tracking
 from components.platform.execution import STORE_VARIABLE
 from components.platform.sources import Kind, check_source
+
+LOG = logging.getLogger(__name__)
 
 
 class PreflightConfig(BaseModel):
@@ -38,6 +41,8 @@ def preflight(config: PreflightConfig) -> list[str]:
             check()
         except InputError as error:
             failed.append(f"{label}: {error}")
+        else:
+            LOG.info("ok    %s", label)
     if failed:
         raise InputError(f"{len(failed)} of {len(checks)} checks failed\n" + "\n".join(failed))
     return [label for label, _ in checks]

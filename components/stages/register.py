@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import click
 from pydantic import BaseModel, ConfigDict
 
 from components.errors import InputError
 from components.platform import registry, store
-from components.platform.config import config_options, write_json
 from components.platform.lineage import git_revision
 
 DISCLAIMER = "Research use only. Not a medical device; never for clinical decisions."
@@ -95,18 +93,3 @@ def model_card(uri: str, decision: Mapping[str, Any], scores: Mapping[str, Any],
             "",
         ]
     )
-
-
-@click.command("register")
-@click.option("--model", required=True, help="The checkpoint's s3:// URI.")
-@click.option("--decision", required=True, type=click.Path(dir_okay=False, exists=True))
-@click.option("--scores", required=True, type=click.Path(dir_okay=False, exists=True))
-@click.option("--out", required=True, type=click.Path(file_okay=False), help="Where the model card goes.")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False))
-@config_options(RegisterConfig)
-def command(model: str, decision: str, scores: str, out: str, json_file: str | None, config: RegisterConfig) -> None:
-    """Register a checkpoint as a model version in MLflow, with the gate's decision."""
-    Path(out).mkdir(parents=True, exist_ok=True)
-    evidence = register(model, Path(decision), Path(scores), "", {}, config, Path(out))
-    write_json(json_file, evidence)
-    click.echo(f"{evidence['name']} version {evidence['version']}: {evidence['source']}")

@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-import click
 from pydantic import Field
 
 from components.platform import faults
-from components.platform.config import config_options, write_json
 from components.training.rows import Encoded, TooLong, encode_traces, read_traces
 from components.training.trainer import TrainerConfig, data_order, import_trl, open_training
 
@@ -90,21 +88,3 @@ def build_trainer(opened: Any, encoded: Encoded, config: SftConfig, output_dir: 
     if arguments.use_cpu:
         score_labels_only(trainer.model)
     return trainer
-
-
-@click.command("sft")
-@click.option("--mix", type=click.Path(dir_okay=False), required=True, help="sft.parquet of curate.")
-@click.option("--model", required=True, help="Model reference to start from.")
-@click.option("--checkpoints", required=True, help="Store URI or folder for checkpoints; resumed from when it has one.")
-@click.option("--out", type=click.Path(file_okay=False), required=True, help="Folder of the trained model.")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False), help="Write the evidence here.")
-@config_options(SftConfig)
-def command(mix: str, model: str, checkpoints: str, out: str, json_file: str | None, config: SftConfig) -> None:
-    """Fine-tune a model on reasoning traces."""
-    evidence = sft(Path(mix), model, config, checkpoints, Path(out))
-    write_json(json_file, evidence)
-    metrics = evidence["metrics"]
-    click.echo(
-        f"sft: {evidence['steps']} steps (from {evidence['resumed_from_step']}), loss {metrics['loss_first']:.3f} to "
-        f"{metrics['loss_last']:.3f}; model in {out}"
-    )

@@ -6,18 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import click
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from components.classifier import metrics as qa
 from components.classifier.figures import draw_share_curve
 from components.classifier.model import ReasoningClassifier
-from components.classifier.prevalence import correction_words
 from components.classifier.shares import Errors, describe_strata
 from components.errors import InputError
-from components.platform.config import config_options, write_json
-from components.platform.models import local_model
 from components.platform.tables import read_items, write_items
 from components.questions.items import STRATUM_COLUMNS, Item
 from components.questions.published import REASONING_SHARE
@@ -112,44 +108,3 @@ def _errors(model: ReasoningClassifier, threshold: float) -> Errors | None:
     labels = np.array([row["label"] for row in model.labelled])
     called = np.array([int(row["prob"] >= threshold) for row in model.labelled])
     return labels, called, [row["group_id"] for row in model.labelled]
-
-
-@click.command("stratify")
-@click.option("--items", "items", required=True, multiple=True, type=click.Path(path_type=Path), help="repeatable")
-@click.argument("more_items", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--classifier", required=True, help="model reference of a trained classifier")
-@click.option(
-    "--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="Parquet (or JSONL) to write"
-)
-@click.option("--json", "json_file", type=click.Path(dir_okay=False), help="write the evidence here")
-@config_options(StratifyConfig)
-def command(
-    items: tuple[Path, ...],
-    more_items: tuple[Path, ...],
-    classifier: str,
-    out: Path,
-    json_file: str | None,
-    config: StratifyConfig,
-) -> None:
-    """Score items as reasoning or knowledge; several files may follow --items."""
-    evidence = stratify((*items, *more_items), local_model(classifier), config, out)
-    write_json(json_file, evidence)
-    for name, share in (*sorted(evidence["benchmarks"].items()), ("all", evidence["pooled"])):
-        click.echo(f"{name:24} {share['n']:6} items  reasoning {_interval(share)}{_corrected(share['corrected'])}")
-    click.echo(
-        f"paper: {REASONING_SHARE:.3f} of its eleven benchmarks; threshold {evidence['threshold']:.3f}, and "
-        f"{evidence['threshold_at_paper_share']:.2f} would give the paper's share"
-    )
-    for title, found in (("experts", evidence["experts"]["all"]), ("exam step", evidence["exam_step"])):
-        if found["n"] and found["auroc"] is not None:
-            alone = f" (words alone {found['words_auroc']:.3f})" if "words_auroc" in found else ""
-            click.echo(f"{title}: {found['n']} items, AUROC {found['auroc']:.3f}{alone}, kappa {found['kappa']:.3f}")
-
-
-def _interval(share: dict[str, Any]) -> str:
-    return f"{share['share']:.3f} ({share['ci_low']:.3f} to {share['ci_high']:.3f})"
-
-
-def _corrected(share: dict[str, Any] | None) -> str:
-    words = correction_words(share) if share else ""
-    return f"  corrected {words}" if words else ""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 from components.errors import DamagedError, NewerSchemaError
 from components.platform import store
 
+LOG = logging.getLogger(__name__)
 _NAME = re.compile(r"checkpoint-(\d+)")
 # A pickle of the trainer's arguments: nothing reads it back, so it is not stored.
 _UNSAFE = "training_args.bin"
@@ -120,4 +121,4 @@ def upload_callback(checkpoints: Checkpoints, output_dir: Path) -> Any:
 
 
 def _warn(text: str) -> None:
-    print(f"checkpoints: {text}", file=sys.stderr, flush=True)
+    LOG.warning("checkpoints: %s", text)

@@ -5,10 +5,10 @@ Heavy libraries are imported inside functions, so that the configs can be read w
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,6 +26,9 @@ from components.training.checkpoints import Checkpoints, resume_key, upload_call
 from components.training.pretrained import Dtype, Pretrained, load_pretrained, save_plain
 
 Records = list[dict[str, float]]
+
+
+LOG = logging.getLogger(__name__)
 
 
 class TrainerConfig(BaseModel):
@@ -194,7 +197,7 @@ def _train(trainer: Any, checkpoints: Checkpoints, work: Path) -> int:
         trainer.train()
         return 0
     folder, step = found
-    print(f"{checkpoints.stage}: resuming from step {step} of {trainer.args.max_steps}", file=sys.stderr, flush=True)
+    LOG.info("%s: resuming from step %d of %d", checkpoints.stage, step, trainer.args.max_steps)
     trainer.train(resume_from_checkpoint=str(folder))
     return step
 

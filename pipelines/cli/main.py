@@ -1,41 +1,43 @@
-"""The `biomed-r1` command: lists the verbs, each of which lives with its own module and is loaded when used."""
+"""The `biomed-r1` command: lists the verbs, whose modules are imported when they are used."""
 
 from __future__ import annotations
 
 import errno
 import importlib
+import os
 import sys
+from typing import NoReturn
 
 import click
 
 from components.errors import ReadableError
-from components.platform.environment import quiet_environment
+from components.platform.environment import LOG_FORMAT, LOG_FORMATS, LOG_LEVEL, LOG_LEVELS, quiet_environment
 
-# verb -> (where its click command is, one line of help)
+# verb -> (the module beside this one that has it, as VERB_command; one line of help)
 VERBS = {
-    "run": ("pipelines.local.run:command", "Run the whole pipeline on this machine."),
-    "doctor": ("pipelines.local.doctor:command", "Check everything a run needs and say what is wrong."),
-    "up": ("pipelines.cli.servers:up_command", "Start the embedded S3 and MLflow servers."),
-    "down": ("pipelines.cli.servers:down_command", "Stop the embedded servers."),
-    "ingest": ("components.stages.ingest:command", "Read a question set of any accepted shape, write Items."),
-    "classify": ("components.stages.classify:command", "Train the reasoning/knowledge classifier on expert labels."),
-    "stratify": ("components.stages.stratify:command", "Score items: reasoning or knowledge."),
-    "openings": ("components.stages.openings:command", "Have a model write three wrong openings per question."),
-    "curate": ("components.stages.curate:command", "Build the decontaminated SFT and RL training mixes."),
-    "sft": ("components.stages.sft:command", "Supervised fine-tuning on a curated mix."),
-    "grpo": ("components.stages.grpo:command", "GRPO on a curated mix."),
-    "evaluate": ("components.stages.evaluate:command", "Ask a model every item, plainly and after wrong openings."),
-    "score": ("components.stages.compare:score_command", "Score answers: accuracies, gaps and drops with intervals."),
-    "compare": ("components.stages.compare:compare_command", "The gate: promote the candidate or refuse it, and why."),
-    "report": ("components.stages.report:command", "Write the HTML report."),
-    "export": ("components.stages.export:command", "Write lm-evaluation-harness tasks or the published columns."),
-    "register": ("components.stages.register:command", "Register a checkpoint as a model version in MLflow."),
-    "pin": ("pipelines.settings.pins:command", "Pin a recipe's hub models and data sets to their commits."),
-    "stage": ("pipelines.cluster.staging:command", "Store a recipe's local models and data for a cluster."),
-    "compile": ("pipelines.compile:command", "Compile a pipeline to KFP's IR (YAML)."),
-    "submit": ("pipelines.cluster.submit:command", "Run a recipe once on a Kubeflow cluster."),
-    "watch": ("pipelines.cluster.watch:command", "Follow a run on the cluster to its end."),
-    "schedule": ("pipelines.cluster.schedule:command", "Run a recipe on the cluster by the clock."),
+    "run": ("local", "Run the whole pipeline on this machine."),
+    "doctor": ("local", "Check everything a run needs and say what is wrong."),
+    "up": ("local", "Start the embedded S3 and MLflow servers."),
+    "down": ("local", "Stop the embedded servers."),
+    "ingest": ("questions", "Read a question set of any accepted shape, write Items."),
+    "classify": ("classifier", "Train the reasoning/knowledge classifier on expert labels."),
+    "stratify": ("classifier", "Score items: reasoning or knowledge."),
+    "openings": ("questions", "Have a model write three wrong openings per question."),
+    "curate": ("questions", "Build the decontaminated SFT and RL training mixes."),
+    "sft": ("training", "Supervised fine-tuning on a curated mix."),
+    "grpo": ("training", "GRPO on a curated mix."),
+    "evaluate": ("evaluation", "Ask a model every item, plainly and after wrong openings."),
+    "score": ("evaluation", "Score answers: accuracies, gaps and drops with intervals."),
+    "compare": ("evaluation", "The gate: promote the candidate or refuse it, and why."),
+    "report": ("evaluation", "Write the HTML report."),
+    "export": ("questions", "Write lm-evaluation-harness tasks or the published columns."),
+    "register": ("registry", "Register a checkpoint as a model version in MLflow."),
+    "pin": ("recipes", "Pin a recipe's hub models and data sets to their commits."),
+    "stage": ("recipes", "Store a recipe's local models and data for a cluster."),
+    "compile": ("recipes", "Compile a pipeline to KFP's IR (YAML)."),
+    "submit": ("cluster", "Run a recipe once on a Kubeflow cluster."),
+    "watch": ("cluster", "Follow a run on the cluster to its end."),
+    "schedule": ("cluster", "Run a recipe on the cluster by the clock."),
 }
 
 
@@ -48,8 +50,8 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
-        module, _, attribute = VERBS[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
+        module = importlib.import_module(f"pipelines.cli.{VERBS[cmd_name][0]}")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -58,11 +60,32 @@ class Verbs(click.Group):
 
 
 @click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
-def cli() -> None:
+@click.option(
+    "--log-level",
+    type=click.Choice(LOG_LEVELS),
+    default="info",
+    show_default=True,
+    envvar=LOG_LEVEL,
+    help="Least important diagnostics to write to stderr.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(LOG_FORMATS),
+    default="text",
+    show_default=True,
+    envvar=LOG_FORMAT,
+    help="json: a JSON object a line.",
+)
+def cli(log_level: str, log_format: str) -> None:
     """Does this medical LLM reason or recall, and is the new checkpoint better?
 
     Research software: never for clinical decisions.
     """
+    # In the environment, because the tasks of a run are processes of their own.
+    os.environ |= {LOG_LEVEL: log_level, LOG_FORMAT: log_format}
+    from components.platform.logs import configure
+
+    configure()
 
 
 def main() -> None:
@@ -71,22 +94,38 @@ def main() -> None:
     try:
         cli.main(standalone_mode=False)
     except ReadableError as error:
-        click.echo(f"biomed-r1: {error}", err=True)
-        sys.exit(error.exit_code)
+        _fail(str(error), error.exit_code)
     except click.exceptions.Abort:
-        click.echo("biomed-r1: interrupted", err=True)
-        sys.exit(130)
+        _fail("interrupted", 130)
     except SystemExit as stop:
         if stop.code == 143:
-            click.echo("biomed-r1: terminated", err=True)
+            _tell("terminated")
         raise
     except click.ClickException as error:
+        if _in_json():
+            _fail(error.format_message(), error.exit_code)
         error.show()
         sys.exit(error.exit_code)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        click.echo(
-            f"biomed-r1: {error.filename or 'the disk'}: no space left; free some or set BIOMED_R1_HOME", err=True
-        )
-        sys.exit(2)
+        _fail(f"{error.filename or 'the disk'}: no space left; free some or set BIOMED_R1_HOME", 2)
+
+
+def _fail(text: str, code: int) -> NoReturn:
+    _tell(text)
+    sys.exit(code)
+
+
+def _tell(text: str) -> None:
+    """The last words of a command that did not end well; a level cannot silence them."""
+    if _in_json():
+        import logging
+
+        logging.getLogger(__name__).error("%s", text)
+    else:
+        click.echo(f"biomed-r1: {text}", err=True)
+
+
+def _in_json() -> bool:
+    return os.environ.get(LOG_FORMAT) == "json"

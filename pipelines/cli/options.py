@@ -1,26 +1,46 @@
-"""The options that several verbs share, most of them those for a cluster."""
+"""Options that several verbs share: of a stage's config, a recipe with its profile, a cluster, and of waiting."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-Command = Callable[..., Any]
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
+Command = Callable[..., Any]
+Config = TypeVar("Config", bound="BaseModel")
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+json_option = click.option("--json", "json_file", type=FILE, help="Write the evidence here.")
+recipe_option = click.option("--recipe", default="demo", show_default=True, help="A shipped recipe or a YAML file.")
+changes_option = click.option(
+    "--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change one value of the recipe."
+)
 models_option = click.option(
     "--models", metavar="NAME,NAME", help="Only these of an evaluation recipe's models (default: all)."
+)
+pipeline_option = click.option(
+    "--pipeline",
+    type=click.Choice(["training", "evaluation"]),
+    help="Stop unless the recipe is for this pipeline (default: take the one that it is for).",
 )
 _CLUSTER = (
     click.option("--host", metavar="URL", help="The KFP API (default: KF_PIPELINES_ENDPOINT, the pod's, kubeconfig)."),
     click.option("--namespace", metavar="NS", help="Your namespace; only where KFP serves several."),
 )
 _PACKAGE = (
-    click.option("--pipeline", type=click.Choice(["training", "evaluation"]), default="training", show_default=True),
-    click.option("--recipe", default="demo", show_default=True, help="A shipped recipe or a YAML file."),
+    pipeline_option,
+    recipe_option,
     click.option("--profile", default="kind", show_default=True, help="A shipped profile or a YAML file."),
-    click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change one value of the recipe."),
+    changes_option,
     models_option,
     click.option("--experiment", metavar="NAME", default="biomed-r1", show_default=True, help="KFP experiment."),
     click.option("--service-account", metavar="NAME", help="What the run's pods are (default: KFP's own choice)."),
@@ -33,6 +53,38 @@ _WAIT = (
         help="Exit with code 3 when the gate refuses; reads the receipts in BIOMED_R1_STORE.",
     ),
 )
+
+
+@dataclass(frozen=True)
+class GivenConfig:
+    """What `--config` and `--set` said, before it is known to be right."""
+
+    file: str | None
+    changes: tuple[str, ...]
+
+    def parse(self, config_class: type[Config]) -> Config:
+        """The stage's config; raises InputError naming each field that is unknown or wrong."""
+        from components.platform.config import parse_config, read_yaml, set_path
+
+        values = read_yaml(Path(self.file)) if self.file else {}
+        for change in self.changes:
+            set_path(values, change)
+        return parse_config(config_class, values, self.file or "--set")
+
+
+def config_options(command: Command) -> Command:
+    """Add `--config FILE` and `--set FIELD=VALUE`; the command gets them as `config`, a GivenConfig.
+
+    The config's class is named inside the command, so that `--help` need not import the stage.
+    """
+
+    @click.option("--config", "config_file", type=click.Path(dir_okay=False), help="YAML file of the stage's fields.")
+    @click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change one field (repeatable).")
+    @functools.wraps(command)
+    def with_config(*args: Any, config_file: str | None, changes: tuple[str, ...], **kwargs: Any) -> Any:
+        return command(*args, config=GivenConfig(config_file, changes), **kwargs)
+
+    return with_config
 
 
 def _all(options: tuple[Command, ...]) -> Callable[[Command], Command]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 import kfp
 import kfp_server_api
 from kfp.client.set_volume_credentials import ServiceAccountTokenVolumeCredentials
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 from urllib3 import Retry
 from urllib3.exceptions import HTTPError, LocationValueError, MaxRetryError, SSLError
 
@@ -110,23 +110,34 @@ class Cluster:
     def _attempts(
         self, doing: str, call: Callable[[], Any], find: Callable[[], Any], attempts: int | None = None
     ) -> Any:
-        attempts = attempts or ATTEMPTS
-        for attempt in range(attempts):
+        failed: list[ReadableError] = []
+
+        def attempt() -> Any:
             try:
                 return call()
             except (kfp_server_api.ApiException, HTTPError) as error:
-                problem = _explain(error, doing, self.address, self.api.token)
-                conflict = getattr(error, "status", None) == 409
-                pause = _pause(error, attempt)
-            if conflict and (found := find()) is not None:
+                if getattr(error, "status", None) == 409 and (found := find()) is not None:
+                    return found
+                failed.append(_explain(error, doing, self.address, self.api.token))
+                raise failed[-1] from error
+
+        def look_then_attempt() -> Any:
+            if tries.statistics["attempt_number"] > 1 and (found := find()) is not None:
                 return found
-            if not isinstance(problem, UnavailableError):
-                raise problem
-            if attempt + 1 < attempts:
-                time.sleep(pause)
-            if (found := find()) is not None:
-                return found
-        raise problem
+            return attempt()
+
+        def after_the_last(state: RetryCallState) -> Any:
+            found = find()
+            return state.outcome.result() if found is None and state.outcome else found
+
+        tries = Retrying(
+            stop=stop_after_attempt(attempts or ATTEMPTS),
+            wait=_pause,
+            # `find` has had its own attempts.
+            retry=retry_if_exception(lambda error: isinstance(error, UnavailableError) and error in failed),
+            retry_error_callback=after_the_last,
+        )
+        return tries(look_then_attempt)
 
 
 def connect(host: str | None = None, namespace: str | None = None) -> Cluster:
@@ -199,10 +210,12 @@ def _namespace(cluster: Cluster, given: str | None) -> str | None:
     return found
 
 
-def _pause(error: Exception, attempt: int) -> float:
-    headers = getattr(error, "headers", None) or {}
+def _pause(state: RetryCallState) -> float:
+    """Seconds before the next attempt: what a 429 asked for, else twice as long as the last time."""
+    problem = state.outcome.exception() if state.outcome else None
+    headers = getattr(problem and problem.__cause__, "headers", None) or {}
     asked = str(headers.get("Retry-After", ""))
-    return min(LONGEST_PAUSE, float(asked) if asked.isdigit() else FIRST_PAUSE * 2**attempt)
+    return min(LONGEST_PAUSE, float(asked) if asked.isdigit() else FIRST_PAUSE * 2 ** (state.attempt_number - 1))
 
 
 def _explain(error: Exception, doing: str, address: str, token: str) -> ReadableError:

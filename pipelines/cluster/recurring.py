@@ -16,6 +16,7 @@ from kfp_server_api import RecurringRunMode
 
 from components.errors import InputError
 from pipelines.cluster.client import Cluster, NotFoundError, named
+from pipelines.cluster.uploads import list_versions
 
 # A recurring run whose description begins otherwise was made by someone else and is left alone.
 MARK = "biomed-r1 schedule"
@@ -79,6 +80,18 @@ def existing(cluster: Cluster, name: str | None = None) -> list[Any]:
 
 def enabled(run: Any) -> bool:
     return bool(run.mode == RecurringRunMode.ENABLE)
+
+
+def described(cluster: Cluster, name: str | None = None) -> list[str]:
+    """A line per schedule: name, state, cron, latest version with what it was compiled from."""
+    lines = []
+    for run in existing(cluster, name):
+        source, cron = run.pipeline_version_reference, run.trigger and run.trigger.cron_schedule
+        versions = list_versions(cluster, source.pipeline_id) if source else []
+        latest = f"{versions[0].display_name} ({versions[0].description})" if versions else "no version to run"
+        state = "enabled" if enabled(run) else "paused"
+        lines.append(f"{run.display_name:20} {state:8} {cron.cron if cron else 'no cron':18} {latest}")
+    return lines
 
 
 def put(cluster: Cluster, wanted: Schedule) -> str:

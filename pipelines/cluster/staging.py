@@ -7,40 +7,29 @@ that runs names its s3:// address; so it is that address, and not a path of this
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any, get_args
 
-import click
 import yaml
 
 from components.errors import InputError
 from components.platform import models, sources, store
 from components.platform.execution import STORE_VARIABLE
-from pipelines.settings.evaluation_recipe import AnyRecipe, load_any_recipe, model_references
-from pipelines.settings.profile import Profile, load_profile
+from pipelines.settings.profile import Profile
+from pipelines.settings.recipes import AnyRecipe, model_references
 
+LOG = logging.getLogger(__name__)
 REMOTE = ("s3://", "hf:", "registry:", "openai:")
 ENDPOINT_VARIABLE = "AWS_ENDPOINT_URL_S3"
 
 
-@click.command("stage")
-@click.argument("recipe")
-@click.option("--profile", "profile_name", default="kind", show_default=True, help="Whose store: a name or YAML file.")
-@click.option("-o", "--out", type=click.Path(dir_okay=False), help="The recipe to write [default: standard output].")
-def command(recipe: str, profile_name: str, out: str | None) -> None:
-    """Store what RECIPE takes from this machine in a profile's store; write the recipe that names it there."""
-    values = load_any_recipe(recipe)
-    stored = staged_for(values, load_profile(profile_name))
-    # Every value is written out, so that the recipe is the same wherever and with whatever defaults it is read.
-    text = yaml.safe_dump(stored.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)
-    if out is None:
-        click.echo(text, nl=False)
-    else:
-        Path(out).write_text(text, encoding="utf-8")
-    click.echo(f"{len(local_references(values))} stored" + (f": {out}" if out else ""), err=True)
+def recipe_text(recipe: AnyRecipe) -> str:
+    """The recipe as YAML, every value written out, so that it is the same with whatever defaults it is read."""
+    return yaml.safe_dump(recipe.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)
 
 
 def local_references(recipe: AnyRecipe) -> list[str]:
@@ -78,9 +67,7 @@ def staged_for(recipe: AnyRecipe, profile: Profile) -> AnyRecipe:
     result = staged(recipe, root)
     moved = dict(zip(_references(recipe), _references(result), strict=True))
     for reference in local:
-        click.echo(
-            f"{reference} is stored as {moved[reference]} ({os.environ.get(ENDPOINT_VARIABLE, 'AWS')})", err=True
-        )
+        LOG.info("%s is stored as %s (%s)", reference, moved[reference], os.environ.get(ENDPOINT_VARIABLE, "AWS"))
     return result
 
 

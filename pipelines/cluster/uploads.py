@@ -15,9 +15,9 @@ from components.errors import InputError
 from components.platform.lineage import git_revision
 from pipelines.cluster.client import Cluster, named
 from pipelines.cluster.staging import staged_for
-from pipelines.compile import check, compiled, tell
-from pipelines.settings.evaluation_recipe import AnyRecipe, load_any_recipe, pipeline_of
-from pipelines.settings.recipe import Profile, load_profile
+from pipelines.compile import Pipeline, check, check_pipeline, compiled, tell
+from pipelines.settings.profile import Profile, load_profile
+from pipelines.settings.recipes import AnyRecipe, load_any_recipe, pipeline_of
 
 # Characters of the sha256 in a version's name: 48 bits, among the versions of one pipeline; as compile.py writes it.
 DIGEST_LENGTH = 12
@@ -38,12 +38,11 @@ class Package:
 
 
 def chosen(
-    pipeline: str, recipe: str, profile: str, changes: Sequence[str], models: str | None
+    pipeline: Pipeline | None, recipe: str, profile: str, changes: Sequence[str], models: str | None
 ) -> tuple[AnyRecipe, Profile]:
     """The recipe and the profile of these names; raises InputError for what a cluster should not get."""
     values, place = load_any_recipe(recipe, changes, models=models), load_profile(profile)
-    if pipeline != pipeline_of(values):
-        raise InputError(f"recipe {values.name}: is for --pipeline {pipeline_of(values)}, not {pipeline}")
+    check_pipeline(pipeline, values)
     if not place.cluster:
         raise InputError(f"profile {place.name}: is for one machine; a cluster takes one such as kind or a100x8")
     check(values, place)
@@ -54,10 +53,9 @@ def package(recipe: AnyRecipe, profile: Profile) -> Package:
     """The package of a recipe on a profile; what the recipe takes from this machine is stored for the run first."""
     values = staged_for(recipe, profile)
     tell(values, profile)
-    pipeline = pipeline_of(values)
-    text = compiled(pipeline, values, profile)
+    text = compiled(values, profile)
     words = f"recipe {values.name} {values.digest()[:DIGEST_LENGTH]}, profile {profile.name}, revision {git_revision()}"
-    return Package(text, f"biomed-r1-{pipeline}", values.name, words)
+    return Package(text, f"biomed-r1-{pipeline_of(values)}", values.name, words)
 
 
 def experiment_id(cluster: Cluster, name: str) -> str:

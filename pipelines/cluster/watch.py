@@ -1,22 +1,21 @@
-"""`biomed-r1 watch`: follow a run on the cluster to its end, and end as it did."""
+"""Following a run on the cluster to its end, and what its receipts say of the gate."""
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from components.errors import GateRefusedError, InputError, StageError
 from components.platform import execution
-from pipelines.cli.options import cluster_options, wait_options
 
 if TYPE_CHECKING:
     from pipelines.cluster.client import Cluster
 
+LOG = logging.getLogger(__name__)
 # Seconds between two looks: 2, 3, 4.5, ... 30; back to 2 when something has changed.
 FIRST_PAUSE, LONGEST_PAUSE, FACTOR = 2.0, 30.0, 1.5
 # How long an API that does not answer is no reason to stop waiting: a control plane's upgrade takes minutes.
@@ -27,36 +26,26 @@ _EXECUTOR = re.compile(r"executor(\(\d+\))?")
 _INNER = re.compile(rf"{_EXECUTOR.pattern}|root|.*-driver|(exit-handler|for-loop|condition|iteration)-.*")
 
 
-@click.command("watch")
-@click.argument("run_id")
-@cluster_options
-@wait_options
-def command(run_id: str, host: str | None, namespace: str | None, timeout: float | None, fail_on_refusal: bool) -> None:
-    """Follow a run to its end: exit 0 when it succeeded, 1 when not (or the time is over; the run goes on)."""
-    from pipelines.cluster.client import connect
+def follow(cluster: Cluster, run_id: str, timeout: float | None = None) -> str:
+    """Wait until the run has succeeded, telling each task's changes on stderr; the run's name.
 
-    if fail_on_refusal:
-        check_receipts_readable()
-    follow(connect(host, namespace), run_id, timeout, fail_on_refusal)
-
-
-def follow(cluster: Cluster, run_id: str, timeout: float | None = None, fail_on_refusal: bool = False) -> None:
-    """Wait for the run's end, telling each task's changes on stderr.
-
-    Raises StageError naming the failed task, or when `timeout` seconds are over; GateRefusedError when asked to and
-    the gate refused. Ctrl-C leaves the run going.
+    Raises StageError naming the failed task, or when `timeout` seconds are over. Ctrl-C leaves the run going.
     """
     again = command_line(cluster, run_id)
     try:
         run = _wait(cluster, run_id, timeout, again)
     except KeyboardInterrupt:
-        click.echo(f"\nrun {run_id} goes on; watch it with: {again}", err=True)
+        LOG.info("run %s goes on; watch it with: %s", run_id, again)
         raise
     if run.state != "SUCCEEDED":
         raise StageError(f"run {run.display_name} ({run_id}) ended {run.state}{_reasons(run)}")
-    click.echo(f"run {run.display_name} ({run_id}) SUCCEEDED")
-    if fail_on_refusal and _decision(run_id) != "promote":
-        raise GateRefusedError(f"run {run.display_name}: the gate refused the candidate; the reasons are in the report")
+    return str(run.display_name)
+
+
+def check_gate(run_id: str, name: str) -> None:
+    """Raise GateRefusedError when the gate of a run that has ended refused the candidate."""
+    if _decision(run_id) != "promote":
+        raise GateRefusedError(f"run {name}: the gate refused the candidate; the reasons are in the report")
 
 
 def command_line(cluster: Cluster, run_id: str) -> str:
@@ -103,7 +92,7 @@ def _wait(cluster: Cluster, run_id: str, timeout: float | None, again: str) -> A
             if time.monotonic() - answered > PATIENCE_SECONDS:
                 raise
             if not quiet:
-                click.echo(f"{_clock()}  {error}; still waiting", err=True)
+                LOG.warning("%s  %s; still waiting", _clock(), error)
             quiet = True
         except InputError as error:
             # Say, a token that has expired: no news of the run.
@@ -123,7 +112,7 @@ def _tell(run: Any, told: dict[str, str]) -> bool:
     states = {task.display_name: task.state for task in tasks} | {"run": run.state or "PENDING"}
     changed = {name: state for name, state in states.items() if told.get(name) != state}
     for name, state in changed.items():
-        click.echo(f"{_clock()}  {name:32} {state}", err=True)
+        LOG.info("%s  %-32s %s", _clock(), name, state)
     told |= changed
     return bool(changed)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import InputError
-from components.platform import execution, faults, logs, tracking
+from components.platform import environment, events, execution, faults, tracking
 
 LABEL = "biomed-r1.run"
 # The user of the images (images/*.Dockerfile).
@@ -25,8 +25,10 @@ PASSED_ON = (
     execution.RUN_VARIABLE,
     execution.FRESH_VARIABLE,
     tracking.PARENT_VARIABLE,
-    logs.RUN_FOLDER_VARIABLE,
+    events.RUN_FOLDER_VARIABLE,
     faults.VARIABLE,
+    environment.LOG_LEVEL,
+    environment.LOG_FORMAT,
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",

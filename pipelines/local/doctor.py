@@ -1,4 +1,4 @@
-"""`biomed-r1 doctor`: everything a run needs, checked in seconds before any work."""
+"""Everything a run needs, checked in seconds before any work."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
 
-import click
 import psutil
 
 from components.errors import InputError
 from components.platform import models, store, tracking
 from components.platform.home import home
 from components.stages.ingest import read_source
-from pipelines.settings.evaluation_recipe import AnyRecipe, load_any_recipe, model_references
 from pipelines.settings.pins import unpinned
+from pipelines.settings.recipes import AnyRecipe, model_references
 
 # What a demo run writes outside the virtual environment, measured, and rounded up.
 NEEDED_DISK_BYTES = 8 * 10**9
@@ -75,32 +75,16 @@ def _packages() -> None:
         models.check_reference(f"package:{name}")
 
 
-@click.command("doctor")
-@click.option("--recipe", "name", default="demo", show_default=True, help="Check what this recipe needs.")
-@click.option("--data", type=click.Path(), help="Folder with benchmarks/ and train/ instead of the recipe's data.")
-@click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change one value of the recipe.")
-def command(name: str, data: str | None, changes: tuple[str, ...]) -> None:
-    """Check everything a run needs and say what is wrong."""
-    recipe = load_any_recipe(name, changes, data)
+def checks(recipe: AnyRecipe) -> list[tuple[str, Callable[[], None]]]:
+    """What a run of this recipe needs: in words, and a check that raises InputError where it is not so."""
     sets = f"{recipe.data.benchmarks} and {recipe.data.train}"
     embedded = "configured" if os.environ.get("BIOMED_R1_STORE") else "embedded, started by a run"
-    checks: list[tuple[str, Callable[[], None]]] = [
+    inputs = f"recipe {recipe.name}: data {sets}, models {', '.join(dict.fromkeys(model_references(recipe)))}"
+    return [
         ("Python", _python),
         (f"disk at {home()}", check_disk),
         ("memory", _memory),
         ("packaged models", _packages),
         (f"S3 and MLflow ({embedded})", check_configured_servers),
-        (f"recipe {recipe.name}: data {sets}, models {', '.join(dict.fromkeys(model_references(recipe)))}",
-         lambda: check_recipe_inputs(recipe)),
-    ]  # fmt: skip
-    failed = []
-    for label, check in checks:
-        try:
-            check()
-        except InputError as error:
-            failed.append(error)
-            click.echo(f"FAIL  {label}: {error}")
-        else:
-            click.echo(f"ok    {label}")
-    if failed:
-        raise InputError(f"{len(failed)} of {len(checks)} checks failed; see above")
+        (inputs, partial(check_recipe_inputs, recipe)),
+    ]

@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as Bar
 
-from components.platform import logs
+from components.platform import events, logs
+from components.platform.progress import PREFIX
 
+LOG = logging.getLogger(__name__)
 TAIL_BYTES = 2000
 
 
 class Progress:
-    """Reads a run's events and prints a line for each finished task; on a terminal, a live line for the current one."""
+    """Reads a run's events and logs a line for each finished task; on a terminal, a bar with the current one below."""
 
     def __init__(self, folder: Path, tasks: Sequence[str]) -> None:
         self._folder = folder
         self._tasks = tasks
         self._read = 0
         self._current: tuple[str, float] | None = None
-        self._live = sys.stderr.isatty()
         # Whether a task said that it failed.
         self.failed = False
+        columns = BarColumn(20), MofNCompleteColumn(), TextColumn("{task.description}", markup=False)
+        # Without a terminal it draws nothing.
+        live = sys.stderr.isatty()
+        self._bar = Bar(*columns, console=Console(stderr=True), transient=True, disable=not live)
+        self._shown = self._bar.add_task("", total=len(tasks))
+        self._bar.start()
 
     def update(self) -> None:
         for event in self._new_events():
@@ -35,23 +45,21 @@ class Progress:
             elif event["state"] == "failed":
                 self.failed = True
             else:
-                self._clear()
                 how = "reused" if event["reused"] else "done"
                 number = self._tasks.index(event["task"]) + 1
-                click.echo(
-                    f"[{number:2}/{len(self._tasks)}] {event['task']:18} {how:6} {event['seconds']:7.1f} s", err=True
-                )
+                place = f"[{number:2}/{len(self._tasks)}]"
+                LOG.info("%s %-18s %-6s %7.1f s", place, event["task"], how, event["seconds"])
+                self._bar.advance(self._shown)
                 self._current = None
-        if self._current and self._live:
+        if self._current and not self._bar.disable:
             task, since = self._current
-            text = f"      {task:18} {time.time() - since:5.0f} s  {self._doing(task)}"
-            click.echo(f"\r\x1b[2K{text[:110]}", nl=False, err=True)
+            self._bar.update(self._shown, description=f"{task} {time.time() - since:.0f} s  {self._doing(task)}")
 
     def close(self) -> None:
-        self._clear()
+        self._bar.stop()
 
     def _new_events(self) -> list[dict[str, Any]]:
-        path = self._folder / "events.jsonl"
+        path = self._folder / events.FILE
         if not path.is_file():
             return []
         with path.open(encoding="utf-8") as file:
@@ -69,8 +77,5 @@ class Progress:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - TAIL_BYTES))
             lines = file.read().decode(errors="replace").splitlines()
-        return next((x.removeprefix("progress: ") for x in reversed(lines) if x.startswith("progress: ")), "")
-
-    def _clear(self) -> None:
-        if self._live:
-            click.echo("\r\x1b[2K", nl=False, err=True)
+        messages = (logs.message_of(line) for line in reversed(lines))
+        return next((text.removeprefix(PREFIX) for text in messages if text.startswith(PREFIX)), "")

@@ -1,8 +1,9 @@
-"""`biomed-r1 run`: one pipeline run on this machine, on real servers, believing receipts and nothing else."""
+"""One pipeline run on this machine, on real servers, believing receipts and nothing else."""
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 import signal
@@ -14,64 +15,21 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import click
 import psutil
 
-from components.errors import GateRefusedError, InputError, StageError
-from components.platform import execution, logs, tracking
-from components.platform.config import write_json
+from components.errors import StageError
+from components.platform import events, execution, logs, tracking
 from components.platform.home import home
-from pipelines.cli.options import models_option
 from pipelines.cluster.staging import staged
 from pipelines.local import docker_runner, doctor, servers
 from pipelines.local.progress import Progress
-from pipelines.local.summary import print_summary, summarise
-from pipelines.settings.available import keep_available, tell_missing_keys
-from pipelines.settings.evaluation_recipe import AnyRecipe, EvaluationRecipe, load_any_recipe, model_references
+from pipelines.local.summary import summarise
+from pipelines.settings.recipes import AnyRecipe, model_references
 from pipelines.settings.tasks import expected
 
+LOG = logging.getLogger(__name__)
 GRACE_SECONDS = 10
 FAILED_SECONDS = 5
-
-
-@click.command("run")
-@click.option("--recipe", "name", default="demo", show_default=True, help="A shipped recipe or a YAML file.")
-@click.option("--data", type=click.Path(), help="Folder with benchmarks/*.jsonl and train/*.jsonl (default: samples).")
-@click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change one value of the recipe.")
-@models_option
-@click.option(
-    "--available",
-    "available_only",
-    is_flag=True,
-    help="Leave out models whose key or weights are not at hand, saying so; pin the others that are on the hub.",
-)
-@click.option("--fresh", is_flag=True, help="Ignore stored results: run every stage again.")
-@click.option("--runner", type=click.Choice(["subprocess", "docker"]), default="subprocess", show_default=True)
-@click.option("--fail-on-refusal", is_flag=True, help="Exit with code 3 when the gate refuses.")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False), help="Write the run summary here.")
-def command(
-    name: str,
-    data: str | None,
-    changes: tuple[str, ...],
-    models: str | None,
-    available_only: bool,
-    fresh: bool,
-    runner: str,
-    fail_on_refusal: bool,
-    json_file: str | None,
-) -> None:
-    """Run a recipe's whole pipeline, on this machine: ingest to registered model, or the evaluation of its models."""
-    recipe = load_any_recipe(name, changes, data, models)
-    if fail_on_refusal and isinstance(recipe, EvaluationRecipe):
-        raise InputError(f"--fail-on-refusal: recipe {recipe.name} evaluates models and has no gate")
-    if available_only:
-        recipe = keep_available(recipe)
-    tell_missing_keys(recipe)
-    summary = run(recipe, runner, fresh)
-    print_summary(summary)
-    write_json(json_file, summary)
-    if fail_on_refusal and summary["gate"]["decision"] != "promote":
-        raise GateRefusedError("the gate refused the candidate; the reasons are in the report")
 
 
 def run(recipe: AnyRecipe, runner: str = "subprocess", fresh: bool = False) -> dict[str, Any]:
@@ -98,7 +56,7 @@ def run(recipe: AnyRecipe, runner: str = "subprocess", fresh: bool = False) -> d
         folder = home() / "runs" / run_id
         folder.mkdir(parents=True)
         (folder / "recipe.json").write_text(recipe.model_dump_json(by_alias=True, indent=1), encoding="utf-8")
-        click.echo(f"run {run_id}: logs in {folder / 'logs'}", err=True)
+        LOG.info("run %s: logs in %s", run_id, folder / "logs")
         tags = {"recipe": recipe.name, "recipe_digest": recipe.digest()}
         with tracking.pipeline_run(run_id, recipe.model_dump(mode="json", by_alias=True), tags) as parent:
             try:
@@ -127,7 +85,7 @@ def _servers_of_this_run() -> Iterator[None]:
     before = servers.running()
     try:
         if started := servers.up().started:
-            click.echo(f"started {' and '.join(started)}; stop with `biomed-r1 down`", err=True)
+            LOG.info("started %s; stop with `biomed-r1 down`", " and ".join(started))
         yield
     except (KeyboardInterrupt, SystemExit):
         execution.clear_scratch()
@@ -139,7 +97,7 @@ def _run_pipeline(folder: Path, run_id: str, runner: str, fresh: bool, parent: s
     environment = {
         **os.environ,
         execution.RUN_VARIABLE: run_id,
-        logs.RUN_FOLDER_VARIABLE: str(folder),
+        events.RUN_FOLDER_VARIABLE: str(folder),
         tracking.PARENT_VARIABLE: parent,
         "BIOMED_R1_HOME": str(home()),
         "PYTHONUNBUFFERED": "1",
@@ -194,7 +152,7 @@ def _believe_receipts(folder: Path, run_id: str, tasks: Sequence[str]) -> dict[s
     missing = [task for task in tasks if task not in receipts]
     if missing:
         # Tasks that need nothing of each other run in KFP's order, not ours: the one that failed had started.
-        begun = [task for task in logs.unfinished(folder) if task in missing]
+        begun = [task for task in events.unfinished(folder) if task in missing]
         task = (begun or missing)[0]
         log = logs.log_path(folder, task)
         log = log if log.is_file() else folder / "pipeline.log"

@@ -10,11 +10,11 @@ import sys
 import warnings
 from pathlib import Path
 
-from components.platform import execution
+from components.platform import execution, logs
 from pipelines.compile import build
 from pipelines.local import docker_runner
-from pipelines.settings.evaluation_recipe import key_variables, parse_recipe, pipeline_of
-from pipelines.settings.recipe import load_profile
+from pipelines.settings.profile import load_profile
+from pipelines.settings.recipes import key_variables, parse_recipe
 
 
 def run(folder: Path, runner: str) -> None:
@@ -31,8 +31,9 @@ def run(folder: Path, runner: str) -> None:
         arguments = docker_runner.container_arguments(folder, os.environ[execution.RUN_VARIABLE], key_variables(recipe))
         how = local.DockerRunner(**arguments)
     local.init(runner=how, pipeline_root=str(folder / "kfp"))
-    build(pipeline_of(recipe), recipe, profile)()
+    build(recipe, profile)()
 
 
 if __name__ == "__main__":
+    logs.configure()
     run(Path(sys.argv[1]), sys.argv[2])

@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import click
-
 from components.platform import execution, store
 from components.platform.tracking import Tracked
 from components.questions.sharding import task_name
-from pipelines.settings.evaluation_recipe import AnyRecipe, EvaluationRecipe
-from pipelines.settings.recipe import Recipe
+from pipelines.settings.evaluation_recipe import EvaluationRecipe
+from pipelines.settings.recipes import AnyRecipe
+from pipelines.settings.training_recipe import TrainingRecipe
 
 Receipts = Mapping[str, Mapping[str, Any]]
 
@@ -23,8 +22,8 @@ def summarise(run_id: str, recipe: AnyRecipe, folder: Path, receipts: Receipts, 
 
     An evaluation decides and registers nothing: its `gate` and `model_version` are null.
     """
-    made = _trained(recipe, receipts) if isinstance(recipe, Recipe) else _evaluated(recipe, receipts)
-    scored = receipts["compare" if isinstance(recipe, Recipe) else "score"]
+    made = _trained(recipe, receipts) if isinstance(recipe, TrainingRecipe) else _evaluated(recipe, receipts)
+    scored = receipts["compare" if isinstance(recipe, TrainingRecipe) else "score"]
     report = folder / "report.html"
     store.get_file(receipts["report"]["uri"], "report.html", report)
     parent.tags({"report": receipts["report"]["uri"] + "/report.html"})
@@ -49,7 +48,7 @@ def summarise(run_id: str, recipe: AnyRecipe, folder: Path, receipts: Receipts, 
     }
 
 
-def _trained(recipe: Recipe, receipts: Receipts) -> dict[str, Any]:
+def _trained(recipe: TrainingRecipe, receipts: Receipts) -> dict[str, Any]:
     models = {"base": recipe.base_model, "sft": receipts["sft"]["uri"], "grpo": receipts["grpo"]["uri"]}
     return {
         "gate": store.get_json(f"{receipts['compare']['uri']}/decision.json"),
@@ -106,7 +105,7 @@ def print_summary(summary: Mapping[str, Any]) -> None:
         ("S3", summary["s3_prefix"]),
         ("model", version),
     ):
-        click.echo(f"{label:8} {value}")
+        console.print(f"{label:8} {value}", highlight=False, markup=False)
 
 
 def _cell(cell: Mapping[str, Any] | None) -> str:

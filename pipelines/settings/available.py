@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 
-import click
-
 from components.errors import InputError
 from components.platform.models import ENDPOINT, check_reference, hub_commit
-from pipelines.settings.evaluation_recipe import AnyRecipe, EvaluatedModel, EvaluationRecipe
+from pipelines.settings.evaluation_recipe import EvaluatedModel, EvaluationRecipe
 from pipelines.settings.pins import Commit, look_up, replaced, unpinned
+from pipelines.settings.recipes import AnyRecipe
+
+LOG = logging.getLogger(__name__)
 
 
 def available(recipe: EvaluationRecipe, commit: Commit) -> tuple[EvaluationRecipe, dict[str, str]]:
@@ -37,12 +39,12 @@ def keep_available(recipe: AnyRecipe) -> EvaluationRecipe:
         raise InputError(f"--available: recipe {recipe.name} trains a model and lists none to leave out")
     found, left_out = available(recipe, hub_commit)
     for name, reason in left_out.items():
-        click.echo(f"left out {name}: {reason}", err=True)
+        LOG.warning("left out %s: %s", name, reason)
     whole = {entry.name: entry.model for entry in recipe.models}
     for entry in found.models:
         if entry.model != whole[entry.name]:
-            click.echo(f"{whole[entry.name]} is now {entry.model.rpartition('@')[2]}", err=True)
-    click.echo(f"evaluates {', '.join(entry.name for entry in found.models)}", err=True)
+            LOG.info("%s is now %s", whole[entry.name], entry.model.rpartition("@")[2])
+    LOG.info("evaluates %s", ", ".join(entry.name for entry in found.models))
     return found
 
 
@@ -50,7 +52,7 @@ def tell_missing_keys(recipe: AnyRecipe) -> None:
     """Say on stderr which models will be asked without a key; no error, for a server of one's own may want none."""
     for entry in recipe.models if isinstance(recipe, EvaluationRecipe) else ():
         if reason := _missing_key(entry):
-            click.echo(f"{reason}: {entry.name} is asked without a key; --available leaves such models out", err=True)
+            LOG.warning("%s: %s is asked without a key; --available leaves such models out", reason, entry.name)
 
 
 def _missing(entry: EvaluatedModel, pinned: Mapping[str, str], refused: Mapping[str, str]) -> str | None:

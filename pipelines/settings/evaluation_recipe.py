@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
@@ -18,8 +18,7 @@ from components.stages.evaluate import EvaluateConfig
 from components.stages.ingest import IngestConfig
 from components.stages.report import ReportConfig
 from components.stages.stratify import StratifyConfig
-from pipelines.settings.recipe import Data, Recipe, load_recipe
-from pipelines.settings.shipped import Section, shipped_or_file
+from pipelines.settings.shared import Data, Section, shipped_or_file
 
 
 class EvaluatedModel(Section):
@@ -92,9 +91,6 @@ class EvaluationRecipe(Section):
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-AnyRecipe = Recipe | EvaluationRecipe
-
-
 def load_evaluation_recipe(name: str, changes: Sequence[str] = (), data: str | None = None) -> EvaluationRecipe:
     """A shipped evaluation recipe by name or one from a file, with `path=value` changes.
 
@@ -111,58 +107,9 @@ def load_evaluation_recipe(name: str, changes: Sequence[str] = (), data: str | N
     return parse_config(EvaluationRecipe, values, f"recipe {path.name}")
 
 
-def load_any_recipe(
-    name: str, changes: Sequence[str] = (), data: str | None = None, models: str | None = None
-) -> AnyRecipe:
-    """A recipe of either kind, told apart by what it lists; raises InputError naming the key.
-
-    `models` names those that an evaluation is to keep, with commas between them.
-    """
-    evaluation = is_evaluation(read_yaml(shipped_or_file(name, "recipes")))
-    recipe = (load_evaluation_recipe if evaluation else load_recipe)(name, changes, data)
-    return recipe if models is None else _restricted(recipe, [model.strip() for model in models.split(",")])
-
-
 def is_evaluation(values: Mapping[str, Any]) -> bool:
     """Whether a recipe's values are those of an evaluation: it lists models; a training recipe has a base model."""
     return "models" in values
-
-
-def parse_recipe(text: str) -> AnyRecipe:
-    """The recipe, of either kind, that a run wrote as JSON."""
-    return (
-        EvaluationRecipe.model_validate_json(text)
-        if is_evaluation(json.loads(text))
-        else (Recipe.model_validate_json(text))
-    )
-
-
-def pipeline_of(recipe: AnyRecipe) -> Literal["training", "evaluation"]:
-    """The pipeline that a recipe is for."""
-    return "evaluation" if isinstance(recipe, EvaluationRecipe) else "training"
-
-
-def model_references(recipe: AnyRecipe) -> list[str]:
-    """Every model that a recipe of either kind starts from, its classifier's among them."""
-    if isinstance(recipe, Recipe):
-        return [recipe.base_model, recipe.classify.model]
-    line = recipe.classify.model if recipe.classify else recipe.classifier
-    return [*(entry.model for entry in recipe.models), str(line)]
-
-
-def key_variables(recipe: AnyRecipe) -> list[str]:
-    """The environment variables in which the endpoints of a recipe have their keys, each once."""
-    hosted = [m for m in recipe.models if m.model.startswith(ENDPOINT)] if isinstance(recipe, EvaluationRecipe) else []
-    return list(dict.fromkeys(entry.evaluate.api_key_env for entry in hosted))
-
-
-def _restricted(recipe: AnyRecipe, names: Sequence[str]) -> EvaluationRecipe:
-    if isinstance(recipe, Recipe):
-        raise InputError(f"--models: recipe {recipe.name} trains a model and lists none to choose from")
-    known = [entry.name for entry in recipe.models]
-    if unknown := [name for name in names if name not in known]:
-        raise InputError(f"--models {', '.join(unknown)}: not in recipe {recipe.name}, which has {', '.join(known)}")
-    return recipe.model_copy(update={"models": tuple(entry for entry in recipe.models if entry.name in names)})
 
 
 def _over(shared: Mapping[str, Any], entry: Any) -> Any:

@@ -1,32 +1,37 @@
-"""`biomed-r1 pin`: hub references that can move become references to one commit, where a hub can be reached."""
+"""Pinning: hub references that can move become references to one commit, where a hub can be reached."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import click
 import yaml
 from pydantic import BaseModel
 
 from components.errors import InputError
 from components.platform.config import read_yaml
-from components.platform.models import hub_commit
-from pipelines.settings.shipped import shipped_or_file
+from pipelines.settings.shared import shipped_or_file
 
 # Says at which commit a repository is now, given its name, whether it is a data set, and a revision.
 Commit = Callable[[str, bool, str | None], str]
 _REFERENCE = re.compile(r"hf:(datasets/)?([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-# A comment starts at a # that begins the line or follows a space; no reference holds one.
-_COMMENT = re.compile(r"(?:^|(?<=\s))#.*$")
 
 
 def unpinned(recipe: BaseModel) -> list[str]:
     """The hub references of a recipe, of either kind, that name no commit, each once, in the recipe's order."""
     return _unpinned(recipe.model_dump(mode="json", by_alias=True))
+
+
+def pin_recipe(name: str, commit: Commit) -> tuple[str, dict[str, str]]:
+    """As `pin_text`, of a shipped recipe or a YAML file; the InputError says that nothing was written."""
+    path = shipped_or_file(name, "recipes")
+    read_yaml(path)
+    try:
+        return pin_text(path.read_text(encoding="utf-8"), commit)
+    except InputError as error:
+        raise InputError(f"recipe {path.name}: nothing was written\n{error}") from None
 
 
 def pin_text(text: str, commit: Commit) -> tuple[str, dict[str, str]]:
@@ -38,8 +43,7 @@ def pin_text(text: str, commit: Commit) -> tuple[str, dict[str, str]]:
     pinned, refused = look_up(_unpinned(values), commit)
     if refused:
         raise InputError("\n".join(refused.values()))
-    lines = [_pin_line(line, pinned) for line in text.splitlines(keepends=True)]
-    written = "".join(lines)
+    written = _spliced(text, pinned)
     if yaml.safe_load(written) != replaced(values, pinned):
         raise InputError("a reference is written across lines or inside other text; put each on a line of its own")
     return written, pinned
@@ -96,28 +100,27 @@ def replaced(value: Any, pinned: Mapping[str, str]) -> Any:
     return [replaced(inner, pinned) for inner in value] if isinstance(value, list) else value
 
 
-def _pin_line(line: str, pinned: Mapping[str, str]) -> str:
-    """References in the line's values replaced; its comment stays as it is."""
-    comment = _COMMENT.search(line)
-    at = comment.start() if comment else len(line)
-    return _REFERENCE.sub(lambda found: pinned.get(found[0], found[0]), line[:at]) + line[at:]
+def _spliced(text: str, pinned: Mapping[str, str]) -> str:
+    """The YAML text with those references replaced where the parser says that they stand; the rest byte for byte.
+
+    A round trip through a YAML writer would keep comments, too, but move them and indent lists its own way.
+    """
+    root = yaml.compose(text, yaml.SafeLoader)
+    places = {(node.start_mark.index, node.end_mark.index): node.value for node in _scalars(root)}
+    done, at = [], 0
+    for (start, end), value in sorted(places.items()):
+        new = text[start:end].replace(value, pinned.get(value, value))
+        done += [text[at:start], new]
+        at = end
+    return "".join(done) + text[at:]
 
 
-@click.command("pin")
-@click.argument("recipe")
-@click.option("-o", "--out", type=click.Path(dir_okay=False), help="The recipe to write [default: standard output].")
-def command(recipe: str, out: str | None) -> None:
-    """Pin every hub model and data set of RECIPE (a shipped one or a YAML file) to the commit it is at now."""
-    path = shipped_or_file(recipe, "recipes")
-    read_yaml(path)
-    try:
-        text, pinned = pin_text(path.read_text(encoding="utf-8"), hub_commit)
-    except InputError as error:
-        raise InputError(f"recipe {path.name}: nothing was written\n{error}") from None
-    if out is None:
-        click.echo(text, nl=False)
-    else:
-        Path(out).write_text(text, encoding="utf-8")
-    for old, new in pinned.items():
-        click.echo(f"{old} is now {new.rpartition('@')[2]}", err=True)
-    click.echo(f"{len(pinned)} pinned" + (f": {out}" if out else ""), err=True)
+def _scalars(node: yaml.Node | None) -> Iterator[yaml.ScalarNode]:
+    if isinstance(node, yaml.ScalarNode):
+        yield node
+    elif isinstance(node, yaml.SequenceNode):
+        for inner in node.value:
+            yield from _scalars(inner)
+    elif isinstance(node, yaml.MappingNode):
+        for _, inner in node.value:
+            yield from _scalars(inner)

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from components.errors import InputError
 from components.platform.config import parse_config, read_yaml
-from pipelines.settings.shipped import Section, shipped_or_file
+from pipelines.settings.shared import Section, shipped_or_file
 
 Role = Literal["cpu", "classifier", "trainer", "generator"]
 # Kubernetes quantities, of those KFP takes the ones that people write.

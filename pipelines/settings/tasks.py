@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from components.questions.sharding import task_name
 from pipelines.settings.evaluation_recipe import EvaluationRecipe
-from pipelines.settings.recipe import Recipe
+from pipelines.settings.training_recipe import TrainingRecipe
 
 # Every task must leave a receipt under its name here (design D13).
 TASKS = (
@@ -24,9 +24,9 @@ TASKS = (
 )
 
 
-def expected(recipe: Recipe | EvaluationRecipe) -> tuple[str, ...]:
+def expected(recipe: TrainingRecipe | EvaluationRecipe) -> tuple[str, ...]:
     """The tasks of a run of this recipe, each of which owes a receipt."""
-    if isinstance(recipe, Recipe):
+    if isinstance(recipe, TrainingRecipe):
         return TASKS
     before = ("ingest", *(("classify",) if recipe.classify else ()), "stratify")
     shards = (task_name(m.name, number, recipe.shards) for m in recipe.models for number in range(recipe.shards))

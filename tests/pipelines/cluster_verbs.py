@@ -72,10 +72,10 @@ def make_verb(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 
 def _once(compiled: Callable[..., str]) -> Callable[..., str]:
     @wraps(compiled)
-    def cached(pipeline: str, recipe: Any, profile: Any) -> str:
-        key = (pipeline, recipe.digest(), profile.name)
+    def cached(recipe: Any, profile: Any) -> str:
+        key = (recipe.digest(), profile.name)
         if key not in _compiled:
-            _compiled[key] = compiled(pipeline, recipe, profile)
+            _compiled[key] = compiled(recipe, profile)
         return _compiled[key]
 
     return cached

@@ -10,11 +10,13 @@ import yaml
 from click.testing import CliRunner
 
 from components.errors import InputError
+from pipelines.cli.local import run_command
 from pipelines.local import run
 from pipelines.settings import available as module
 from pipelines.settings.available import available
-from pipelines.settings.evaluation_recipe import EvaluationRecipe, load_any_recipe, load_evaluation_recipe
+from pipelines.settings.evaluation_recipe import EvaluationRecipe, load_evaluation_recipe
 from pipelines.settings.pins import unpinned
+from pipelines.settings.recipes import load_any_recipe
 
 COMMIT = "a" * 40
 CANARY = "canary-3c0b"
@@ -98,13 +100,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         return {}
 
     monkeypatch.setattr(run, "run", keep)
-    monkeypatch.setattr(run, "print_summary", lambda _: None)
+    monkeypatch.setattr("pipelines.local.summary.print_summary", lambda _: None)
     monkeypatch.setattr(module, "hub_commit", hub)
     return recipes
 
 
 def verb(*arguments: str) -> str:
-    return CliRunner().invoke(run.command, arguments, catch_exceptions=False, standalone_mode=False).stderr
+    return CliRunner().invoke(run_command, arguments, catch_exceptions=False, standalone_mode=False).stderr
 
 
 def test_one_command_evaluates_what_is_at_hand(asked: list[Any]) -> None:
@@ -129,10 +131,10 @@ def test_a_missing_key_is_told_before_the_run(asked: list[Any]) -> None:
 
 
 def test_compile_takes_the_named_models_only(tmp_path: Path) -> None:
-    from pipelines.compile import command
+    from pipelines.cli.recipes import compile_command
 
     file = tmp_path / "out.yaml"
     arguments = ["--pipeline", "evaluation", "--recipe", "models-demo", "--models", "SmolLM2-stepwise", "-o", str(file)]
-    CliRunner().invoke(command, arguments, catch_exceptions=False, standalone_mode=False)
+    CliRunner().invoke(compile_command, arguments, catch_exceptions=False, standalone_mode=False)
     spec = next(yaml.safe_load_all(file.read_text(encoding="utf-8")))
     assert "SmolLM2-stepwise" in str(spec) and "SmolLM2-direct" not in str(spec["root"])

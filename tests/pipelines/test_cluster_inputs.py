@@ -17,8 +17,8 @@ from components.platform import models, store
 from components.stages.preflight import PreflightConfig, preflight
 from pipelines.cluster.staging import local_references
 from pipelines.compile import compiled
-from pipelines.settings.evaluation_recipe import load_any_recipe
 from pipelines.settings.profile import load_profile
+from pipelines.settings.recipes import load_any_recipe
 from tests.pipelines.cluster_verbs import Verb
 from tests.pipelines.kfp_server import KfpServer
 
@@ -52,7 +52,7 @@ def test_the_shipped_recipe_as_it_is_finds_no_model_in_an_image(
 ) -> None:
     """Without this the tests below would pass on a doctor that looks at nothing."""
     with pytest.raises(InputError, match=f"{ENCODER}: unknown"):
-        checked_in_an_image(compiled("training", load_any_recipe("smoke"), load_profile("kind")), monkeypatch)
+        checked_in_an_image(compiled(load_any_recipe("smoke"), load_profile("kind")), monkeypatch)
 
 
 @pytest.mark.parametrize("starting", [("submit",), ("schedule", "--name", "weekly", "--cron", "0 0 3 * * 0")])

@@ -15,14 +15,15 @@ from compiled_pipelines import CASES, GOLDEN, SITE, golden_file, site_profile, t
 
 from components.errors import InputError
 from components.platform.execution import run_id
-from pipelines.compile import check, command, compiled
-from pipelines.settings.recipe import load_recipe
+from pipelines.cli.recipes import compile_command
+from pipelines.compile import check, compiled
+from pipelines.settings.training_recipe import load_training_recipe
 
 DIFF_LINES = 40
 
 
 def call(*arguments: str) -> None:
-    CliRunner().invoke(command, arguments, catch_exceptions=False, standalone_mode=False)
+    CliRunner().invoke(compile_command, arguments, catch_exceptions=False, standalone_mode=False)
 
 
 @pytest.mark.parametrize("case", CASES, ids="-".join)
@@ -38,8 +39,8 @@ def test_every_golden_file_is_compared() -> None:
 
 
 def test_the_same_text_every_time() -> None:
-    recipe, profile = load_recipe("smoke"), site_profile("kind")
-    assert compiled("training", recipe, profile) == compiled("training", recipe, profile)
+    recipe, profile = load_training_recipe("smoke"), site_profile("kind")
+    assert compiled(recipe, profile) == compiled(recipe, profile)
 
 
 def test_the_manifest_is_the_ir_in_two_resources(tmp_path: Path) -> None:
@@ -85,19 +86,19 @@ def test_gpu_profiles_refuse_what_can_change_under_them(recipe: str, tmp_path: P
     with pytest.raises(InputError) as refused:
         call("--recipe", recipe, "--profile", SITE["a100x8"], "-o", str(out))
     text = str(refused.value)
-    base = load_recipe(recipe).base_model
+    base = load_training_recipe(recipe).base_model
     assert base in text and "hf:datasets/zou-lab/BioMed-R1-Train" in text and f"biomed-r1 pin {recipe}" in text
     assert "BioMed-R1-Eval" not in text and not out.exists()
     pinned = [f"{key}={reference}@{'0' * 40}" for key, reference in moving(recipe).items()]
-    check(load_recipe(recipe, pinned), site_profile("a100x8"))
+    check(load_training_recipe(recipe, pinned), site_profile("a100x8"))
     for one in range(len(pinned)):
         with pytest.raises(InputError, match="not pinned"):
-            check(load_recipe(recipe, pinned[:one] + pinned[one + 1 :]), site_profile("a100x8"))
+            check(load_training_recipe(recipe, pinned[:one] + pinned[one + 1 :]), site_profile("a100x8"))
 
 
 def moving(recipe: str) -> dict[str, str]:
     """The recipe's references without a revision, by key."""
-    values = load_recipe(recipe)
+    values = load_training_recipe(recipe)
     return {"base_model": values.base_model, "classify.model": values.classify.model, "data.train": values.data.train}
 
 

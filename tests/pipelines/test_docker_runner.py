@@ -10,7 +10,7 @@ import pytest
 from tests_support import smoke_command
 
 from pipelines.local import docker_runner
-from pipelines.settings.evaluation_recipe import key_variables, load_any_recipe
+from pipelines.settings.recipes import key_variables, load_any_recipe
 
 
 @pytest.fixture

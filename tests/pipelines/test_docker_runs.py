@@ -17,8 +17,8 @@ from tests_support import docker_image, smoke_command
 
 from components.platform import execution, store, tables
 from pipelines.local.docker_runner import LABEL
-from pipelines.settings.recipe import load_recipe
 from pipelines.settings.tasks import TASKS
+from pipelines.settings.training_recipe import load_training_recipe
 
 pytestmark = pytest.mark.slow
 CANARY = f"canary-{uuid.uuid4().hex}"
@@ -41,7 +41,7 @@ def runs(image: str, smoke: Callable[..., Any]) -> dict[str, Any]:
     done = {}
     for runner in ("subprocess", "docker"):
         own = {"BIOMED_R1_STORE": f"s3://biomed-r1/{runner}-{uuid.uuid4().hex[:8]}", "BIOMED_R1_CPU_IMAGE": image}
-        as_shipped = f"base_model={load_recipe('smoke').base_model}"
+        as_shipped = f"base_model={load_training_recipe('smoke').base_model}"
         arguments = ("--set", as_shipped, "--runner", runner, "--fresh")
         done[runner] = smoke(*arguments, timeout=1800, **own, **SECRETS)
         assert done[runner].code == 0, done[runner].stderr

@@ -12,10 +12,11 @@ import yaml
 
 from components.errors import InputError
 from components.questions import published
-from pipelines.settings.evaluation_recipe import EvaluationRecipe, load_any_recipe, load_evaluation_recipe, parse_recipe
+from pipelines.settings.evaluation_recipe import EvaluationRecipe, load_evaluation_recipe
 from pipelines.settings.pins import unpinned
-from pipelines.settings.recipe import load_recipe
+from pipelines.settings.recipes import load_any_recipe, parse_recipe
 from pipelines.settings.tasks import TASKS, expected
+from pipelines.settings.training_recipe import load_training_recipe
 
 MINE: dict[str, Any] = {
     "name": "mine",
@@ -80,7 +81,7 @@ def test_the_two_kinds_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"smoke\.yaml: it lists no `models`"):
         load_evaluation_recipe("smoke")
     with pytest.raises(InputError, match=r"mine\.yaml: lists `models`, so it evaluates and trains nothing"):
-        load_recipe(mine)
+        load_training_recipe(mine)
 
 
 @pytest.mark.parametrize("name", ["models-demo", "paper-models", "smoke"])
@@ -95,7 +96,7 @@ def test_every_shard_of_every_model_owes_a_receipt(tmp_path: Path) -> None:
         "ingest", "stratify", "evaluate-a-1of2", "evaluate-a-2of2", "evaluate-b-1of2", "evaluate-b-2of2",
         "merge", "score", "report",
     )  # fmt: skip
-    assert expected(load_recipe("smoke")) == TASKS
+    assert expected(load_training_recipe("smoke")) == TASKS
 
 
 def test_the_papers_models_are_all_there_each_in_its_own_way() -> None:
@@ -122,7 +123,7 @@ def test_models_behind_endpoints_take_no_gpu() -> None:
     from kfp.compiler import Compiler
 
     from pipelines.evaluation import evaluation_pipeline
-    from pipelines.settings.recipe import load_profile
+    from pipelines.settings.profile import load_profile
 
     local = load_profile("local")
     roles = {**local.roles, "generator": local.roles["cpu"].model_copy(update={"memory": "99Gi"})}

@@ -15,8 +15,8 @@ import yaml
 from components.platform import execution, store
 from components.platform.tables import read_metadata, read_rows
 from pipelines.settings.evaluation_recipe import load_evaluation_recipe
-from pipelines.settings.recipe import load_recipe
 from pipelines.settings.tasks import expected
+from pipelines.settings.training_recipe import load_training_recipe
 
 Answers = tuple[list[dict[str, Any]], dict[str, str]]
 
@@ -24,7 +24,7 @@ Answers = tuple[list[dict[str, Any]], dict[str, str]]
 @pytest.fixture(scope="module")
 def recipe(finished: Any, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The smoke recipe's questions and settings; `one` is its base model in two shards, `two` is asked otherwise."""
-    smoke = load_recipe("smoke")
+    smoke = load_training_recipe("smoke")
     values = {
         "name": "two-ways",
         "ingest": smoke.ingest.model_dump(mode="json"),

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from components.platform import execution, tracking
-from pipelines.settings.recipe import load_recipe
 from pipelines.settings.tasks import TASKS
+from pipelines.settings.training_recipe import load_training_recipe
 
 PROGRAM = """
 import sys
@@ -20,11 +20,13 @@ from components.ops import training as ops
 from pipelines.guarded import guarded
 from pipelines.placement import place
 from pipelines.settings.profile import Retry
-from pipelines.settings.recipe import as_json, load_profile, load_recipe
+from pipelines.settings.profile import load_profile
+from pipelines.settings.shared import as_json
+from pipelines.settings.training_recipe import load_training_recipe
 
 # The one placeholder that the local runner does not know.
 dsl.PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER = "2026-01-04T03:00:00Z"
-recipe, profile = load_recipe("smoke", sys.argv[2:]), load_profile("kind")
+recipe, profile = load_training_recipe("smoke", sys.argv[2:]), load_profile("kind")
 # The local runner waits between attempts as a cluster would, and sets the variables that name a cluster's servers.
 profile = profile.model_copy(update={"retry": Retry(attempts=0), "environment": {}})
 
@@ -67,7 +69,7 @@ def test_a_run_is_checked_before_and_recorded_after(
     tags = parent(run_id).data.tags
     assert (tags["outcome.state"], tags["outcome.failed_task"]) == ("FAILED", "classify")
     assert tags["outcome.missing"] == ", ".join(TASKS[1:])
-    assert (tags["profile"], tags["recipe_digest"]) == ("kind", load_recipe("smoke").digest())
+    assert (tags["profile"], tags["recipe_digest"]) == ("kind", load_training_recipe("smoke").digest())
 
 
 @pytest.mark.slow

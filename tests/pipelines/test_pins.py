@@ -16,7 +16,7 @@ import pytest
 from components.errors import InputError
 from components.platform.models import hub_commit
 from pipelines.settings.pins import pin_text, unpinned
-from pipelines.settings.recipe import load_recipe
+from pipelines.settings.training_recipe import load_training_recipe
 
 MODEL, DATA, OLD = "a" * 40, "b" * 40, "c" * 40
 RECIPE = f"""# Our own recipe. Models come from hf:not/this-one, see below.
@@ -151,6 +151,7 @@ def test_a_reference_across_lines_is_refused_rather_than_lost() -> None:
 
 
 def test_unpinned_looks_at_every_field() -> None:
-    recipe = load_recipe("smoke", ["base_model=hf:org/model", "data.benchmarks=hf:datasets/org/questions@main"])
+    changes = ["base_model=hf:org/model", "data.benchmarks=hf:datasets/org/questions@main"]
+    recipe = load_training_recipe("smoke", changes)
     assert unpinned(recipe) == ["hf:org/model", "hf:datasets/org/questions@main"]
-    assert unpinned(load_recipe("smoke", [f"base_model=hf:org/model@{OLD}"])) == []
+    assert unpinned(load_training_recipe("smoke", [f"base_model=hf:org/model@{OLD}"])) == []

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from components.errors import InputError
 from components.platform.environment import QUIET
-from pipelines.settings.evaluation_recipe import key_variables, load_any_recipe
 from pipelines.settings.profile import Retry, load_profile
+from pipelines.settings.recipes import key_variables, load_any_recipe
 
 GPU = "nvidia.com/gpu"
 

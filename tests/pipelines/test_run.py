@@ -12,8 +12,8 @@ import pytest
 from components.platform import execution, objects, registry, store
 from components.platform.tables import read_rows
 from components.questions.items import BENCHMARKS
-from pipelines.settings.recipe import load_recipe
 from pipelines.settings.tasks import TASKS
+from pipelines.settings.training_recipe import load_training_recipe
 
 TRAINING = ("ingest", "classify", "stratify", "curate", "sft", "grpo")
 
@@ -40,7 +40,7 @@ def test_the_summary_says_what_was_made(finished: Any) -> None:
     digests = {m["name"]: m["weights_sha256"] for m in summary["models"]}
     # A random two-layer model earns no reward, so GRPO leaves it as it was; the slow test on real weights sees three.
     assert set(digests) == {"base", "sft", "grpo"} and digests["base"] != digests["sft"]
-    recipe = load_recipe("smoke")
+    recipe = load_training_recipe("smoke")
     items = 2 * len(BENCHMARKS)
     for name in ("base", "sft", "grpo"):
         settings = recipe.evaluation(name).settings

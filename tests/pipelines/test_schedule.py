@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import signal
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.errors import InputError
-from pipelines.cluster.cron import parse_cron
+from pipelines.cluster.cron import next_time, parse_cron
 from tests.pipelines.cluster_verbs import CANARY, SMOKE, Verb
 from tests.pipelines.kfp_server import KfpServer
 
@@ -167,7 +168,7 @@ def test_a_change_interrupted_anywhere_is_finished_by_saying_it_again(
             act(verb, kfp, "pause")
         kfp.faults = [(request, kind)]
         with monkeypatch.context() as patch:
-            patch.setattr("pipelines.cluster.client.time.sleep", lambda _: signal.raise_signal(signal.SIGINT))
+            patch.setattr("tenacity.nap.time.sleep", lambda _: signal.raise_signal(signal.SIGINT))
             ended = verb("schedule", "--name", "weekly", "--cron", DAILY, *SMOKE, "--host", kfp.url)
         struck += [request] if ended.code == 130 else []
         kfp.faults = []
@@ -211,6 +212,7 @@ def test_a_life_in_bad_weather_ends_as_in_good(kfp: KfpServer, verb: Verb, seed:
         (("--cron", "0 0 3 * FOO *"), "month 'FOO'"),
         (("--cron", "0 */0 3 * * *"), "minutes '*/0'"),
         (("--cron", "0 30-10 3 * * *"), "minutes '30-10'"),
+        (("--cron", "0 0 3 30 2 *"), "no such date within 5 years; the schedule would never run"),
         ((), "--cron: say when"),
         (("--cron", SUNDAYS, "--pause"), "--pause goes without --cron"),
         (("--name", "Weekly!", "--cron", SUNDAYS), "--name Weekly!: give up to 40"),
@@ -230,6 +232,19 @@ def test_every_form_of_a_field_is_taken() -> None:
         assert parse_cron(f" {text.replace(' ', '  ')} ") == text
 
 
+@pytest.mark.parametrize(
+    ("cron", "comes"),
+    [
+        (SUNDAYS, datetime(2026, 3, 8, 3, tzinfo=UTC)),
+        ("30 */20 ? * * ?", datetime(2026, 3, 2, 12, 20, 30, tzinfo=UTC)),
+        ("0 0 0 29 2 ?", datetime(2028, 2, 29, tzinfo=UTC)),
+        ("0 0 0 31 4,6 *", None),
+    ],
+)
+def test_seconds_come_first_and_what_never_comes_is_known(cron: str, comes: datetime | None) -> None:
+    assert next_time(cron, datetime(2026, 3, 2, 12, 0, 31, tzinfo=UTC)) == comes
+
+
 @given(st.text(alphabet="0123456789*/-,? JANSU", max_size=24))
 def test_any_text_is_an_expression_of_six_fields_or_refused(text: str) -> None:
     try:
@@ -246,11 +261,12 @@ def test_the_run_date_goes_to_doctor_as_kfp_resolves_it_and_from_there_to_mlflow
     from components.stages.preflight import PreflightConfig
     from pipelines import guarded as guard
     from pipelines.compile import compiled
-    from pipelines.settings.recipe import load_profile, load_recipe
+    from pipelines.settings.profile import load_profile
+    from pipelines.settings.training_recipe import load_training_recipe
 
     placeholder = dsl.PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER
     # KFP's driver looks for it as the whole constant of a task's input, and only there.
-    text = compiled("training", load_recipe("smoke"), load_profile("kind"))
+    text = compiled(load_training_recipe("smoke"), load_profile("kind"))
     assert re.search(rf"run_date:\s+runtimeValue:\s+constant: '{re.escape(placeholder)}'\n", text)
     for date, kept in (("2026-11-22T03:00:00Z", "2026-11-22T03:00:00Z"), (placeholder, None)):
         run = f"run-{bool(kept)}"

@@ -13,8 +13,8 @@ import yaml
 from compiled_pipelines import SITE, site_profile
 
 from pipelines.local.docker_runner import PASSED_ON
-from pipelines.settings.evaluation_recipe import key_variables, load_any_recipe
 from pipelines.settings.pins import pin_text
+from pipelines.settings.recipes import key_variables, load_any_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 CANARY = "canary-6d1f7c0e"

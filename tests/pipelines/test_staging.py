@@ -11,15 +11,15 @@ from components.platform import models, sources, store
 from components.samples import __file__ as samples
 from pipelines.cluster.staging import staged
 from pipelines.settings.evaluation_recipe import load_evaluation_recipe
-from pipelines.settings.recipe import Recipe, load_recipe
+from pipelines.settings.training_recipe import TrainingRecipe, load_training_recipe
 
 
 @pytest.fixture
-def recipe(tiny_model: Path) -> Recipe:
-    return load_recipe("smoke", [f"base_model={tiny_model}"])
+def recipe(tiny_model: Path) -> TrainingRecipe:
+    return load_training_recipe("smoke", [f"base_model={tiny_model}"])
 
 
-def test_models_of_this_machine_become_stored_ones_of_equal_content(recipe: Recipe, store_uri: str) -> None:
+def test_models_of_this_machine_become_stored_ones_of_equal_content(recipe: TrainingRecipe, store_uri: str) -> None:
     result = staged(recipe, store_uri)
     for before, after in (
         (recipe.base_model, result.base_model),
@@ -40,19 +40,19 @@ def test_models_of_this_machine_become_stored_ones_of_equal_content(recipe: Reci
     assert unchanged == recipe
 
 
-def test_what_is_there_is_not_stored_again(recipe: Recipe, store_uri: str) -> None:
+def test_what_is_there_is_not_stored_again(recipe: TrainingRecipe, store_uri: str) -> None:
     first = staged(recipe, store_uri)
     written = {uri: store.read_manifest(uri) for uri in (first.base_model, first.classify.model)}
     assert staged(recipe, store_uri) == first
     assert {uri: store.read_manifest(uri) for uri in written} == written
 
 
-def test_references_that_a_container_can_follow_stay(recipe: Recipe, store_uri: str) -> None:
+def test_references_that_a_container_can_follow_stay(recipe: TrainingRecipe, store_uri: str) -> None:
     remote = staged(recipe, store_uri)
     assert staged(remote, store_uri) == remote and remote.data.benchmarks == "samples"
 
 
-def test_a_folder_of_questions_keeps_its_digest(recipe: Recipe, store_uri: str, tmp_path: Path) -> None:
+def test_a_folder_of_questions_keeps_its_digest(recipe: TrainingRecipe, store_uri: str, tmp_path: Path) -> None:
     shipped = Path(str(samples)).parent
     for kind, part in (("benchmarks", "a"), ("benchmarks", "b"), ("train", "a")):
         folder = tmp_path / kind / part
@@ -77,7 +77,7 @@ def test_every_model_of_an_evaluation_is_stored(tiny_model: Path, store_uri: str
     assert [m.name for m in result.models] == [m.name for m in recipe.models]
 
 
-def test_a_model_that_is_unknown_is_named(recipe: Recipe, store_uri: str) -> None:
+def test_a_model_that_is_unknown_is_named(recipe: TrainingRecipe, store_uri: str) -> None:
     broken = recipe.model_copy(update={"base_model": "package:no-such-model"})
     with pytest.raises(InputError, match="package:no-such-model: unknown"):
         staged(broken, store_uri)

@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from pipelines.compile import compiled
-from pipelines.settings.recipe import load_profile, load_recipe
+from pipelines.settings.profile import load_profile
+from pipelines.settings.training_recipe import load_training_recipe
 from tests.pipelines.cluster_verbs import CANARY, SMOKE, STORED, Verb
 from tests.pipelines.kfp_server import KfpServer
 
@@ -35,7 +36,7 @@ def test_a_second_submit_uploads_nothing_and_starts_a_second_run(kfp: KfpServer,
     (version,) = kfp.kept["version"]
     assert re.fullmatch(r"biomed-r1-training-[0-9a-f]{12}", version["display_name"])
     assert version["description"].startswith("recipe smoke ")
-    manifest = compiled("training", load_recipe("smoke", STORED), load_profile("kind"), "manifest")
+    manifest = compiled(load_training_recipe("smoke", STORED), load_profile("kind"), "manifest")
     assert f"name: {version['display_name']}\n" in manifest, "GitOps and submit mean the same version"
     assert [p["display_name"] for p in kfp.kept["pipeline"]] == ["biomed-r1-training"]
     assert [e["display_name"] for e in kfp.kept["experiment"]] == ["biomed-r1"]

@@ -22,8 +22,9 @@ from components.platform.models import local_model
 from components.platform.tables import read_items, write_items
 from components.questions.items import Item, group_of
 from components.stages import classify as stage
-from components.stages.classify import ClassifyConfig, classify, command
-from pipelines.settings.recipe import load_recipe
+from components.stages.classify import ClassifyConfig, classify
+from pipelines.cli.classifier import classify_command
+from pipelines.settings.training_recipe import load_training_recipe
 
 OPTIONS = {"A": "This", "B": "That"}
 PARTS = ("heart", "lung", "liver", "kidney", "spleen", "colon", "brain", "skin", "eye", "ear", "knee", "hip")
@@ -231,7 +232,7 @@ def test_the_verb_prints_the_table(labels: Path, tmp_path: Path) -> None:
     arguments = ["--labels", str(labels), "--out", str(tmp_path / "model"), "--json", str(tmp_path / "evidence.json")]
     changes = [x for name, value in {**SMALL, "epochs": 1}.items() for x in ("--set", f"{name}={value}")]
     changes += ["--set", "threshold_rule=fixed", "--set", "threshold=0.4"]
-    result = CliRunner().invoke(command, arguments + changes, catch_exceptions=False)
+    result = CliRunner().invoke(classify_command, arguments + changes, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     assert "| **fine-tuned encoder and TF-IDF** |" in result.output
     evidence = json.loads((tmp_path / "evidence.json").read_text())
@@ -248,7 +249,7 @@ def test_the_verb_prints_the_table(labels: Path, tmp_path: Path) -> None:
 )
 def test_a_threshold_rule_without_its_number_fails_with_the_recipe(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=f"classify: .*{message}"):
-        load_recipe("demo", [f"classify.{name}={value}" for name, value in changes.items()])
+        load_training_recipe("demo", [f"classify.{name}={value}" for name, value in changes.items()])
     ClassifyConfig(threshold_rule="match_share")  # without a share: that of the labels
     ClassifyConfig(threshold_rule="fixed", threshold=0.0)
 
@@ -256,5 +257,7 @@ def test_a_threshold_rule_without_its_number_fails_with_the_recipe(changes: dict
 def test_an_unknown_field_is_refused(labels: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="epoch: unknown"):
         CliRunner().invoke(
-            command, ["--labels", str(labels), "--out", str(tmp_path), "--set", "epoch=3"], catch_exceptions=False
+            classify_command,
+            ["--labels", str(labels), "--out", str(tmp_path), "--set", "epoch=3"],
+            catch_exceptions=False,
         )

@@ -20,14 +20,8 @@ from components.questions.items import Item, items_digest
 from components.report.scores import Scores
 from components.report.terminal import print_scores
 from components.scoring.gate import CONDITIONS
-from components.stages.compare import (
-    CompareConfig,
-    compare,
-    compare_command,
-    score_command,
-    score_evidence,
-    score_files,
-)
+from components.stages.compare import CompareConfig, compare, score_evidence, score_files
+from pipelines.cli.evaluation import compare_command, score_command
 
 SETTINGS = ("plain", "adversarial_0", "adversarial_1", "adversarial_2")
 CONFIG = CompareConfig(draws=200)

@@ -15,6 +15,7 @@ from components.platform.tables import read_items, read_rows, write_items
 from components.questions.items import Item, group_of
 from components.stages import curate as stage
 from components.stages.curate import CurateConfig, curate
+from pipelines.cli.questions import curate_command
 
 PLACES = ("heart", "lung", "liver", "kidney", "spleen", "colon", "brain", "skin")
 SIGNS = ("pain on exertion", "a slow swelling", "sudden bleeding", "a loss of function", "night fever", "numbness")
@@ -168,7 +169,7 @@ def test_the_same_seed_gives_the_same_files(tmp_path: Path) -> None:
 def test_the_verb_says_what_was_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_items(TRAIN, tmp_path / "train.jsonl")
     write_items(QUESTIONS, tmp_path / "items.jsonl")
-    monkeypatch.setattr(stage, "local_model", Path)
+    monkeypatch.setattr("components.platform.models.local_model", Path)
     arguments = ["--train", str(tmp_path / "train.jsonl"), "--items", str(tmp_path / "items.jsonl")]
     arguments += [
         "--classifier",
@@ -180,7 +181,7 @@ def test_the_verb_says_what_was_done(tmp_path: Path, monkeypatch: pytest.MonkeyP
         "--set",
         "rl_size=4",
     ]
-    result = CliRunner().invoke(stage.command, arguments, catch_exceptions=False)
+    result = CliRunner().invoke(curate_command, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     assert "48 training items: 0 contaminated" in result.output
     assert "sft: 9 rows of 6 items, 3 with a wrong opening, 100% reasoning-heavy" in result.output

@@ -203,7 +203,7 @@ def test_importing_the_stage_imports_no_torch() -> None:
 def test_command_writes_answers_and_evidence(items: Path, tiny_model: Path, tmp_path: Path) -> None:
     from click.testing import CliRunner
 
-    from components.stages.evaluate import command
+    from pipelines.cli.evaluation import evaluate_command
 
     evidence = tmp_path / "evidence.json"
     given = ["--model", str(tiny_model), "--items", str(items), "--out", str(tmp_path / "out"), "--limit", "2"]
@@ -217,7 +217,7 @@ def test_command_writes_answers_and_evidence(items: Path, tiny_model: Path, tmp_
         "--json",
         str(evidence),
     ]
-    result = CliRunner().invoke(command, [*given, "--set", "max_new_tokens=3"], catch_exceptions=False)
+    result = CliRunner().invoke(evaluate_command, [*given, "--set", "max_new_tokens=3"], catch_exceptions=False)
     assert "adversarial_1: 0 of 2 right" in result.output or "adversarial_1: 1 of 2 right" in result.output
     rows = read_rows(tmp_path / "out" / "answers.parquet")
     assert [row["setting"] for row in rows] == ["plain", "adversarial_1"] * 2
@@ -225,10 +225,10 @@ def test_command_writes_answers_and_evidence(items: Path, tiny_model: Path, tmp_
 
 
 def test_command_refuses_an_unknown_setting(items: Path, tmp_path: Path) -> None:
-    from components.stages.evaluate import command
+    from pipelines.cli.evaluation import evaluate_command
 
     with pytest.raises(InputError, match="settings"):
-        command.main(
+        evaluate_command.main(
             ["--model", "x", "--items", str(items), "--out", str(tmp_path), "--settings", "plain,loud"],
             standalone_mode=False,
         )

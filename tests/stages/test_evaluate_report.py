@@ -9,9 +9,8 @@ from click.testing import CliRunner
 
 from components.platform.lineage import PACKAGE, reachable
 from components.platform.tables import read_items, write_items
-from components.stages.compare import score_command
-from components.stages.evaluate import command
 from components.stages.ingest import with_openings
+from pipelines.cli.evaluation import evaluate_command, score_command
 
 
 def test_a_lone_evaluation_is_scored_and_reported(tiny_model: Path, tmp_path: Path) -> None:
@@ -24,7 +23,7 @@ def test_a_lone_evaluation_is_scored_and_reported(tiny_model: Path, tmp_path: Pa
     out = tmp_path / "out"
     arguments = ["--model", tiny_model, "--name", "tiny", "--items", tmp_path / "items.parquet", "--out", out]
     arguments += ["--engine", "transformers", "--set", "max_new_tokens=4"]
-    done = CliRunner().invoke(command, [str(a) for a in arguments], catch_exceptions=False)
+    done = CliRunner().invoke(evaluate_command, [str(a) for a in arguments], catch_exceptions=False)
     assert done.exit_code == 0 and "report.html" in done.output
     assert {p.name for p in out.iterdir()} == {"answers.parquet", "scores.json", "report.html", "report.md"}
     again = ["--items", tmp_path / "items.parquet", "--answers", out / "answers.parquet", "--out", tmp_path / "s.json"]

@@ -22,7 +22,8 @@ from components.platform.execution import read_receipts
 from components.platform.journal import Journal
 from components.platform.tables import read_metadata, read_rows, write_items
 from components.questions.items import Item
-from components.stages.evaluate import EvaluateConfig, command, evaluate
+from components.stages.evaluate import EvaluateConfig, evaluate
+from pipelines.cli.evaluation import evaluate_command
 
 OPTIONS = {"A": "gout", "B": "scurvy", "C": "rickets", "D": "beriberi"}
 ITEMS, TOTAL = 15, 60
@@ -118,9 +119,9 @@ def test_a_report_that_fails_does_not_cost_the_answers(items: Path) -> None:
     with endpoint() as server:
         words = ["--model", "openai:m", "--items", str(items), "--out", str(out), "--base-url", server.url]
         (out / "report.html").mkdir(parents=True)
-        assert CliRunner().invoke(command, words).exit_code != 0 and len(server.bodies) == TOTAL
+        assert CliRunner().invoke(evaluate_command, words).exit_code != 0 and len(server.bodies) == TOTAL
         (out / "report.html").rmdir()
-        done = CliRunner().invoke(command, words)
+        done = CliRunner().invoke(evaluate_command, words)
         assert done.exit_code == 0 and len(server.bodies) == TOTAL, done.output
     assert (out / "report.html").is_file() and not (out / "answers.journal").exists()
 
@@ -210,6 +211,7 @@ COMPONENT = """
 import sys
 from kfp import dsl
 from components.ops import training as ops
+from pipelines.cli.evaluation import evaluate_command
 items, model, config, answers = sys.argv[1:]
 ops.evaluate.python_func(
     items=dsl.Dataset(uri=items), model=model, name="m", config=config, run="r", answers=dsl.Dataset(uri=answers)

@@ -21,9 +21,9 @@ from components.platform.tables import read_items, write_items
 from components.questions.items import OPENINGS, Item, group_of
 from components.questions.prompts import build_messages
 from components.scoring.outcomes import grade, item_table
-from components.stages.export import PUBLISHED_COLUMNS, ExportConfig, command, export_lm_eval, export_parquet
-from components.stages.ingest import command as ingest_command
+from components.stages.export import PUBLISHED_COLUMNS, ExportConfig, export_lm_eval, export_parquet
 from components.stages.ingest import with_openings
+from pipelines.cli.questions import export_command, ingest_command
 
 
 @pytest.fixture(scope="module")
@@ -144,11 +144,11 @@ def test_datasets_loads_the_folder_as_the_published_set(items: list[Item], tmp_p
 def test_the_verb_says_what_it_wrote_and_what_is_missing(items: list[Item], tmp_path: Path) -> None:
     write_items(items, tmp_path / "items.parquet")
     given = ["--items", str(tmp_path / "items.parquet"), "--to", "lm-eval", "--out", str(tmp_path / "out")]
-    done = CliRunner().invoke(command, [*given, "--json", str(tmp_path / "e.json")], catch_exceptions=False)
+    done = CliRunner().invoke(export_command, [*given, "--json", str(tmp_path / "e.json")], catch_exceptions=False)
     assert "as 22 tasks" in done.output and json.loads((tmp_path / "e.json").read_text())["tasks"] == 22
     write_items([items[0].with_(adversarial_trace_2=None)], tmp_path / "bare.parquet")
     bare = ["--items", str(tmp_path / "bare.parquet"), *given[2:], "--set", "settings=[adversarial_2]"]
-    assert "adversarial_trace_2: missing" in str(CliRunner().invoke(command, bare).exception)
+    assert "adversarial_trace_2: missing" in str(CliRunner().invoke(export_command, bare).exception)
 
 
 @pytest.mark.slow

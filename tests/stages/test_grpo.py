@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from components.platform.tables import write_rows
 from components.stages import grpo as stage
-from components.stages.grpo import GrpoConfig, build_trainer, command, grpo, reward_functions
+from components.stages.grpo import GrpoConfig, build_trainer, grpo, reward_functions
+from pipelines.cli.training import grpo_command
 
 OPENING = "I cannot rule everything else out, but I would pick A, Zinc, for now."
 OPTIONS = {"A": "Zinc", "B": "Iron"}
@@ -132,7 +133,7 @@ def test_command_line(mix: Path, tiny_model: Path, tmp_path: Path) -> None:
     arguments = ["--mix", mix, "--model", tiny_model, "--checkpoints", tmp_path / "c", "--out", tmp_path / "out"]
     values = {**CONFIG.model_dump(mode="json", exclude_defaults=True), "max_steps": 1, "bf16": True}
     arguments += [word for name, value in values.items() for word in ("--set", f"{name}={json.dumps(value)}")]
-    result = CliRunner().invoke(command, [str(argument) for argument in arguments], catch_exceptions=False)
+    result = CliRunner().invoke(grpo_command, [str(argument) for argument in arguments], catch_exceptions=False)
     assert result.exit_code == 0 and "grpo: 1 steps (from 0), 4 completions" in result.output
 
 

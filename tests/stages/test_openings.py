@@ -16,7 +16,8 @@ from components.platform.tables import read_items, write_items
 from components.questions.items import Item
 from components.questions.prefills.rule import judge
 from components.stages.evaluate import EvaluateConfig, make_request
-from components.stages.openings import OpeningsConfig, Slot, ask, command, fill_with_templates, openings
+from components.stages.openings import OpeningsConfig, Slot, ask, fill_with_templates, openings
+from pipelines.cli.questions import openings_command
 
 FOUR = {"A": "aspirin", "B": "heparin", "C": "warfarin", "D": "insulin"}
 
@@ -106,7 +107,7 @@ def test_the_verb_writes_items_that_evaluate_takes(few: Path, tiny_model: Path, 
     out, evidence = tmp_path / "out.parquet", tmp_path / "evidence.json"
     arguments = ["--items", few, "--model", tiny_model, "--out", out, "--json", evidence, "--limit", 2]
     arguments += ["--set", "engine=transformers", "--set", "tries=2", "--set", "max_new_tokens=8"]
-    done = CliRunner().invoke(command, [str(a) for a in arguments], catch_exceptions=False)
+    done = CliRunner().invoke(openings_command, [str(a) for a in arguments], catch_exceptions=False)
     assert done.exit_code == 0 and "from templates" in done.output
     found, items = json.loads(evidence.read_text()), read_items(out)
     assert found["openings"] == 6 == found["accepted_first"] + found["accepted_after_retries"] + found["templated"]
@@ -129,7 +130,7 @@ def test_the_same_seed_gives_the_same_file(few: Path, tiny_model: Path, tmp_path
 def test_an_item_that_no_opening_suits_stops_before_the_model_loads(tmp_path: Path) -> None:
     write_items([item({"A": "heparin and aspirin", "B": "heparin"})], tmp_path / "bad.parquet")
     arguments = ["--items", tmp_path / "bad.parquet", "--model", tmp_path / "no-model", "--out", tmp_path / "o.parquet"]
-    done = CliRunner().invoke(command, [str(a) for a in arguments])
+    done = CliRunner().invoke(openings_command, [str(a) for a in arguments])
     assert "every wrong option contains" in str(done.exception) and not (tmp_path / "o.parquet").exists()
 
 
@@ -141,7 +142,7 @@ def test_an_endpoint_can_write_them(tmp_path: Path) -> None:
         arguments = ["--items", tmp_path / "items.parquet", "--model", "openai:some-model", "--base-url", server.url]
         arguments += ["--out", tmp_path / "out.parquet", "--json", tmp_path / "e.json", "--set", "tries=3"]
         arguments += ["--set", "timeout_seconds=0.2", "--set", "backoff_seconds=0.01", "--set", "attempts=30"]
-        done = CliRunner().invoke(command, [str(a) for a in arguments], catch_exceptions=False)
+        done = CliRunner().invoke(openings_command, [str(a) for a in arguments], catch_exceptions=False)
         assert done.exit_code == 0
         texts_asked = sum(server.answered.values())
     found = json.loads((tmp_path / "e.json").read_text())
@@ -176,13 +177,13 @@ def test_a_spent_budget_keeps_the_texts_and_the_same_command_asks_for_the_others
     with endpoint() as server:
         words = ["--items", str(tmp_path / "items.jsonl"), "--model", "openai:m", "--base-url", server.url]
         words += ["--set", "tries=1", "--set", "concurrency=2"]
-        whole = CliRunner().invoke(command, [*words, "--out", str(command_out)])
+        whole = CliRunner().invoke(openings_command, [*words, "--out", str(command_out)])
         assert whole.exit_code == 0, whole.output
         server.bodies.clear()
-        first = CliRunner().invoke(command, [*words, "--out", str(out), "--set", "max_requests=10"])
+        first = CliRunner().invoke(openings_command, [*words, "--out", str(out), "--set", "max_requests=10"])
         assert isinstance(first.exception, StageError) and "10 of 18 are answered and kept in" in str(first.exception)
         assert len(server.bodies) == 10 and not out.exists()
-        second = CliRunner().invoke(command, [*words, "--out", str(out)])
+        second = CliRunner().invoke(openings_command, [*words, "--out", str(out)])
         assert second.exit_code == 0 and len(server.bodies) == 18, second.output
     assert out.read_text() == command_out.read_text()
     assert not Path(f"{out}.journal").exists()

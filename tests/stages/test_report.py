@@ -18,7 +18,8 @@ from components.platform.tables import write_items, write_rows
 from components.report.build import Limits
 from components.report.files import read_inputs, write_evaluation, write_report
 from components.report.score_files import write_scores
-from components.stages.report import ReportConfig, command, report
+from components.stages.report import ReportConfig, report
+from pipelines.cli.evaluation import report_command
 
 OPTIONAL = ("decision", "items", "classifier", "curation", "histories", "lineage")
 
@@ -269,7 +270,7 @@ def test_the_verb_writes_both_files_and_its_evidence(run: dict[str, Any], tmp_pa
     arguments += ["--answers", run["answers"][0], "--classifier", run["classifier"].parent]
     arguments += ["--history", f"sft={run['histories']['sft']}", "--set", "examples=0"]
     arguments += ["--out", tmp_path / "out", "--json", tmp_path / "evidence.json"]
-    done = CliRunner().invoke(command, [str(a) for a in arguments], catch_exceptions=False)
+    done = CliRunner().invoke(report_command, [str(a) for a in arguments], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     assert "grpo" in done.output and "curation" in done.output
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"report.html", "report.md"}

@@ -17,8 +17,9 @@ from pydantic import ValidationError
 from components.errors import InputError, StageError
 from components.platform.models import weights_digest
 from components.platform.tables import write_rows
-from components.stages.sft import SftConfig, build_trainer, command, sft
+from components.stages.sft import SftConfig, build_trainer, sft
 from components.training.trainer import data_order
+from pipelines.cli.training import sft_command
 
 OPENING = "Off the top of my head, I believe it should be A, Zinc, although I hesitate."
 CONFIG = SftConfig(max_steps=6, save_steps=2, batch_size=2, learning_rate=1e-3, optim="adafactor", device="cpu")
@@ -166,7 +167,7 @@ def test_command_line(mix: Path, tiny_model: Path, tmp_path: Path) -> None:
     config.write_text("max_steps: 5\nbatch_size: 1\ndevice: cpu\n")
     arguments = ["--mix", mix, "--model", tiny_model, "--checkpoints", tmp_path / "c", "--out", tmp_path / "out"]
     arguments += ["--config", config, "--set", "max_steps=1", "--set", "bf16=true", "--json", tmp_path / "e.json"]
-    result = CliRunner().invoke(command, [str(argument) for argument in arguments], catch_exceptions=False)
+    result = CliRunner().invoke(sft_command, [str(argument) for argument in arguments], catch_exceptions=False)
     assert result.exit_code == 0 and "sft: 1 steps (from 0)" in result.output
     evidence = json.loads((tmp_path / "e.json").read_text())
     assert (evidence["steps"], evidence["rows_in"], evidence["pad_rule"].split()[0]) == (1, 5, "took")

@@ -16,7 +16,8 @@ from components.platform.config import parse_config
 from components.platform.models import local_model
 from components.platform.tables import read_items, write_items
 from components.questions.items import Item, group_of
-from components.stages.stratify import StratifyConfig, command, stratify
+from components.stages.stratify import StratifyConfig, stratify
+from pipelines.cli.classifier import stratify_command
 
 OPTIONS = {"A": "One", "B": "Two"}
 FAST = {"max_length": 16, "dtype": "float32"}
@@ -245,7 +246,7 @@ def test_several_files_at_once(classifier: Path, items: Path, tmp_path: Path) ->
     arguments = ["--items", str(items), str(tmp_path / "more.jsonl"), "--classifier", str(classifier)]
     arguments += ["--out", str(tmp_path / "out.parquet"), "--json", str(tmp_path / "evidence.json")]
     arguments += ["--set", "max_length=16", "--set", "dtype=float32"]
-    result = CliRunner().invoke(command, arguments, catch_exceptions=False)
+    result = CliRunner().invoke(stratify_command, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     assert "paper: 0.328" in result.output
     assert len(read_items(tmp_path / "out.parquet")) == 13

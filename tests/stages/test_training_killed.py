@@ -33,7 +33,7 @@ def row(number: int) -> dict[str, Any]:
 
 def start(stage: str, folder: Path, model: Path, out: str, fault: str = "") -> subprocess.Popen[bytes]:
     """The stage's own command in a process of its own."""
-    words = [f"from components.stages.{stage} import command; command()", "--mix", folder / "mix.parquet"]
+    words = [f"from pipelines.cli.training import {stage}_command; {stage}_command()", "--mix", folder / "mix.parquet"]
     words += ["--model", model, "--checkpoints", folder / "c", "--out", folder / out, "--json", folder / f"{out}.json"]
     words += [w for k, v in SETTINGS[stage].items() for w in ("--set", f"{k}={v}")] + ["--set", "device=cpu"]
     return subprocess.Popen([sys.executable, "-c", *map(str, words)], env={**os.environ, "BIOMED_R1_FAULT": fault})

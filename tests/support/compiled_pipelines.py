@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 
 from pipelines.compile import compiled
-from pipelines.settings.evaluation_recipe import load_any_recipe
 from pipelines.settings.profile import Profile, load_profile
+from pipelines.settings.recipes import load_any_recipe
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 # A site's profiles, as the README tells an operator to write them.
@@ -69,7 +69,7 @@ def site_profile(name: str) -> Profile:
 @functools.cache
 def text_of(pipeline: str, recipe: str, profile: str) -> str:
     """IR, without the refusal of unpinned references: some shipped recipes are not pinned yet."""
-    return compiled(pipeline, load_any_recipe(recipe), site_profile(profile))
+    return compiled(load_any_recipe(recipe), site_profile(profile))
 
 
 def tasks_of(text: str) -> dict[str, Task]:

@@ -1,4 +1,4 @@
-"""Recipes (what to run) and profiles (where), composed from the stages' own configs; unknown keys are errors."""
+"""Training recipes: the whole run from question sets to a registered model, composed of the stages' own configs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from components.errors import InputError
 from components.platform.config import parse_config, read_yaml, set_path
@@ -21,17 +21,7 @@ from components.stages.register import RegisterConfig
 from components.stages.report import ReportConfig
 from components.stages.sft import SftConfig
 from components.stages.stratify import StratifyConfig
-from pipelines.settings.profile import Profile, load_profile
-from pipelines.settings.shipped import Section, shipped_or_file
-
-__all__ = ["Profile", "Recipe", "as_json", "load_profile", "load_recipe"]
-
-
-class Data(Section):
-    """Where the questions come from: samples, a folder, s3://... or hf:datasets/ORG/NAME@REVISION."""
-
-    benchmarks: str = "samples"
-    train: str = "samples"
+from pipelines.settings.shared import Data, Section, shipped_or_file
 
 
 class Asked(Section):
@@ -43,7 +33,7 @@ class Asked(Section):
     champion: Settings = ("plain", "adversarial_0", "adversarial_1", "adversarial_2")
 
 
-class Recipe(Section):
+class TrainingRecipe(Section):
     """Everything that decides what a run computes."""
 
     name: str
@@ -71,7 +61,7 @@ class Recipe(Section):
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def load_recipe(name: str, changes: Sequence[str] = (), data: str | None = None) -> Recipe:
+def load_training_recipe(name: str, changes: Sequence[str] = (), data: str | None = None) -> TrainingRecipe:
     """A shipped recipe by name or one from a file, with `path=value` changes; raises InputError naming the key."""
     path = shipped_or_file(name, "recipes")
     values = _extended(read_yaml(path), path.name)
@@ -81,7 +71,7 @@ def load_recipe(name: str, changes: Sequence[str] = (), data: str | None = None)
         values["data"] = {"benchmarks": data, "train": data}
     for change in changes:
         set_path(values, change)
-    return parse_config(Recipe, values, f"recipe {path.name}")
+    return parse_config(TrainingRecipe, values, f"recipe {path.name}")
 
 
 def _extended(values: dict[str, Any], where: str) -> dict[str, Any]:
@@ -96,9 +86,3 @@ def _extended(values: dict[str, Any], where: str) -> dict[str, Any]:
         both = isinstance(under.get(name), dict) and isinstance(value, dict)
         under[name] = {**under[name], **value} if both else value
     return under
-
-
-def as_json(config: BaseModel) -> str:
-    """A stage's config as canonical JSON text, the form in which it travels through KFP."""
-    values: Any = config.model_dump(mode="json")
-    return json.dumps(values, sort_keys=True, separators=(",", ":"))

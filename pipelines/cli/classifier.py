@@ -1,0 +1,73 @@
+"""`biomed-r1 classify`, `stratify`: the line between reasoning and knowledge questions, drawn and applied."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipelines.cli.options import FILE, FOLDER, GivenConfig, config_options, json_option
+
+
+@click.command("classify")
+@click.option("--labels", required=True, multiple=True, type=click.Path(path_type=Path), help="Labelled items.")
+@click.option("--out", required=True, type=FOLDER, help="Folder for the checkpoint.")
+@json_option
+@config_options
+def classify_command(labels: tuple[Path, ...], out: Path, json_file: Path | None, config: GivenConfig) -> None:
+    """Train the classifier that tells reasoning questions from knowledge questions."""
+    from components.platform.config import write_json
+    from components.stages.classify import ClassifyConfig, classify
+
+    evidence = classify(labels, config.parse(ClassifyConfig), out)
+    write_json(json_file, evidence)
+    click.echo((out / "classifier.md").read_text(encoding="utf-8"))
+    click.echo(f"threshold {evidence['threshold']:.3f} ({evidence['threshold_rule']}); saved to {out}")
+
+
+@click.command("stratify")
+@click.option("--items", required=True, multiple=True, type=click.Path(path_type=Path), help="Questions (repeatable).")
+@click.argument("more_items", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--classifier", required=True, help="Model reference of a trained classifier.")
+@click.option("--out", required=True, type=FILE, help="Parquet (or JSONL) to write.")
+@json_option
+@config_options
+def stratify_command(
+    items: tuple[Path, ...],
+    more_items: tuple[Path, ...],
+    classifier: str,
+    out: Path,
+    json_file: Path | None,
+    config: GivenConfig,
+) -> None:
+    """Score items as reasoning or knowledge; several files may follow --items."""
+    from components.platform.config import write_json
+    from components.platform.models import local_model
+    from components.questions.published import REASONING_SHARE
+    from components.stages.stratify import StratifyConfig, stratify
+
+    settings = config.parse(StratifyConfig)
+    evidence = stratify((*items, *more_items), local_model(classifier), settings, out)
+    write_json(json_file, evidence)
+    for name, share in (*sorted(evidence["benchmarks"].items()), ("all", evidence["pooled"])):
+        click.echo(f"{name:24} {share['n']:6} items  reasoning {_interval(share)}{_corrected(share['corrected'])}")
+    click.echo(
+        f"paper: {REASONING_SHARE:.3f} of its eleven benchmarks; threshold {evidence['threshold']:.3f}, and "
+        f"{evidence['threshold_at_paper_share']:.2f} would give the paper's share"
+    )
+    for title, found in (("experts", evidence["experts"]["all"]), ("exam step", evidence["exam_step"])):
+        if found["n"] and found["auroc"] is not None:
+            alone = f" (words alone {found['words_auroc']:.3f})" if "words_auroc" in found else ""
+            click.echo(f"{title}: {found['n']} items, AUROC {found['auroc']:.3f}{alone}, kappa {found['kappa']:.3f}")
+
+
+def _interval(share: dict[str, Any]) -> str:
+    return f"{share['share']:.3f} ({share['ci_low']:.3f} to {share['ci_high']:.3f})"
+
+
+def _corrected(share: dict[str, Any] | None) -> str:
+    from components.classifier.prevalence import correction_words
+
+    words = correction_words(share) if share else ""
+    return f"  corrected {words}" if words else ""

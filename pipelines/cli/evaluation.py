@@ -1,0 +1,173 @@
+"""`biomed-r1 evaluate`, `score`, `compare`, `report`: from a model's answers to a decision and a page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipelines.cli.options import FILE, FOLDER, GivenConfig, config_options, json_option
+
+_items = click.option("--items", required=True, type=FILE, help="The questions (Parquet or JSONL).")
+_answers = click.option("--answers", required=True, multiple=True, type=FILE, help="A file of answers (repeatable).")
+
+
+@click.command("evaluate")
+@click.option("--model", required=True, help="Model reference.")
+@_items
+@click.option("--out", required=True, type=FOLDER, help="Folder for answers, scores and report.")
+@click.option("--name", help="What to call the model in the answers [default: the reference].")
+@click.option("--settings", help="Comma-separated, of plain, adversarial_0, adversarial_1 and _2 [default: all].")
+@click.option("--engine", type=click.Choice(["auto", "vllm", "transformers", "openai"]), help="[default: auto]")
+@click.option("--base-url", help="Endpoint of an openai:NAME model.")
+@click.option("--limit", type=click.IntRange(min=1), help="Ask a seeded sample of this many questions.")
+@click.option("--examples", type=click.IntRange(min=0), help="Questions the report quotes; 0: none of their text.")
+@json_option
+@config_options
+def evaluate_command(
+    model: str,
+    items: Path,
+    out: Path,
+    name: str | None,
+    settings: str | None,
+    engine: str | None,
+    base_url: str | None,
+    limit: int | None,
+    examples: int | None,
+    json_file: Path | None,
+    config: GivenConfig,
+) -> None:
+    """Ask a model every question, plainly and after adversarial openings."""
+    from components.platform import store
+    from components.platform.config import parse_config, write_json
+    from components.report.files import write_evaluation
+    from components.stages.evaluate import EvaluateConfig, evaluate
+
+    given = {"settings": settings and tuple(settings.split(",")), "engine": engine, "limit": limit}
+    given["base_url"] = base_url
+    changed = {**config.parse(EvaluateConfig).model_dump(), **{key: value for key, value in given.items() if value}}
+    answers = out / "answers.parquet"
+    journal = answers.with_name("answers.journal")
+    asked = parse_config(EvaluateConfig, changed, "evaluate")
+    answers.parent.mkdir(parents=True, exist_ok=True)
+    evidence = evaluate(items, model, name or model, asked, answers, str(journal))
+    write_evaluation(items, answers, examples)
+    write_json(json_file, evidence)
+    store.delete_prefix(str(journal))  # last: killed or failed before, the same command asks nothing again
+    for setting, cell in evidence["settings"].items():
+        click.echo(
+            f"{setting}: {cell['correct']} of {cell['n']} right ({cell['accuracy']:.1%}), "
+            f"{cell['no_answer']} without an answer, {cell['truncated']} cut off"
+        )
+    click.echo(
+        f"{evidence['output_tokens']} tokens in {evidence['seconds']['generation']:.0f} s with {evidence['engine']}; "
+        f"answers.parquet, scores.json and report.html in {out}"
+    )
+
+
+@click.command("score")
+@_items
+@_answers
+@click.option("--out", required=True, type=FILE, help="scores.json to write.")
+@config_options
+def score_command(items: Path, answers: Sequence[Path], out: Path, config: GivenConfig) -> None:
+    """Accuracy by stratum and benchmark, gaps and drops, each with its interval."""
+    from components.report.terminal import print_scores
+    from components.stages.compare import CompareConfig, score_files
+
+    print_scores(score_files(items, answers, config.parse(CompareConfig), out))
+    click.echo(f"scores: {out}")
+
+
+@click.command("compare")
+@_items
+@_answers
+@click.option("--baseline", required=True, help="Name of the model in use, as in the answers.")
+@click.option("--candidate", required=True, help="Name of the model that may replace it.")
+@click.option("--look", default=1, show_default=True, type=click.IntRange(min=1), help="Decisions so far, plus one.")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="decision.json; scores.json goes beside it."
+)
+@click.option("--fail-on-refusal", is_flag=True, help="Exit with code 3 when the gate refuses.")
+@config_options
+def compare_command(
+    items: Path,
+    answers: Sequence[Path],
+    baseline: str,
+    candidate: str,
+    look: int,
+    out: Path,
+    fail_on_refusal: bool,
+    config: GivenConfig,
+) -> None:
+    """Decide by the gate's rules whether the candidate replaces the baseline."""
+    from components.errors import GateRefusedError
+    from components.report.terminal import print_decision, print_scores
+    from components.stages.compare import CompareConfig, compare
+
+    folder = out.parent if out.suffix == ".json" else out
+    evidence = compare(items, answers, baseline, candidate, config.parse(CompareConfig), folder, look)
+    written = folder / "decision.json"
+    if out.suffix == ".json" and out != written:
+        written = written.replace(out)
+    print_scores(json.loads((folder / "scores.json").read_text(encoding="utf-8")), models=(baseline, candidate))
+    print_decision(json.loads(written.read_text(encoding="utf-8")))
+    click.echo(f"decision: {written}")
+    if evidence["decision"] == "refuse" and fail_on_refusal:
+        raise GateRefusedError(f"gate refused {candidate}: {', '.join(evidence['refused_by'])}")
+
+
+def _file(name: str, text: str, **extra: Any) -> Callable[[Any], Any]:
+    return click.option(name, type=click.Path(exists=True, path_type=Path), help=text, **extra)
+
+
+@click.command("report")
+@_file("--scores", "scores.json of `score` or `compare`.", required=True)
+@_file("--decision", "decision.json of `compare`.")
+@_file("--items", "The stratified questions (Parquet or JSONL).")
+@_file("--answers", "Answer files (repeatable): versions and example outputs.", multiple=True)
+@_file("--classifier", "classifier.json, or the folder that holds it.")
+@_file("--curation", "curation.json.")
+@click.option(
+    "--history", "histories", multiple=True, metavar="STAGE=FILE", help="Training history, e.g. sft=sft.json."
+)
+@click.option("--out", required=True, type=FOLDER, help="Output folder.")
+@json_option
+@config_options
+def report_command(
+    scores: Path,
+    decision: Path | None,
+    items: Path | None,
+    answers: Sequence[Path],
+    classifier: Path | None,
+    curation: Path | None,
+    histories: Sequence[str],
+    out: Path,
+    json_file: Path | None,
+    config: GivenConfig,
+) -> None:
+    """Write report.html and report.md from scores and whatever else is at hand."""
+    from components.platform.config import write_json
+    from components.stages.report import ReportConfig, report
+
+    settings = config.parse(ReportConfig)
+    pairs = dict(_history(text) for text in histories)
+    if classifier is not None and classifier.is_dir():
+        classifier = classifier / "classifier.json"
+    evidence = report(scores, decision, items, list(answers), classifier, curation, pairs, settings, out)
+    write_json(json_file, evidence)
+    click.echo(f"{evidence['headline']}: {out / 'report.html'}")
+    if evidence["absent"]:
+        click.echo(f"left out, not given: {', '.join(evidence['absent'])}")
+
+
+def _history(text: str) -> tuple[str, Path]:
+    from components.errors import InputError
+
+    stage, equals, file = text.partition("=")
+    if not equals or not stage or not file:
+        raise InputError(f"--history {text}: write STAGE=FILE, for example sft=sft-history.json")
+    return stage, Path(file)

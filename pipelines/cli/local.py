@@ -1,0 +1,106 @@
+"""`biomed-r1 run`, `up`, `down`, `doctor`: a whole run on this machine, and the servers that it uses."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import click
+
+from pipelines.cli.options import FILE, changes_option, models_option, recipe_option
+
+LOG = logging.getLogger(__name__)
+
+
+@click.command("run")
+@recipe_option
+@click.option("--data", type=click.Path(), help="Folder with benchmarks/*.jsonl and train/*.jsonl (default: samples).")
+@changes_option
+@models_option
+@click.option(
+    "--available",
+    "available_only",
+    is_flag=True,
+    help="Leave out models whose key or weights are not at hand, saying so; pin the others that are on the hub.",
+)
+@click.option("--fresh", is_flag=True, help="Ignore stored results: run every stage again.")
+@click.option("--runner", type=click.Choice(["subprocess", "docker"]), default="subprocess", show_default=True)
+@click.option("--fail-on-refusal", is_flag=True, help="Exit with code 3 when the gate refuses.")
+@click.option("--json", "json_file", type=FILE, help="Write the run summary here.")
+def run_command(
+    recipe: str,
+    data: str | None,
+    changes: tuple[str, ...],
+    models: str | None,
+    available_only: bool,
+    fresh: bool,
+    runner: str,
+    fail_on_refusal: bool,
+    json_file: Path | None,
+) -> None:
+    """Run a recipe's whole pipeline, on this machine: ingest to registered model, or the evaluation of its models."""
+    from components.errors import GateRefusedError, InputError
+    from components.platform.config import write_json
+    from pipelines.local.run import run
+    from pipelines.local.summary import print_summary
+    from pipelines.settings.available import keep_available, tell_missing_keys
+    from pipelines.settings.recipes import load_any_recipe, pipeline_of
+
+    values = load_any_recipe(recipe, changes, data, models)
+    if fail_on_refusal and pipeline_of(values) == "evaluation":
+        raise InputError(f"--fail-on-refusal: recipe {values.name} evaluates models and has no gate")
+    if available_only:
+        values = keep_available(values)
+    tell_missing_keys(values)
+    summary = run(values, runner, fresh)
+    print_summary(summary)
+    write_json(json_file, summary)
+    if fail_on_refusal and summary["gate"]["decision"] != "promote":
+        raise GateRefusedError("the gate refused the candidate; the reasons are in the report")
+
+
+@click.command("up")
+@click.option("--print-env", is_flag=True, help="Print `export` lines for a shell, secrets included.")
+def up_command(print_env: bool) -> None:
+    """Start the embedded S3 and MLflow servers (on loopback) unless they run or others are configured."""
+    from pipelines.local import servers
+
+    result = servers.up()
+    for name, value in result.environment.items():
+        if print_env:
+            click.echo(f"export {name}='{value}'")
+        elif "KEY" not in name:
+            click.echo(f"{name}={value}")
+    LOG.info("started: %s", ", ".join(result.started) or "nothing, they were up")
+
+
+@click.command("down")
+def down_command() -> None:
+    """Stop the embedded servers; their data stays until `make clean`."""
+    from pipelines.local import servers
+
+    click.echo(f"stopped: {', '.join(servers.down()) or 'nothing, none was running'}")
+
+
+@click.command("doctor")
+@recipe_option
+@click.option("--data", type=click.Path(), help="Folder with benchmarks/ and train/ instead of the recipe's data.")
+@changes_option
+def doctor_command(recipe: str, data: str | None, changes: tuple[str, ...]) -> None:
+    """Check everything a run needs and say what is wrong."""
+    from components.errors import InputError
+    from pipelines.local.doctor import checks
+    from pipelines.settings.recipes import load_any_recipe
+
+    failed = 0
+    every = checks(load_any_recipe(recipe, changes, data))
+    for label, check in every:
+        try:
+            check()
+        except InputError as error:
+            failed += 1
+            click.echo(f"FAIL  {label}: {error}")
+        else:
+            click.echo(f"ok    {label}")
+    if failed:
+        raise InputError(f"{failed} of {len(every)} checks failed; see above")

@@ -1,0 +1,132 @@
+"""`biomed-r1 ingest`, `openings`, `curate`, `export`: question sets from one form to another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipelines.cli.options import FILE, FOLDER, GivenConfig, config_options, json_option
+
+if TYPE_CHECKING:
+    from components.platform.sources import Kind
+
+
+@click.command("ingest")
+@click.option(
+    "--from",
+    "source",
+    required=True,
+    help="Where the questions are: `samples`, a folder or file, s3://... or hf:datasets/ORG/NAME@REVISION.",
+)
+@click.option("--kind", type=click.Choice(["benchmarks", "train"]), default="benchmarks", show_default=True)
+@click.option("--out", required=True, type=FILE, help="Items to write (.parquet or .jsonl).")
+@click.option("--json", "json_file", type=FILE, help="Write what was read and dropped.")
+@config_options
+def ingest_command(source: str, kind: Kind, out: Path, json_file: Path | None, config: GivenConfig) -> None:
+    """Read a question set of any accepted shape and write it as Items."""
+    from components.platform.config import write_json
+    from components.stages.ingest import IngestConfig, ingest_one
+
+    rows, read = ingest_one(source, kind, config.parse(IngestConfig), out)
+    write_json(json_file, [file.model_dump(exclude={"items"}) for file in read])
+    dropped = sum(len(file.defects) for file in read)
+    click.echo(f"{rows} items from {len(read)} files to {out}" + (f", {dropped} rows dropped" if dropped else ""))
+
+
+@click.command("openings")
+@click.option("--items", required=True, type=FILE, help="Questions (Parquet or JSONL).")
+@click.option("--model", required=True, help="Model reference: who writes them.")
+@click.option("--out", required=True, type=FILE, help="Items to write (.parquet or .jsonl).")
+@click.option("--base-url", help="Endpoint of an openai:NAME model.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only a seeded sample of this many questions.")
+@json_option
+@config_options
+def openings_command(
+    items: Path,
+    model: str,
+    out: Path,
+    base_url: str | None,
+    limit: int | None,
+    json_file: Path | None,
+    config: GivenConfig,
+) -> None:
+    """Have a model write three wrong openings per question."""
+    from components.platform import store
+    from components.platform.config import parse_config, write_json
+    from components.stages.openings import OpeningsConfig, openings
+
+    given = {name: value for name, value in (("base_url", base_url), ("limit", limit)) if value}
+    values = {**config.parse(OpeningsConfig).model_dump(), **given}
+    journal = f"{out}.journal"
+    evidence = openings(items, model, parse_config(OpeningsConfig, values, "openings"), out, journal)
+    write_json(json_file, evidence)
+    store.delete_prefix(journal)
+    click.echo(
+        f"{evidence['openings']} openings: {evidence['accepted_first']} accepted at once "
+        f"({evidence['acceptance_rate_first']:.1%}), {evidence['accepted_after_retries']} when asked again, "
+        f"{evidence['templated']} from templates; items in {out}"
+    )
+
+
+@click.command("curate")
+@click.option("--train", required=True, type=click.Path(path_type=Path), help="Training items.")
+@click.option(
+    "--items", "benchmarks", required=True, type=click.Path(path_type=Path), help="Benchmark items to keep out."
+)
+@click.option("--classifier", required=True, help="Model reference of a trained classifier.")
+@click.option("--out", required=True, type=FOLDER, help="Folder to write.")
+@json_option
+@config_options
+def curate_command(
+    train: Path, benchmarks: Path, classifier: str, out: Path, json_file: Path | None, config: GivenConfig
+) -> None:
+    """Build the SFT and RL sets: decontaminated, reasoning-heavy, some examples with a wrong opening."""
+    from components.platform.config import write_json
+    from components.platform.models import local_model
+    from components.stages.curate import CurateConfig, curate
+
+    settings = config.parse(CurateConfig)
+    evidence = curate(train, benchmarks, local_model(classifier), settings, out)
+    write_json(json_file, evidence)
+    counts = evidence["counts"]
+    click.echo(
+        f"{counts['train']} training items: {counts['contaminated']} contaminated, {counts['near_duplicates']} "
+        f"near-duplicates, {counts['kept']} kept, {counts['reasoning_heavy']} of them reasoning-heavy"
+    )
+    for name, described in evidence["sets"].items():
+        click.echo(
+            f"{name}: {described['rows']} rows of {described['items']} items, "
+            f"{described['with_wrong_opening']} with a wrong opening, "
+            f"{described['reasoning_heavy_share']:.0%} reasoning-heavy"
+        )
+
+
+@click.command("export")
+@click.option("--items", required=True, type=FILE, help="Stratified questions.")
+@click.option("--to", "form", required=True, type=click.Choice(["lm-eval", "parquet"]), help="What to write.")
+@click.option("--out", required=True, type=FOLDER, help="Folder to write.")
+@json_option
+@config_options
+def export_command(items: Path, form: str, out: Path, json_file: Path | None, config: GivenConfig) -> None:
+    """Write the strata as lm-evaluation-harness tasks, or the questions in the published Parquet columns."""
+    from components.platform.config import write_json
+    from components.platform.tables import read_items
+    from components.stages.export import ExportConfig, export_lm_eval, export_parquet
+
+    settings = config.parse(ExportConfig)
+    questions = read_items(items)
+    if form == "parquet":
+        evidence = export_parquet(questions, out)
+        click.echo(f"{len(questions)} questions of {len(evidence['benchmarks'])} benchmarks in {out}")
+    else:
+        evidence = export_lm_eval(questions, settings, out)
+        groups = ", ".join(evidence["groups"])
+        click.echo(f"{len(questions)} questions as {evidence['tasks']} tasks in {out}; groups: {groups}")
+        first = next(iter(evidence["groups"]))
+        click.echo(
+            f"lm-eval run --model hf --model_args pretrained=MODEL --include_path {out} --tasks {first} "
+            "--apply_chat_template"
+        )
+    write_json(json_file, evidence)

@@ -1,0 +1,91 @@
+"""`biomed-r1 compile`, `pin`, `stage`: a recipe made ready for a cluster."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipelines.cli.options import FILE, changes_option, models_option, pipeline_option, recipe_option
+
+if TYPE_CHECKING:
+    from pipelines.compile import Format, Pipeline
+
+LOG = logging.getLogger(__name__)
+_out = click.option("-o", "--out", type=FILE, help="The recipe to write [default: standard output].")
+
+
+@click.command("compile")
+@pipeline_option
+@recipe_option
+@click.option("--profile", default="local", show_default=True, help="A shipped profile or a YAML file.")
+@changes_option
+@models_option
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["ir", "manifest"]),
+    default="ir",
+    show_default=True,
+    help="ir: what KFP takes; manifest: Pipeline and PipelineVersion resources for GitOps.",
+)
+@click.option("-o", "--out", required=True, type=FILE, help="The .yaml file to write.")
+def compile_command(
+    pipeline: Pipeline | None,
+    recipe: str,
+    profile: str,
+    changes: tuple[str, ...],
+    models: str | None,
+    kind: Format,
+    out: Path,
+) -> None:
+    """Compile the pipeline that a recipe is for to KFP's intermediate representation (YAML)."""
+    from pipelines.compile import check, check_pipeline, compiled, tell
+    from pipelines.settings.profile import load_profile
+    from pipelines.settings.recipes import load_any_recipe, pipeline_of
+
+    values, place = load_any_recipe(recipe, changes, models=models), load_profile(profile)
+    check_pipeline(pipeline, values)
+    check(values, place)
+    tell(values, place)
+    out.write_text(compiled(values, place, kind), encoding="utf-8")
+    LOG.info("%s pipeline of recipe %s on profile %s: %s", pipeline_of(values), values.name, place.name, out)
+
+
+@click.command("pin")
+@click.argument("recipe")
+@_out
+def pin_command(recipe: str, out: Path | None) -> None:
+    """Pin every hub model and data set of RECIPE (a shipped one or a YAML file) to the commit it is at now."""
+    from components.platform.models import hub_commit
+    from pipelines.settings.pins import pin_recipe
+
+    text, pinned = pin_recipe(recipe, hub_commit)
+    _write(text, out)
+    for old, new in pinned.items():
+        LOG.info("%s is now %s", old, new.rpartition("@")[2])
+    LOG.info("%d pinned%s", len(pinned), f": {out}" if out else "")
+
+
+@click.command("stage")
+@click.argument("recipe")
+@click.option("--profile", default="kind", show_default=True, help="Whose store: a name or YAML file.")
+@_out
+def stage_command(recipe: str, profile: str, out: Path | None) -> None:
+    """Store what RECIPE takes from this machine in a profile's store; write the recipe that names it there."""
+    from pipelines.cluster.staging import local_references, recipe_text, staged_for
+    from pipelines.settings.profile import load_profile
+    from pipelines.settings.recipes import load_any_recipe
+
+    values = load_any_recipe(recipe)
+    _write(recipe_text(staged_for(values, load_profile(profile))), out)
+    LOG.info("%d stored%s", len(local_references(values)), f": {out}" if out else "")
+
+
+def _write(text: str, out: Path | None) -> None:
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        out.write_text(text, encoding="utf-8")

@@ -1,0 +1,32 @@
+"""`biomed-r1 register`: model versions in MLflow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pipelines.cli.options import FOLDER, GivenConfig, config_options, json_option
+
+_READABLE = click.Path(dir_okay=False, exists=True, path_type=Path)
+
+
+@click.command("register")
+@click.option("--model", required=True, help="The checkpoint's s3:// URI.")
+@click.option("--decision", required=True, type=_READABLE, help="decision.json of `compare`.")
+@click.option("--scores", required=True, type=_READABLE, help="scores.json of `compare`.")
+@click.option("--out", required=True, type=FOLDER, help="Where the model card goes.")
+@json_option
+@config_options
+def register_command(
+    model: str, decision: Path, scores: Path, out: Path, json_file: Path | None, config: GivenConfig
+) -> None:
+    """Register a checkpoint as a model version in MLflow, with the gate's decision."""
+    from components.platform.config import write_json
+    from components.stages.register import RegisterConfig, register
+
+    settings = config.parse(RegisterConfig)
+    out.mkdir(parents=True, exist_ok=True)
+    evidence = register(model, decision, scores, "", {}, settings, out)
+    write_json(json_file, evidence)
+    click.echo(f"{evidence['name']} version {evidence['version']}: {evidence['source']}")

@@ -1,0 +1,65 @@
+"""`biomed-r1 sft`, `grpo`: train a model on a curated mix, here and now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pipelines.cli.options import FILE, FOLDER, Command, GivenConfig, config_options, json_option
+
+
+def _training_options(mix: str) -> Command:
+    def decorate(command: Command) -> Command:
+        for option in (
+            config_options,
+            json_option,
+            click.option("--out", type=FOLDER, required=True, help="Folder of the trained model."),
+            click.option(
+                "--checkpoints",
+                required=True,
+                help="Store URI or folder for checkpoints; resumed from when it has one.",
+            ),
+            click.option("--model", required=True, help="Model reference to start from."),
+            click.option("--mix", type=FILE, required=True, help=f"{mix} of curate."),
+        ):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+@click.command("sft")
+@_training_options("sft.parquet")
+def sft_command(
+    mix: Path, model: str, checkpoints: str, out: Path, json_file: Path | None, config: GivenConfig
+) -> None:
+    """Fine-tune a model on reasoning traces."""
+    from components.platform.config import write_json
+    from components.stages.sft import SftConfig, sft
+
+    evidence = sft(mix, model, config.parse(SftConfig), checkpoints, out)
+    write_json(json_file, evidence)
+    metrics = evidence["metrics"]
+    click.echo(
+        f"sft: {evidence['steps']} steps (from {evidence['resumed_from_step']}), loss {metrics['loss_first']:.3f} to "
+        f"{metrics['loss_last']:.3f}; model in {out}"
+    )
+
+
+@click.command("grpo")
+@_training_options("rl.parquet")
+def grpo_command(
+    mix: Path, model: str, checkpoints: str, out: Path, json_file: Path | None, config: GivenConfig
+) -> None:
+    """Train a model by reinforcement on questions (GRPO)."""
+    from components.platform.config import write_json
+    from components.stages.grpo import GrpoConfig, grpo
+
+    evidence = grpo(mix, model, config.parse(GrpoConfig), checkpoints, out)
+    write_json(json_file, evidence)
+    metrics = evidence["metrics"]
+    click.echo(
+        f"grpo: {evidence['steps']} steps (from {evidence['resumed_from_step']}), {evidence['completions']} "
+        f"completions, reward {metrics['reward_first']:.3f} to {metrics['reward_last']:.3f}; model in {out}"
+    )

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from components.errors import InputError
-from pipelines.cluster.staging import local_references
 from pipelines.settings.profile import Profile
 from pipelines.settings.recipes import AnyRecipe, key_variables, pipeline_of
+from pipelines.staging import local_references
 
 LOG = logging.getLogger(__name__)
 Format = Literal["ir", "manifest"]

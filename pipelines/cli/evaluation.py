@@ -91,6 +91,12 @@ def score_command(items: Path, answers: Sequence[Path], out: Path, config: Given
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="decision.json; scores.json goes beside it."
 )
+@click.option(
+    "--equivalent",
+    type=click.FloatRange(min=0, max=1, min_open=True, max_open=True),
+    metavar="MARGIN",
+    help="Also say whether the two are equivalent within MARGIN (a fraction): two one-sided tests, and which answers flip.",
+)
 @click.option("--fail-on-refusal", is_flag=True, help="Exit with code 3 when the gate refuses.")
 @config_options
 def compare_command(
@@ -100,6 +106,7 @@ def compare_command(
     candidate: str,
     look: int,
     out: Path,
+    equivalent: float | None,
     fail_on_refusal: bool,
     config: GivenConfig,
 ) -> None:
@@ -109,7 +116,7 @@ def compare_command(
     from components.stages.compare import CompareConfig, compare
 
     folder = out.parent if out.suffix == ".json" else out
-    evidence = compare(items, answers, baseline, candidate, config.parse(CompareConfig), folder, look)
+    evidence = compare(items, answers, baseline, candidate, config.parse(CompareConfig), folder, look, equivalent)
     written = folder / "decision.json"
     if out.suffix == ".json" and out != written:
         written = written.replace(out)

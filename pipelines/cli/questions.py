@@ -22,14 +22,20 @@ if TYPE_CHECKING:
 )
 @click.option("--kind", type=click.Choice(["benchmarks", "train"]), default="benchmarks", show_default=True)
 @click.option("--out", required=True, type=FILE, help="Items to write (.parquet or .jsonl).")
+@click.option(
+    "--map", "mapping", metavar="FIELD=COLUMN,...", help="Columns of a shape of your own (docs/question-formats.md)."
+)
 @click.option("--json", "json_file", type=FILE, help="Write what was read and dropped.")
 @config_options
-def ingest_command(source: str, kind: Kind, out: Path, json_file: Path | None, config: GivenConfig) -> None:
+def ingest_command(
+    source: str, kind: Kind, out: Path, mapping: str | None, json_file: Path | None, config: GivenConfig
+) -> None:
     """Read a question set of any accepted shape and write it as Items."""
-    from components.platform.config import write_json
+    from components.platform.config import parse_config, write_json
     from components.stages.ingest import IngestConfig, ingest_one
 
-    rows, read = ingest_one(source, kind, config.parse(IngestConfig), out)
+    values = config.parse(IngestConfig).model_dump() | ({"mapping": mapping} if mapping else {})
+    rows, read = ingest_one(source, kind, parse_config(IngestConfig, values, "--map"), out)
     write_json(json_file, [file.model_dump(exclude={"items"}) for file in read])
     dropped = sum(len(file.defects) for file in read)
     click.echo(f"{rows} items from {len(read)} files to {out}" + (f", {dropped} rows dropped" if dropped else ""))

@@ -75,9 +75,9 @@ def pin_command(recipe: str, out: Path | None) -> None:
 @_out
 def stage_command(recipe: str, profile: str, out: Path | None) -> None:
     """Store what RECIPE takes from this machine in a profile's store; write the recipe that names it there."""
-    from pipelines.cluster.staging import local_references, recipe_text, staged_for
     from pipelines.settings.profile import load_profile
     from pipelines.settings.recipes import load_any_recipe
+    from pipelines.staging import local_references, recipe_text, staged_for
 
     values = load_any_recipe(recipe)
     _write(recipe_text(staged_for(values, load_profile(profile))), out)

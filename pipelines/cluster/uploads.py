@@ -14,10 +14,10 @@ import kfp_server_api
 from components.errors import InputError
 from components.platform.lineage import git_revision
 from pipelines.cluster.client import Cluster, named
-from pipelines.cluster.staging import staged_for
 from pipelines.compile import Pipeline, check, check_pipeline, compiled, tell
 from pipelines.settings.profile import Profile, load_profile
 from pipelines.settings.recipes import AnyRecipe, load_any_recipe, pipeline_of
+from pipelines.staging import staged_for
 
 # Characters of the sha256 in a version's name: 48 bits, among the versions of one pipeline; as compile.py writes it.
 DIGEST_LENGTH = 12

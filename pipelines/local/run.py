@@ -20,12 +20,12 @@ import psutil
 from components.errors import StageError
 from components.platform import events, execution, logs, tracking
 from components.platform.home import home
-from pipelines.cluster.staging import staged
 from pipelines.local import docker_runner, doctor, servers
 from pipelines.local.progress import Progress
 from pipelines.local.summary import summarise
 from pipelines.settings.recipes import AnyRecipe, model_references
 from pipelines.settings.tasks import expected
+from pipelines.staging import staged
 
 LOG = logging.getLogger(__name__)
 GRACE_SECONDS = 10

@@ -15,10 +15,10 @@ from compiled_pipelines import tasks_of
 from components.errors import InputError
 from components.platform import models, store
 from components.stages.preflight import PreflightConfig, preflight
-from pipelines.cluster.staging import local_references
 from pipelines.compile import compiled
 from pipelines.settings.profile import load_profile
 from pipelines.settings.recipes import load_any_recipe
+from pipelines.staging import local_references
 from tests.pipelines.cluster_verbs import Verb
 from tests.pipelines.kfp_server import KfpServer
 

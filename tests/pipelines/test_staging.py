@@ -9,9 +9,9 @@ import pytest
 from components.errors import InputError
 from components.platform import models, sources, store
 from components.samples import __file__ as samples
-from pipelines.cluster.staging import staged
 from pipelines.settings.evaluation_recipe import load_evaluation_recipe
 from pipelines.settings.training_recipe import TrainingRecipe, load_training_recipe
+from pipelines.staging import staged
 
 
 @pytest.fixture

@@ -74,7 +74,7 @@ def register_classifier(uri: str, digest: str) -> str:
     from components.classifier.card import markdown
 
     card = store.get_json(f"{uri}/classifier.json")
-    figures = ("learner", "model", "threshold", "threshold_rule", "temperature", "out_of_fold", "folds")
+    figures = ("learner", "model", "threshold", "threshold_rule", "slope", "intercept", "out_of_fold", "folds")
     tags = {name: str(card[name]) for name in figures} | {k: f"{v}" for k, v in card["metrics"].items()}
     return register(CLASSIFIER, uri, digest, tags, markdown(card))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from components.classifier.prevalence import crossing
+from components.classifier.shares import crossing
 from components.questions.published import REASONING_SHARE
 from components.report.charts import Axis, Dot, Group, axis, bars, curve, dots
 from components.report.page import Figure

@@ -13,8 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from components.classifier import metrics as qa
 from components.classifier.figures import draw_share_curve
 from components.classifier.model import ReasoningClassifier
-from components.classifier.prevalence import correction_words
-from components.classifier.shares import Errors, describe_strata
+from components.classifier.shares import Errors, correction_words, describe_strata
 from components.errors import InputError
 from components.platform.config import config_options, write_json
 from components.platform.models import local_model

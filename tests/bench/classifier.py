@@ -20,7 +20,7 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from components.classifier.prevalence import correction_words
+from components.classifier.shares import correction_words
 from components.platform.config import parse_config, set_path
 from components.platform.environment import quiet_environment
 

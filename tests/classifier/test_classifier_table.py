@@ -10,7 +10,7 @@ from sklearn import metrics
 
 from components.classifier import evaluation as table
 from components.classifier.card import markdown, measured
-from components.classifier.crossfit import make_folds
+from components.classifier.evaluation import make_folds
 from components.classifier.metrics import choose_threshold
 
 rng = np.random.default_rng(0)

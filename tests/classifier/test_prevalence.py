@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.classifier import prevalence
+from components.classifier import shares as prevalence
 
 
 @given(st.floats(0, 1), st.floats(0.55, 1), st.floats(0.55, 1))

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from components.classifier.prevalence import corrected_share, share_curve
-from components.classifier.shares import experts_labels
+from components.classifier.shares import corrected_share, experts_labels, share_curve
 from components.questions.items import Item, group_of
 from components.report.scores import Record
 from components.report.wording import is_number, percent, spread

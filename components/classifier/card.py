@@ -104,10 +104,14 @@ def markdown(card: Mapping[str, Any]) -> str:
     lines += [
         "",
         f"{len(card['labelled']):,} labelled questions, {card['measured_on']}; 95 % group-bootstrap intervals. In "
-        f"bold: the one that is shipped ({card['model']}); reasoning means a probability of at least "
-        f"{card['threshold']:.3f} (rule: {rule}). Intervals of ECE lean upwards: drawing "
-        "adds noise to every bin.",
+        f"bold: the one that is shipped ({card['model']}, trained on {card.get('trained_on', 'the labels given')}); "
+        f"reasoning means a probability of at least {card['threshold']:.3f} (rule: {rule}). Intervals of ECE lean "
+        "upwards: drawing adds noise to every bin.",
     ]
+    if card.get("length_slope") is not None:
+        lines.append(
+            f"What length is worth was set beforehand ({card['length_slope']:g} per log of words), not learnt."
+        )
     if words := majority_words(card):
         lines.append(words)
     if any(name.startswith("part_") for name in card["table"]):

@@ -52,7 +52,7 @@ class Training:
 
 
 def load(folder: str | Path) -> Encoder:
-    """The two-label model and tokenizer of a folder; one without a classification head gets a fresh one (seed it first).
+    """The two-label model and tokenizer of a folder; one without a head gets a fresh one (seed it first).
 
     `score` refuses a fresh head, `train` trains it. A text that is too long loses its beginning in every classifier: a
     vignette asks its question in the last sentence. How the paper's released one cut texts was not found; at the 512
@@ -166,8 +166,8 @@ def score(
     """
     if encoder.missing:
         raise InputError(
-            f"{encoder.model.name_or_path}: no trained classifier: its files hold no {', '.join(encoder.missing)}, which "
-            "would be random; give one that classify made, or a released two-label classifier"
+            f"{encoder.model.name_or_path}: no trained classifier: its files hold no {', '.join(encoder.missing[:3])}, "
+            "which would be random; give one that classify made, or a released two-label classifier"
         )
     ids = _tokenise(encoder.tokenizer, texts, max_length)
     batches = token_batches([len(x) for x in ids], BATCH_TOKENS[encoder.device.type])

@@ -45,6 +45,9 @@ class ClassifyConfig(BaseModel):
     # Measured on MedXpertQA's labels with the learner encoder, 735 to train on and 1,715 held out, two epochs: AUROC
     # 0.843 with the last 128 tokens, 0.786 with the first 128, 0.847 with the last 256 at 1.6 times the cost.
     max_length: int = Field(128, ge=16, le=8192, description="tokens of a question, counted from its end")
+    length_slope: float | None = Field(
+        None, ge=0, description="of the combination, log-odds per log(1 + words); null: from the labels"
+    )
     threshold_rule: Literal["balanced_accuracy", "fixed", "match_share"] = "balanced_accuracy"
     threshold: float | None = Field(None, ge=0, le=1, description="for the rule fixed")
     target_share: float | None = Field(None, gt=0, lt=1, description="for match_share; null: the labels' own share")
@@ -57,8 +60,10 @@ class ClassifyConfig(BaseModel):
         return self
 
 
-def fit_classifier(rows: Sequence[Item], config: ClassifyConfig, out: Path) -> dict[str, Any]:
-    """Train on labelled items, measure, and save to `out`; returns evidence.
+def fit_classifier(
+    rows: Sequence[Item], config: ClassifyConfig, out: Path, trained_on: str = "the labels given"
+) -> dict[str, Any]:
+    """Train on labelled items, measure, and save to `out`; returns evidence. The card says what it was `trained_on`.
 
     Every labelled question is scored by models trained on the other folds; figures, calibration and threshold come from
     those scores alone. What is saved is then trained on all labels. Raises InputError when there are too few labels, or
@@ -92,6 +97,8 @@ def fit_classifier(rows: Sequence[Item], config: ClassifyConfig, out: Path) -> d
         "threshold": rule(judged[config.learner].prob, labels),
         "threshold_rule": config.threshold_rule,
         "out_of_fold": config.learner != "released",
+        "length_slope": config.length_slope,
+        "trained_on": trained_on if config.learner != "released" else "unknown",
         "measured_on": _measured_on(config),
         "folds": config.folds,
         **figures,
@@ -168,7 +175,8 @@ class _Fitted:
                 self._base, self._how, f"classifier: one of {config.folds} folds, steps"
             )
         fitters = learners.part_fitters(self._embed)
-        return learners.out_of_fold(named, fitters, self._texts, self._labels, self._groups, fold, config.seed)
+        known = self._texts, self._labels, self._groups
+        return learners.out_of_fold(named, fitters, *known, fold, config.seed, config.length_slope)
 
     def save(self, out: Path) -> list[dict[str, float]]:
         """Write the classifier that is shipped, trained on every label; returns its loss at every step, if it has any.
@@ -182,7 +190,8 @@ class _Fitted:
             return []
         if self._config.learner == "combination":
             fitters = learners.part_fitters(self._embed)
-            learners.Combination.fit(fitters, self._texts, self._labels, self._groups, self._config.seed).save(out)
+            known = self._texts, self._labels, self._groups
+            learners.Combination.fit(fitters, *known, self._config.seed, self._config.length_slope).save(out)
             encoder.save_plain(self._frozen, out)
             return []
         model, history = encoder.train(

@@ -1,7 +1,7 @@
 """Classifiers that can draw the line, from counting words to a fine-tuned encoder, behind one protocol.
 
-Each is fitted on texts with labels (0, 1) and groups that must not be parted, and gives log-odds of label 1, so that
-all are calibrated, cut and compared alike. What the combination is made of lives in `parts`.
+Each is fitted on texts with labels (0, 1) and gives log-odds of label 1, so that all are calibrated, cut and compared
+alike. What the combination is made of lives in `parts`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from components.classifier.parts import (
 from components.errors import InputError
 
 Scorer = Callable[[Sequence[str]], np.ndarray]
-Learner = Callable[[Sequence[str], np.ndarray, Sequence[str]], Scorer]
+Learner = Callable[[Sequence[str], np.ndarray], Scorer]
 
 
 class Scores(Protocol):
@@ -57,13 +57,13 @@ def log_odds_of(prob: np.ndarray) -> np.ndarray:
     return np.asarray(np.log(clipped) - np.log1p(-clipped))
 
 
-def question_length(texts: Sequence[str], labels: np.ndarray, groups: Sequence[str]) -> Scorer:
+def question_length(texts: Sequence[str], labels: np.ndarray) -> Scorer:
     """Logistic regression on the logarithm of the number of words."""
     model = _logistic(log_words(texts), labels)
     return lambda asked: np.asarray(model.decision_function(log_words(asked)))
 
 
-def tfidf(texts: Sequence[str], labels: np.ndarray, groups: Sequence[str]) -> Scorer:
+def tfidf(texts: Sequence[str], labels: np.ndarray) -> Scorer:
     """What a bag of words gives: the baseline that a classifier has to beat."""
     return NgramPart.fit(WORDS, texts, labels, None).scores
 
@@ -71,7 +71,7 @@ def tfidf(texts: Sequence[str], labels: np.ndarray, groups: Sequence[str]) -> Sc
 def frozen_encoder(embed: Embed) -> Learner:
     """Logistic regression on the untrained encoder's vectors."""
 
-    def fit(texts: Sequence[str], labels: np.ndarray, groups: Sequence[str]) -> Scorer:
+    def fit(texts: Sequence[str], labels: np.ndarray) -> Scorer:
         return VectorPart.fit(embed, texts, labels, None).scores
 
     return fit
@@ -82,7 +82,7 @@ def fine_tuned(folder: Path, how: Any, label: str = "classifier: training steps"
     from components.classifier.encoder import score, train
     from components.platform.progress import progress
 
-    def fit(texts: Sequence[str], labels: np.ndarray, groups: Sequence[str]) -> Scorer:
+    def fit(texts: Sequence[str], labels: np.ndarray) -> Scorer:
         model, _ = train(folder, texts, labels.tolist(), how, lambda steps: progress(steps, label))
         return lambda asked: log_odds_of(score(model, asked, how.max_length, how.dtype))
 
@@ -122,14 +122,21 @@ class Combination:
 
     @classmethod
     def fit(
-        cls, fitters: Mapping[str, FitPart], texts: Sequence[str], labels: np.ndarray, groups: Sequence[str], seed: int
+        cls,
+        fitters: Mapping[str, FitPart],
+        texts: Sequence[str],
+        labels: np.ndarray,
+        groups: Sequence[str],
+        seed: int,
+        length_slope: float | None = None,
     ) -> Combination:
         """Fit every part on all rows; what each is worth comes from inner folds, by group, of these rows alone.
 
         A part is fitted with weights under which both labels are equally frequent at every length, so that it learns
         what tells them apart among questions of one length. Its inner out-of-fold scores beside length give its slope
         (no less than 0); the parts' calibrated scores are averaged, and a last regression on length and that average
-        gives the scale. Every fit is of one to three numbers, and none sees a row outside `texts`.
+        gives the scale. Every fit is of one to three numbers, and none sees a row outside `texts`. A `length_slope`
+        that is given stands in for the fitted one, for labels that cannot tell what length is worth.
         """
         words = log_words(texts)
         inner = _inner_scores(fitters, texts, labels, groups, seed)
@@ -138,11 +145,12 @@ class Combination:
         shares = {name: votes[name] * slopes[name] / sum(votes.values()) for name in fitters}
         content = sum((shares[name] * inner[name] for name in fitters), np.zeros(len(labels)))
         model = _logistic(np.c_[words, content], labels)
-        length, scale = (max(0.0, float(value)) for value in model.coef_[0])
-        intercept = float(model.intercept_[0]) + (1 - LENGTH_SHARE) * length * float(words.mean())
+        fitted, scale = (max(0.0, float(value)) for value in model.coef_[0])
+        length = LENGTH_SHARE * fitted if length_slope is None else length_slope
+        intercept = float(model.intercept_[0]) + (fitted - length) * float(words.mean())
         weights = equal_length_weights(texts, labels)
         parts = {name: fit(texts, labels, weights) for name, fit in fitters.items()}
-        return cls(parts, {name: scale * share for name, share in shares.items()}, LENGTH_SHARE * length, intercept)
+        return cls(parts, {name: float(scale * share) for name, share in shares.items()}, length, intercept)
 
     def log_odds(self, texts: Sequence[str]) -> np.ndarray:
         """log(P / (1 − P)) of label 1 for each text, shape (n,)."""
@@ -225,6 +233,7 @@ def out_of_fold(
     groups: Sequence[str],
     fold: np.ndarray,
     seed: int = 0,
+    length_slope: float | None = None,
 ) -> dict[str, np.ndarray]:
     """Log-odds of every row, fitted on the other folds: of each learner, of each part alone, and of the combination.
 
@@ -235,14 +244,12 @@ def out_of_fold(
         return [texts[i] for i in rows]
 
     def fit(training: np.ndarray) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-        known = pick(training), labels[training], [groups[i] for i in training]
-        scorers = {name: learner(*known) for name, learner in named.items()}
-        combined = Combination.fit(fitters, *known, seed) if fitters else None
+        known, own = pick(training), labels[training]
+        scorers = {name: learner(known, own) for name, learner in named.items()}
+        combined = Combination.fit(fitters, known, own, [groups[i] for i in training], seed, length_slope)
 
         def score(rows: np.ndarray) -> dict[str, np.ndarray]:
             found = {name: scorer(pick(rows)) for name, scorer in scorers.items()}
-            if combined is None:
-                return found
             parts = {name: part.scores(pick(rows)) for name, part in combined.parts.items()}
             alone = {f"part_{name}": scores for name, scores in parts.items()}
             return {**found, **alone, "combination": combined.pooled(parts, pick(rows))}

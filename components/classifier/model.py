@@ -33,6 +33,7 @@ class ReasoningClassifier:
     slope: float = 1.0
     intercept: float = 0.0
     learner: str = "released"
+    trained_on: str = "unknown"
     by_stem: Mapping[str, float] = field(default_factory=dict)
     by_group: Mapping[str, float] = field(default_factory=dict)
     labelled: Sequence[Mapping[str, Any]] = ()
@@ -69,6 +70,7 @@ class ReasoningClassifier:
             float(card["slope"]),
             float(card["intercept"]),
             str(card["learner"]),
+            str(card.get("trained_on", "unknown")),
             _means(unseen, "stem_id"),
             _means(unseen, "question_group"),
             rows,

@@ -15,6 +15,7 @@ from components.questions.published import REASONING_SHARE
 # Labels (0, 1) of n labelled questions, what the judge calls them, and their groups.
 Errors = tuple[np.ndarray, np.ndarray, list[str]]
 
+AGREEMENT = 0.05  # shares this close count as equal: a free, named choice
 CURVE_THRESHOLDS = tuple(round(0.01 * step, 2) for step in range(101))
 
 # MedQA's own names of the exam steps (its field meta_info).
@@ -33,6 +34,9 @@ def describe_strata(
         by_benchmark.setdefault(item.dataset_name, []).append(item)
     shares = {name: _share(part, errors, seed) for name, part in by_benchmark.items()}
     pooled = _share(rows, errors, seed)
+    if errors and any(share["corrected"]["refuted"] for share in shares.values()):
+        # A judge that errs otherwise in one benchmark does so in all of them together: no corrected share of all.
+        pooled["corrected"] |= {"refuted": True, "share": None, "ci_low": None, "ci_high": None}
     macro = float(np.mean([share["share"] for share in shares.values()]))
     curve = share_curve(_probabilities(rows), [item.dataset_name for item in rows])
     at_paper = crossing(curve, REASONING_SHARE)
@@ -49,7 +53,11 @@ def describe_strata(
         "pooled": pooled,
         "macro_share": macro,
         "benchmarks": shares,
-        "paper": {"share": REASONING_SHARE, "source": "arXiv 2505.11462, abstract: 32.8 % of 11 benchmarks' questions"},
+        "paper": {
+            "share": REASONING_SHARE,
+            "source": "arXiv 2505.11462, abstract: 32.8 % of 11 benchmarks' questions",
+            "verdict": paper_verdict(pooled["ci_low"], pooled["ci_high"]),
+        },
         "share_curve": curve,
         "threshold_at_paper_share": at_paper,
         "experts": _against_experts(rows),
@@ -57,6 +65,19 @@ def describe_strata(
         "exam_step": _against_exam_step(rows),
         "metrics": metrics,
     }
+
+
+def paper_verdict(low: float, high: float) -> str:
+    """What an interval of a share says of the paper's, to stand before "the paper's 32.8%".
+
+    That it holds the paper's share is no agreement: few questions hold nearly any. Agreement is an interval that lies
+    within AGREEMENT on either side, both one-sided tests at 2.5 % (Schuirmann, 1987).
+    """
+    if low > REASONING_SHARE or high < REASONING_SHARE:
+        return "differs from"
+    if low >= REASONING_SHARE - AGREEMENT and high <= REASONING_SHARE + AGREEMENT:
+        return f"agrees to {100 * AGREEMENT:.0f} points with"
+    return "cannot be told from"
 
 
 def _share(rows: Sequence[Item], errors: Errors | None, seed: int) -> dict[str, Any]:
@@ -150,14 +171,15 @@ def corrected_share(
     label_groups: Sequence[str],
     seed: int,
     n: int = 2000,
-) -> dict[str, float | None]:
+) -> dict[str, Any]:
     """The share of reasoning among items of which `flags` (0, 1) are called so, corrected, with a 95 % interval.
 
     `truth` holds the experts' label where an item has one (0, 1; NaN elsewhere): such an item counts as labelled, and
     only the others' share is corrected, within [0, 1]. `labels` and `called` (0, 1; out of fold) of the labelled
     questions give sensitivity and specificity. Items and labelled questions are drawn anew, by whole groups and apart
     from one another. `uncut` and its interval are the correction itself: where all of that interval lies outside
-    [0, 1], the classifier errs otherwise among these items, and `share` is None.
+    [0, 1], the classifier errs otherwise among these items: `refuted`, and `share` and its interval are None. What is
+    left then is `bound_low` to `bound_high`: no or every question without a label takes reasoning.
     """
     sensitivity, specificity = float(called[labels == 1].mean()), float(1 - called[labels == 0].mean())
     rng = np.random.default_rng(seed)
@@ -176,27 +198,34 @@ def corrected_share(
 
     (share,), (uncut,) = estimates(once, sensitivity, specificity)
     (low, high), (uncut_low, uncut_high) = (_percentiles(drawn) for drawn in estimates(draws, sensitive, specific))
-    impossible = uncut_high < 0 or uncut_low > 1
+    refuted = bool(uncut_high < 0 or uncut_low > 1)
+    labelled = _ratio(once, groups, np.where(unknown, 0, truth), np.ones(len(flags)))[0]
     values = {
-        "share": np.nan if impossible else share,
-        "ci_low": np.nan if impossible else low,
-        "ci_high": np.nan if impossible else high,
+        "share": np.nan if refuted else share,
+        "ci_low": np.nan if refuted else low,
+        "ci_high": np.nan if refuted else high,
+        "bound_low": labelled,
+        "bound_high": labelled + _ratio(once, groups, unknown, np.ones(len(flags)))[0],
         "uncut": uncut,
         "uncut_low": uncut_low,
         "uncut_high": uncut_high,
         "sensitivity": sensitivity,
         "specificity": specificity,
     }
-    return {name: None if np.isnan(value) else float(value) for name, value in values.items()}
+    return {"refuted": refuted, **{name: None if np.isnan(value) else float(value) for name, value in values.items()}}
 
 
-def correction_words(found: Mapping[str, float | None]) -> str:
+def correction_words(found: Mapping[str, Any]) -> str:
     """A corrected share with its interval, or why there is none; "" where the classifier is no better than chance."""
     if found["share"] is not None:
         return f"{found['share']:.1%} ({found['ci_low']:.1%} to {found['ci_high']:.1%})"
     if found["uncut"] is None:
         return ""
-    return f"none: {found['uncut']:.0%} ({found['uncut_low']:.0%} to {found['uncut_high']:.0%}) is no share"
+    uncut = f"{found['uncut']:.0%} ({found['uncut_low']:.0%} to {found['uncut_high']:.0%})"
+    bound = f"; anything from {found['bound_low']:.1%} to {found['bound_high']:.1%} is possible"
+    if found["uncut_high"] >= 0 and found["uncut_low"] <= 1:
+        return f"none: errors are others in one benchmark than in the next{bound}"
+    return f"none: {uncut} is no share{bound}"
 
 
 def share_curve(prob: np.ndarray, benchmarks: Sequence[str]) -> dict[str, list[float]]:

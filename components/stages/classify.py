@@ -8,10 +8,11 @@ from typing import Any
 
 import click
 
-from components.classifier.fitting import ClassifyConfig as ClassifyConfig
-from components.classifier.fitting import fit_classifier
+from components.classifier.fitting import ClassifyConfig, fit_classifier
 from components.platform.config import config_options, write_json
 from components.platform.tables import read_items
+
+__all__ = ["ClassifyConfig", "classify"]  # the stage's settings, for the recipes and the component
 
 
 def classify(items: Path | Sequence[Path], config: ClassifyConfig, out: Path) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def test_a_planted_leak_pays_and_is_refused() -> None:
     texts = [f"unrelated words number{group} more{group} of{group}" for group in GROUPS]
 
     def fit_score(training: np.ndarray) -> Any:
-        scorer = learners.tfidf([texts[i] for i in training], labels[training], [])
+        scorer = learners.tfidf([texts[i] for i in training], labels[training])
         return lambda scored: {"tfidf": scorer([texts[i] for i in scored])}
 
     by_row, by_group = np.arange(300) // 60, crossfit.make_folds(GROUPS, labels, 5, seed=0)

@@ -14,8 +14,7 @@ from click.testing import CliRunner
 from sklearn import metrics
 
 from components.classifier import encoder, fitting, learners
-from components.classifier.metrics import probabilities
-from components.classifier.metrics import stem
+from components.classifier.metrics import probabilities, stem
 from components.classifier.model import ReasoningClassifier
 from components.errors import InputError, StageError
 from components.platform.models import local_model

@@ -176,7 +176,7 @@ def _classifier(classifier: Record | None) -> Section:
     drawn: list[Figure] = []
     found = [t for t in (runs.classifier_table(classifier),) if t]
     labels, probs = runs.heldout(classifier)
-    points, of = runs.roc(labels, probs), runs.sample(classifier)
+    points, of = runs.roc_points(classifier, labels, probs), runs.sample(classifier)
     if points:
         drawn.append(figures.roc_figure(points, runs.area(points), of))
         if is_number(classifier.get("threshold")):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from components.classifier.card import majority_words
+from components.classifier.metrics import roc_curve
+from components.classifier.shares import paper_verdict
 from components.questions.items import Item, group_of
 from components.questions.published import REASONING_SHARE
 from components.report.scores import Record
@@ -51,7 +53,7 @@ def _share(name: str, items: Sequence[Item]) -> Share:
 
 def share_sentence(pooled: Share) -> str:
     """Our share beside the paper's, and whether the paper's lies within our interval."""
-    verdict = "within error agrees with" if pooled.low <= REASONING_SHARE <= pooled.high else "differs from"
+    verdict = paper_verdict(pooled.low, pooled.high)
     return (
         f"The classifier calls {percent(pooled.value)} of {pooled.n:,} questions reasoning "
         f"(interval {spread(pooled.low, pooled.high)}), which {verdict} the paper's {percent(REASONING_SHARE)}. "
@@ -93,21 +95,25 @@ def sample(classifier: Record) -> str:
 
 def roc(labels: Sequence[int], probs: Sequence[float]) -> Curve:
     """False against true positive rate over all thresholds, ties together; [] when one class is missing."""
-    positives, negatives = sum(labels), len(labels) - sum(labels)
-    if not positives or not negatives:
+    if len(set(labels)) < 2:
         return []
-    curve, hits, alarms = [(0.0, 0.0)], 0, 0
-    ranked = sorted(zip(probs, labels, strict=True), reverse=True)
-    for index, (prob, label) in enumerate(ranked):
-        hits, alarms = hits + label, alarms + 1 - label
-        if index + 1 == len(ranked) or ranked[index + 1][0] != prob:
-            curve.append((alarms / negatives, hits / positives))
-    return curve
+    curve = roc_curve(np.array(labels), np.array(probs))
+    return list(zip(curve["fpr"], curve["tpr"], strict=True))
+
+
+def roc_points(classifier: Record, labels: Sequence[int], probs: Sequence[float]) -> Curve:
+    """The curve of a card, whose area is the AUROC that it names; that of the probabilities where it has none."""
+    curve = classifier.get("roc")
+    if not isinstance(curve, Mapping) or len(set(labels)) < 2:
+        return roc(labels, probs)
+    return list(zip(curve["fpr"], curve["tpr"], strict=True))
 
 
 def area(curve: Curve) -> float:
     """The area under an ROC curve by trapezoids, which counts ties as half."""
-    return sum((x2 - x1) * (y1 + y2) / 2 for (x1, y1), (x2, y2) in itertools.pairwise(curve))
+    from sklearn.metrics import auc
+
+    return float(auc(*zip(*curve, strict=True)))
 
 
 def classifier_sentences(classifier: Record, labels: Sequence[int]) -> list[str]:
@@ -121,11 +127,12 @@ def classifier_sentences(classifier: Record, labels: Sequence[int]) -> list[str]
     accuracy = flatten_numbers(classifier.get("metrics") or {}).get("accuracy")
     if accuracy is not None and labels:
         majority = max(sum(labels), len(labels) - sum(labels)) / len(labels)
-        verdict = "beats" if accuracy > majority else "does not beat"
         out.append(
-            f"On {len(labels):,} {sample(classifier)} it agrees with the experts on {percent(accuracy)}, which "
-            f"{verdict} always giving the more frequent answer ({percent(majority)})."
+            f"On {len(labels):,} {sample(classifier)} it agrees with the experts on {percent(accuracy)}; always giving "
+            f"the more frequent answer agrees on {percent(majority)}."
         )
+        if words := majority_words(classifier):
+            out.append(words)
     return out
 
 
@@ -154,7 +161,7 @@ def classifier_table(classifier: Record) -> Table | None:
     if not names:
         return None
     rows = tuple((Cell(_title(n)), *(Cell(_measure(c.get(n))) for c in columns.values())) for n in names)
-    note = "Held out by question group. A classifier that does not beat the baselines draws no line worth trusting."
+    note = "Held out by question group."
     return Table("Classifier and baselines", ("Measure", *columns), rows, note)
 
 

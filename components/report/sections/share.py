@@ -44,8 +44,8 @@ def corrected_sentence(items: Sequence[Item], classifier: Record | None) -> str 
     if share is None or low is None or high is None:
         return (
             f"{errors} the share of the questions that nobody labelled would be {percent(found['uncut'])}, which no "
-            "share can be: the classifier errs otherwise on these questions, and how much of them is reasoning stays "
-            "open."
+            "share can be: the classifier errs otherwise on these questions. Anything from "
+            f"{percent(found['bound_low'])} to {percent(found['bound_high'])} of all is possible."
         )
     labelled = ", with experts' labels taken as they are," if not np.isnan(truth).all() else ""
     return (

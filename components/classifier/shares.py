@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from components.classifier import metrics as qa
+from components.classifier.evaluation import weighted_auroc
 from components.questions.items import Item, group_of
 from components.questions.published import REASONING_SHARE
 
@@ -136,6 +137,15 @@ def _against_published(rows: Sequence[Item]) -> dict[str, Any]:
     }
 
 
+def _auroc(rows: Sequence[Item], theirs: list[bool]) -> dict[str, float]:
+    """AUROC of the probabilities with its interval, drawing whole groups; NaN where one label is missing."""
+    truth, prob = np.array(theirs, dtype=int), _probabilities(rows)
+    number, size = qa.group_counts([group_of(item) for item in rows])
+    drawn = np.random.default_rng(0).multinomial(size, np.full(size, 1 / size), 1000)[:, number].astype(float)
+    low, high = _percentiles(weighted_auroc(truth, prob, drawn))
+    return {"auroc": qa.auroc(truth, prob), "auroc_ci_low": low, "auroc_ci_high": high}
+
+
 def _agreement(rows: Sequence[Item], theirs: list[bool]) -> dict[str, Any]:
     if not rows:
         return {"n": 0}
@@ -143,7 +153,7 @@ def _agreement(rows: Sequence[Item], theirs: list[bool]) -> dict[str, Any]:
     values = {
         "agreement": float(np.mean([a == b for a, b in zip(ours, theirs, strict=True)])),
         "kappa": qa.kappa(ours, theirs),
-        "auroc": qa.auroc(np.array(theirs, dtype=int), np.array([item.reasoning_prob for item in rows], dtype=float)),
+        **_auroc(rows, theirs),
         "their_share": float(np.mean(theirs)),
     }
     return {"n": len(rows), **{name: None if np.isnan(value) else value for name, value in values.items()}}

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from components.classifier.calibration import ECE_BINS
+from components.classifier.metrics import ECE_BINS
 
 Record = Mapping[str, Any]
 

@@ -1,4 +1,4 @@
-"""A trained reasoning classifier as stratify and curate use it: a transformers checkpoint and its classifier.json."""
+"""A trained reasoning classifier as stratify and curate use it: a folder of weights and its classifier.json."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from components.classifier.calibration import probabilities
 from components.classifier.card import SCHEMA_VERSION
-from components.classifier.metrics import stem, stem_id
+from components.classifier.metrics import probabilities, stem, stem_id
 from components.errors import InputError
 from components.questions.items import Item, group_of
 
@@ -31,8 +30,10 @@ class ReasoningClassifier:
     folder: Path
     threshold: float = 0.5
     max_length: int = 512
-    temperature: float = 1.0
+    slope: float = 1.0
+    intercept: float = 0.0
     learner: str = "released"
+    trained_on: str = "unknown"
     by_stem: Mapping[str, float] = field(default_factory=dict)
     by_group: Mapping[str, float] = field(default_factory=dict)
     labelled: Sequence[Mapping[str, Any]] = ()
@@ -54,8 +55,8 @@ class ReasoningClassifier:
         if newer:
             raise InputError(f"{path}: schema_version: {version} is newer than {SCHEMA_VERSION}; upgrade biomed-r1")
         raise InputError(
-            f"{path}: schema_version: {version} is older than {SCHEMA_VERSION}: its folds could part a question from "
-            "its copies and its combination was mixed otherwise; run classify again"
+            f"{path}: schema_version: {version} is older than {SCHEMA_VERSION}: its probabilities were not "
+            "centred and its combination had other parts; run classify again"
         )
 
     @classmethod
@@ -66,8 +67,10 @@ class ReasoningClassifier:
             folder,
             float(card["threshold"]),
             int(card["max_length"]),
-            float(card["temperature"]),
+            float(card["slope"]),
+            float(card["intercept"]),
             str(card["learner"]),
+            str(card.get("trained_on", "unknown")),
             _means(unseen, "stem_id"),
             _means(unseen, "question_group"),
             rows,
@@ -106,13 +109,17 @@ class ReasoningClassifier:
         def watch(batches: Any) -> Any:
             return progress(batches, "classifier: scoring batches")
 
-        raw = encoder.score(encoder.load(self.folder), texts, max_length or self.max_length, dtype, watch)
-        odds = learners.log_odds_of(raw)
+        length = max_length or self.max_length
         if self.learner == "combination":
-            from components.classifier.bag_of_words import BagOfWords
-
-            odds = learners.pooled(odds, BagOfWords.load(self.folder).log_odds(texts))
-        return probabilities(odds, self.temperature)
+            # All the layers that the folder holds: the others were left out when it was saved.
+            frozen = encoder.load_frozen(self.folder, depth="all")
+            combined = learners.Combination.load(
+                self.folder, lambda asked: encoder.embed(frozen, asked, length, dtype, watch)
+            )
+            odds = combined.log_odds(texts)
+        else:
+            odds = learners.log_odds_of(encoder.score(encoder.load(self.folder), texts, length, dtype, watch))
+        return probabilities(odds, self.slope, self.intercept)
 
 
 def _means(rows: Sequence[Mapping[str, Any]], key: str) -> dict[str, float]:

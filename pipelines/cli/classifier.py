@@ -29,14 +29,16 @@ def classify_command(labels: tuple[Path, ...], out: Path, json_file: Path | None
 @click.command("stratify")
 @click.option("--items", required=True, multiple=True, type=click.Path(path_type=Path), help="Questions (repeatable).")
 @click.argument("more_items", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--classifier", required=True, help="Model reference of a trained classifier.")
+@click.option(
+    "--classifier", help="Model reference of a trained classifier [default: one trained on the samples' labels]."
+)
 @click.option("--out", required=True, type=FILE, help="Parquet (or JSONL) to write.")
 @json_option
 @config_options
 def stratify_command(
     items: tuple[Path, ...],
     more_items: tuple[Path, ...],
-    classifier: str,
+    classifier: str | None,
     out: Path,
     json_file: Path | None,
     config: GivenConfig,
@@ -48,8 +50,10 @@ def stratify_command(
     from components.stages.stratify import StratifyConfig, stratify
 
     settings = config.parse(StratifyConfig)
-    evidence = stratify((*items, *more_items), local_model(classifier), settings, out)
+    chosen = local_model(classifier) if classifier else None
+    evidence = stratify((*items, *more_items), chosen, settings, out)
     write_json(json_file, evidence)
+    click.echo(evidence["classifier"]["words"])
     for name, share in (*sorted(evidence["benchmarks"].items()), ("all", evidence["pooled"])):
         click.echo(f"{name:24} {share['n']:6} items  reasoning {_interval(share)}{_corrected(share['corrected'])}")
     click.echo(
@@ -67,7 +71,7 @@ def _interval(share: dict[str, Any]) -> str:
 
 
 def _corrected(share: dict[str, Any] | None) -> str:
-    from components.classifier.prevalence import correction_words
+    from components.classifier.shares import correction_words
 
     words = correction_words(share) if share else ""
     return f"  corrected {words}" if words else ""

@@ -95,7 +95,7 @@ def score_command(items: Path, answers: Sequence[Path], out: Path, config: Given
     "--equivalent",
     type=click.FloatRange(min=0, max=1, min_open=True, max_open=True),
     metavar="MARGIN",
-    help="Also say whether the two are equivalent within MARGIN (a fraction): two one-sided tests, and which answers flip.",
+    help="Also say whether the two are equivalent within MARGIN, a fraction (two one-sided tests).",
 )
 @click.option("--fail-on-refusal", is_flag=True, help="Exit with code 3 when the gate refuses.")
 @config_options

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from components.classifier import evaluation as table
-from components.classifier.card import markdown, measured
-from components.classifier.crossfit import make_folds
+from components.classifier.card import majority_words, markdown, measured
+from components.classifier.evaluation import make_folds
 from components.classifier.metrics import choose_threshold
 
 rng = np.random.default_rng(0)
@@ -101,5 +101,31 @@ def test_a_card_says_what_ships_in_a_table_for_people() -> None:
     card |= {"learner": "encoder", "model": "m", "threshold": 0.5, "threshold_rule": "balanced_accuracy"}
     text = markdown(card | {"measured_on": "out of fold"})
     assert "| **fine-tuned encoder** | 0." in text and "| TF-IDF + logistic regression | 0." in text
-    assert "matched in length" in text
+    assert text.startswith("AUROC at equal length: 0.") and "matched in length" in text
     assert card["confusion"]["matrix"] == metrics.confusion_matrix(LABELS, JUDGED["encoder"].called).tolist()
+
+
+@pytest.mark.parametrize(("right", "words"), [(761, "cannot be told from"), (850, "beats"), (600, "is below")])
+def test_beating_the_majority_follows_from_a_test(right: int, words: str) -> None:
+    """760 of 1,000 are reasoning: 761 right is one question more and no evidence."""
+    labels = (np.arange(1000) < 760).astype(int)
+    wrong = np.random.default_rng(0).permutation(1000)[: 1000 - right]
+    called = labels.copy()
+    called[wrong] = 1 - called[wrong]
+    names = [f"q{n}" for n in range(1000)]
+    prob = np.full(1000, 0.5)
+    judged = {
+        "majority": table.Judged(np.zeros(1000), prob, prob, np.ones(1000, dtype=int)),
+        "encoder": table.Judged(called.astype(float), prob, prob, called),
+    }
+    found = table.compare_classifiers(labels, names, judged, 0, 400)
+    assert f" {words} always giving the more frequent answer (76.0%)" in majority_words(
+        {"table": found, "learner": "encoder"}
+    )
+    assert majority_words({"learner": "released", "table": {"released": {}}}) == ""
+
+
+def test_the_roc_of_a_card_has_the_area_that_it_names() -> None:
+    card = measured(LABELS, GROUPS, GROUPS, JUDGED, "encoder", WORDS, 0)
+    assert metrics.auc(card["roc"]["fpr"], card["roc"]["tpr"]) == pytest.approx(card["metrics"]["auroc"], abs=1e-4)
+    assert card["metrics"]["auroc_equal_length"] == card["length_matched"]["auroc"]["encoder"]["estimate"]

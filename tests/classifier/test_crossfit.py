@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.classifier import crossfit, learners
+from components.classifier import evaluation as crossfit
+from components.classifier import learners
 from components.classifier.evaluation import weighted_auroc
 from components.errors import InputError, StageError
 
@@ -38,33 +40,37 @@ def test_a_planted_leak_pays_and_is_refused() -> None:
     labels = rng.integers(0, 2, 60)[[int(group[1:]) for group in GROUPS]]
     texts = [f"unrelated words number{group} more{group} of{group}" for group in GROUPS]
 
-    def fit_score(training: np.ndarray, scored: np.ndarray) -> np.ndarray:
-        return learners.tfidf([texts[i] for i in training], labels[training])([texts[i] for i in scored])
+    def fit_score(training: np.ndarray) -> Any:
+        scorer = learners.tfidf([texts[i] for i in training], labels[training])
+        return lambda scored: {"tfidf": scorer([texts[i] for i in scored])}
 
     by_row, by_group = np.arange(300) // 60, crossfit.make_folds(GROUPS, labels, 5, seed=0)
     leaked = np.empty(300)
     for training, scored in crossfit.each_fold(by_row):
-        leaked[scored] = fit_score(training, scored)
+        leaked[scored] = fit_score(training)(scored)["tfidf"]
     assert auroc(labels, leaked) > 0.99, "the planted leak must be worth something, or catching it shows nothing"
-    assert auroc(labels, crossfit.cross_fit(GROUPS, by_group, fit_score)) < 0.75
+    assert auroc(labels, learners.cross_fit(GROUPS, by_group, fit_score)["tfidf"]) < 0.75
     with pytest.raises(StageError, match="row 60: group g0 is in folds 0 and 1"):
-        crossfit.cross_fit(GROUPS, by_row, fit_score)
+        learners.cross_fit(GROUPS, by_row, fit_score)
 
 
 def test_a_row_is_never_among_those_its_model_was_fitted_on() -> None:
     fold = crossfit.make_folds(GROUPS, LABELS, 4, seed=1)
     calls = []
 
-    def fit_score(training: np.ndarray, scored: np.ndarray) -> np.ndarray:
-        calls.append((set(training.tolist()), set(scored.tolist())))
-        return scored.astype(float)
+    def fit_score(training: np.ndarray) -> Any:
+        def score(scored: np.ndarray) -> dict[str, np.ndarray]:
+            calls.append((set(training.tolist()), set(scored.tolist())))
+            return {"place": scored.astype(float)}
 
-    scores = crossfit.cross_fit(GROUPS, fold, fit_score)
+        return score
+
+    scores = learners.cross_fit(GROUPS, fold, fit_score)["place"]
     assert scores.tolist() == list(range(300)), "every score stands at its own row"
     assert len(calls) == 4 and all(not training & scored for training, scored in calls)
 
 
-def test_threshold_and_temperature_come_from_the_other_folds() -> None:
+def test_threshold_and_calibration_come_from_the_other_folds() -> None:
     """One fold's labels are turned round: nothing that is decided about that fold may change."""
     rng = np.random.default_rng(2)
     odds = rng.normal(size=300) + LABELS

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.classifier import prevalence
+from components.classifier import shares as prevalence
+from components.questions.items import Item
 
 
 @given(st.floats(0, 1), st.floats(0.55, 1), st.floats(0.55, 1))
@@ -85,6 +86,49 @@ def test_a_correction_that_no_share_can_be_is_not_given_as_one() -> None:
     # Three labelled questions in the thousand do not make it one.
     truth = np.where(np.arange(1000) < 3, 1.0, np.nan)
     assert prevalence.corrected_share(flags, truth, others, labels, called, names, 0)["share"] is None
+
+
+def test_what_is_refuted_leaves_the_logical_bounds() -> None:
+    """Nothing but the labels is known then: no, or every, unlabelled question takes reasoning."""
+    labels, called, names = _judge(400)
+    flags = (np.arange(1000) % 50 == 0).astype(float)
+    truth = np.where(np.arange(1000) < 100, 1.0, np.nan)
+    found = prevalence.corrected_share(flags, truth, [f"o{n}" for n in range(1000)], labels, called, names, 0)
+    assert found["refuted"] and found["ci_low"] is None
+    assert (found["bound_low"], found["bound_high"]) == pytest.approx((0.1, 1.0))
+    assert "anything from 10.0% to 100.0% is possible" in prevalence.correction_words(found)
+
+
+def test_one_benchmark_that_refutes_leaves_no_share_of_all() -> None:
+    labels, called, names = _judge(400)
+    rows = [
+        Item(
+            f"{benchmark}{n}", f"Question {benchmark} {n}?", {"A": "x", "B": "y"}, "A", benchmark,
+            reasoning_prob=0.9 if n % every == 0 else 0.1, is_reasoning=n % every == 0, reasoning_threshold=0.5,
+            meta={"prob_source": "classifier"},
+        )
+        for benchmark, every in (("even", 2), ("odd", 50))
+        for n in range(300)
+    ]  # fmt: skip
+    found = prevalence.describe_strata(rows, 0.5, "fixed", (labels, called, names), 0)
+    assert found["benchmarks"]["even"]["corrected"]["share"] is not None
+    assert found["benchmarks"]["odd"]["corrected"]["refuted"]
+    assert found["pooled"]["corrected"]["refuted"] and found["pooled"]["corrected"]["ci_low"] is None
+    assert "one benchmark" in prevalence.correction_words(found["pooled"]["corrected"])
+    assert "reasoning_share_corrected" not in found["metrics"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (0.24, 0.43, "cannot be told from"),  # 88 questions hold nearly any share: no agreement
+        (0.30, 0.36, "agrees to 5 points with"),
+        (0.34, 0.36, "differs from"),
+        (0.10, 0.30, "differs from"),
+    ],
+)
+def test_agreement_with_the_paper_is_a_test_and_not_a_wide_interval(low: float, high: float, words: str) -> None:
+    assert prevalence.paper_verdict(low, high) == words
 
 
 def test_the_curve_falls_and_is_crossed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,13 @@ import torch
 from click.testing import CliRunner
 from sklearn import metrics
 
-from components.classifier import encoder, learners
-from components.classifier.bag_of_words import BagOfWords
-from components.classifier.calibration import probabilities
-from components.classifier.metrics import stem
+from components.classifier import encoder, fitting, learners
+from components.classifier.metrics import probabilities, stem
 from components.classifier.model import ReasoningClassifier
 from components.errors import InputError, StageError
 from components.platform.models import local_model
 from components.platform.tables import read_items, write_items
 from components.questions.items import Item, group_of
-from components.stages import classify as stage
 from components.stages.classify import ClassifyConfig, classify
 from pipelines.cli.classifier import classify_command
 from pipelines.settings.training_recipe import load_training_recipe
@@ -73,29 +71,49 @@ def trained(labels: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     return out, classify(labels, ClassifyConfig(**SMALL), out)
 
 
-def test_it_learns_what_can_be_learnt(trained: tuple[Path, dict[str, Any]]) -> None:
+@pytest.fixture(scope="module")
+def tuned(labels: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    out = tmp_path_factory.mktemp("tuned") / "model"
+    return out, classify(labels, ClassifyConfig(**SMALL, learner="encoder"), out)
+
+
+def test_it_learns_what_can_be_learnt(trained: tuple[Path, dict[str, Any]], tuned: tuple[Path, dict[str, Any]]) -> None:
     _, evidence = trained
     assert evidence["metrics"]["combination_auroc"] > 0.9
     assert evidence["metrics"]["combination_balanced_accuracy"] > 0.8
-    assert set(evidence["table"]) == {
-        "majority", "question_length", "tfidf", "frozen_encoder", "encoder", "combination"
+    rows = {
+        "majority", "question_length", "tfidf", "frozen_encoder", "part_surface", "part_characters",
+        "part_last_sentence", "part_vectors", "combination",
     }  # fmt: skip
+    assert set(evidence["table"]) == rows and set(tuned[1]["table"]) == rows | {"encoder"}
     assert evidence["baselines"]["majority"]["balanced_accuracy"] == 0.5
     assert evidence["baselines"]["question_length"]["auroc"] < 0.7, "both kinds are of one length"
-    assert evidence["history"][-1]["loss"] < 0.7 * evidence["history"][0]["loss"]
-    assert evidence["steps"] == len(evidence["history"]) == 4 * -(-49 // 16), "the shipped model sees every label"
+    history = tuned[1]["history"]
+    assert history[-1]["loss"] < 0.7 * history[0]["loss"]
+    assert tuned[1]["steps"] == len(history) == 4 * -(-49 // 16), "the shipped model sees every label"
+    assert evidence["steps"] == 0, "nothing in the combination is trained in steps"
     json.dumps(evidence, allow_nan=False)
 
 
-def test_the_checkpoint_needs_nothing_of_ours(trained: tuple[Path, dict[str, Any]]) -> None:
+def test_the_checkpoint_needs_nothing_of_ours(tuned: tuple[Path, dict[str, Any]]) -> None:
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    out, _ = trained
+    out, _ = tuned
     model = AutoModelForSequenceClassification.from_pretrained(out, use_safetensors=True)
     assert model.config.id2label == {0: "Understanding", 1: "Reasoning"}
     side = AutoTokenizer.from_pretrained(out).truncation_side
     assert side == "left", "a long vignette asks its question in the last sentence"
     assert not list(out.glob("*.pkl")) and not list(out.glob("*.bin")), "a checkpoint is data, never a pickle"
+
+
+def test_the_combinations_folder_is_data_too(trained: tuple[Path, dict[str, Any]]) -> None:
+    out, _ = trained
+    kinds = {path.suffix for path in out.iterdir()}
+    assert kinds <= {".json", ".safetensors", ".md", ".png", ".txt"}, "never a pickle"
+    frozen = encoder.load_frozen(out, "all")
+    assert frozen.model.config.num_hidden_layers == 4, "the layers that nothing reads are left out"
+    with pytest.raises(InputError, match=r"no trained classifier: .*classifier\.weight"):
+        encoder.score(encoder.load(out), ["one"], 16)
 
 
 def test_every_label_is_scored_by_a_model_that_never_saw_it(
@@ -117,7 +135,7 @@ def test_a_label_leak_is_caught(labels: Path, tmp_path: Path, monkeypatch: pytes
     def by_row(groups: list[str], labels: np.ndarray, folds: int, seed: int) -> np.ndarray:
         return np.arange(len(groups)) * folds // len(groups)
 
-    monkeypatch.setattr(stage, "make_folds", by_row)
+    monkeypatch.setattr(fitting, "make_folds", by_row)
     with pytest.raises(StageError, match=r"group \S+ is in folds 0 and 1, so its label leaks"):
         classify(labels, ClassifyConfig(**SMALL), tmp_path / "model")
     assert not (tmp_path / "model").exists()
@@ -136,7 +154,7 @@ def test_a_stem_in_two_groups_is_one_question(labels: Path, tmp_path: Path, monk
         one, two = rows[item.id], rows[f"copy-{item.id}"]
         assert one["group_id"] == two["group_id"] and one["stem_id"] == two["stem_id"]
         assert (one["question_group"], two["question_group"]) == (group_of(item), f"copy-{item.id}")
-    monkeypatch.setattr(stage, "fold_groups", lambda own, stems: own)
+    monkeypatch.setattr(fitting, "fold_groups", lambda own, stems: own)
     with pytest.raises(StageError, match=r"stem \S+ is in folds \d and \d, so its label leaks"):
         classify(tmp_path / "twice.parquet", config, tmp_path / "leaky")
 
@@ -169,16 +187,30 @@ def test_no_score_of_a_labelled_question_is_in_sample(trained: tuple[Path, dict[
     assert prob[0] == pytest.approx((given[items[0].id] + given["again"]) / 2)
 
 
-def test_the_saved_combination_scores_as_its_parts_do(trained: tuple[Path, dict[str, Any]]) -> None:
+def test_the_saved_combination_scores_as_the_fitted_one(trained: tuple[Path, dict[str, Any]], labels: Path) -> None:
     out, _ = trained
-    model = ReasoningClassifier.open(out)
-    item = labelled(99, True)
-    loaded = encoder.load(out)
-    odds = learners.log_odds_of(encoder.score(loaded, [stem(item)], 32, "float32"))
-    words = BagOfWords.load(out).log_odds([stem(item)])
-    prob, _ = model.score([item], dtype="float32")
-    assert prob == pytest.approx(1 / (1 + np.exp(-(odds + words) / 2 / model.temperature)), abs=1e-6)
-    assert "mixing" not in json.loads((out / "classifier.json").read_text())
+    model, frozen = ReasoningClassifier.open(out), encoder.load_frozen(local_model("package:minilm-l6-v2"))
+    rows = [i for i in read_items(labels) if i.question_type]
+    known, groups = np.array([int(i.question_type == "Reasoning") for i in rows]), [group_of(i) for i in rows]
+    fitters = learners.part_fitters(lambda asked: encoder.embed(frozen, asked, 32, "float32"))
+    fitted = learners.Combination.fit(fitters, [stem(i) for i in rows], known, groups, 0)
+    new = [stem(labelled(99, True)), stem(labelled(98, False))]
+    odds = fitted.log_odds(new)
+    prob = model.score_stems(new, dtype="float32")
+    assert prob == pytest.approx(1 / (1 + np.exp(-(model.slope * odds + model.intercept))), abs=1e-5)
+    parts = sum(fitted.coefficients[name] * part.scores(new) for name, part in fitted.parts.items())
+    words = np.log1p([len(text.split()) for text in new])
+    assert odds == pytest.approx(fitted.intercept + fitted.length * words + parts)
+
+
+@pytest.mark.parametrize("name", ["combination.json", "combination.safetensors"])
+def test_a_damaged_combination_is_refused(name: str, trained: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    folder = tmp_path / "damaged"
+    shutil.copytree(trained[0], folder)
+    for text in (b"{}", b"not what it was"):
+        (folder / name).write_bytes(text)
+        with pytest.raises(InputError, match=r"its combination is damaged .*run classify again"):
+            ReasoningClassifier.open(folder).score_stems(["Which drug?"])
 
 
 def test_a_released_classifier_is_used_without_training(labels: Path, tmp_path: Path) -> None:
@@ -193,14 +225,16 @@ def test_a_released_classifier_is_used_without_training(labels: Path, tmp_path: 
     prob, out_of_fold = opened.score(items, dtype="float32")
     assert not any(out_of_fold), "nobody knows what it was trained on"
     mine = encoder.score(encoder.load(released), [stem(items[1])], 32, "float32")
-    assert probabilities(learners.log_odds_of(mine), opened.temperature)[0] == pytest.approx(prob[1], abs=1e-6)
+    assert probabilities(learners.log_odds_of(mine), opened.slope, opened.intercept)[0] == pytest.approx(
+        prob[1], abs=1e-6
+    )
 
 
 def test_a_released_classifier_whose_labels_are_inverted_is_refused(
-    labels: Path, trained: tuple[Path, dict[str, Any]], tmp_path: Path
+    labels: Path, tuned: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
     """What was trained here knows these labels by heart; named the other way round it ranks them backwards."""
-    encoder.save(encoder.load(trained[0]), tmp_path / "released")
+    encoder.save(encoder.load(tuned[0]), tmp_path / "released")
     config = ClassifyConfig(model=str(tmp_path / "released"), learner="released", max_length=32)
     assert classify(labels, config, tmp_path / "right")["metrics"]["released_auroc"] > 0.9
     rename(tmp_path / "released", "Reasoning", "Understanding")
@@ -214,7 +248,7 @@ def test_the_same_seed_gives_the_same_weights(labels: Path, tmp_path: Path) -> N
     from components.platform.models import weights_digest
 
     def digest(name: str, seed: int) -> str:
-        classify(labels, ClassifyConfig(**{**SMALL, "epochs": 1, "seed": seed}), tmp_path / name)
+        classify(labels, ClassifyConfig(**{**SMALL, "epochs": 1, "seed": seed, "learner": "encoder"}), tmp_path / name)
         return weights_digest(tmp_path / name)
 
     assert digest("one", 1) == digest("two", 1) != digest("three", 2)
@@ -234,7 +268,7 @@ def test_the_verb_prints_the_table(labels: Path, tmp_path: Path) -> None:
     changes += ["--set", "threshold_rule=fixed", "--set", "threshold=0.4"]
     result = CliRunner().invoke(classify_command, arguments + changes, catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    assert "| **fine-tuned encoder and TF-IDF** |" in result.output
+    assert "| **combination of length and the parts** |" in result.output
     evidence = json.loads((tmp_path / "evidence.json").read_text())
     assert evidence["rows_in"] == 49 and evidence["threshold"] == 0.4
 

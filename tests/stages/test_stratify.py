@@ -16,6 +16,8 @@ from components.platform.config import parse_config
 from components.platform.models import local_model
 from components.platform.tables import read_items, write_items
 from components.questions.items import Item, group_of
+from components.stages import stratify as stage
+from components.stages.classify import ClassifyConfig
 from components.stages.stratify import StratifyConfig, stratify
 from pipelines.cli.classifier import stratify_command
 
@@ -51,7 +53,7 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     others = [{"question_group": row["group_id"], "stem_id": row["group_id"], **row} for row in others]
     card = {
-        "schema_version": 2, "threshold": 0.5, "max_length": 64, "temperature": 1.0, "learner": "encoder",
+        "schema_version": 3, "threshold": 0.5, "max_length": 64, "slope": 1.0, "intercept": 0.0, "learner": "encoder",
         "out_of_fold": True, "labelled": [seen, *others],
     }  # fmt: skip
     (folder / "classifier.json").write_text(json.dumps(card))
@@ -261,12 +263,13 @@ def test_an_id_in_two_files_is_refused(classifier: Path, items: Path, tmp_path: 
 
 def test_a_newer_or_damaged_card_is_refused(classifier: Path, items: Path, tmp_path: Path) -> None:
     for text, message in (
-        ('{"schema_version": 3, "threshold": 1}', "upgrade"),
-        ('{"schema_version": 2, "threshold": 1}', "run classify"),
-        ('{"schema_version": 1, "threshold": 1}', "is older than 2"),
+        ('{"schema_version": 4, "threshold": 1}', "upgrade"),
+        ('{"schema_version": 3, "threshold": 1}', "run classify"),
+        ('{"schema_version": 2, "threshold": 1}', "is older than 3"),
+        ('{"schema_version": 1, "threshold": 1}', "older than 3: .*run classify again"),
         ("{", "not a classifier card"),
     ):
-        folder = tmp_path / message.replace(" ", "")
+        folder = tmp_path / message.replace(" ", "").replace("*", "")
         folder.mkdir()
         (folder / "classifier.json").write_text(text)
         with pytest.raises(InputError, match=message):
@@ -276,3 +279,47 @@ def test_a_newer_or_damaged_card_is_refused(classifier: Path, items: Path, tmp_p
 def test_a_folder_without_a_model_is_refused(items: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a model folder"):
         stratify(items, tmp_path, StratifyConfig(), tmp_path / "out.parquet")
+
+
+def test_an_encoder_whose_head_was_never_trained_is_refused(items: Path, tmp_path: Path) -> None:
+    """As it comes from its package: two random labels look like probabilities and are noise."""
+    with pytest.raises(
+        InputError, match=r"no trained classifier: its files hold no classifier\.bias, classifier\.weight"
+    ):
+        stratify(items, local_model("package:minilm-l6-v2"), StratifyConfig(**FAST), tmp_path / "out.parquet")
+    assert not (tmp_path / "out.parquet").exists()
+
+
+def test_a_generator_is_no_classifier(items: Path, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    tokenizer = AutoTokenizer.from_pretrained(local_model("package:minilm-l6-v2"))
+    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **sizes)).save_pretrained(tmp_path / "generator")
+    tokenizer.save_pretrained(tmp_path / "generator")
+    with pytest.raises(InputError, match=r"no trained classifier: its files hold no score\.weight"):
+        stratify(items, tmp_path / "generator", StratifyConfig(**FAST), tmp_path / "out.parquet")
+
+
+def test_without_a_classifier_the_samples_labels_make_one_once(
+    items: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The cut of the settings' cost that a test can afford: the samples' labels, few folds, short texts.
+    monkeypatch.setattr(stage, "DEFAULT", ClassifyConfig(folds=2, max_length=16, dtype="float32", length_slope=1.25))
+    monkeypatch.setenv("BIOMED_R1_HOME", str(tmp_path / "home"))
+    evidence = stratify(items, None, StratifyConfig(**FAST), tmp_path / "out.parquet")
+    assert evidence["classifier"]["default"] and "377 labelled sample questions" in evidence["classifier"]["words"]
+    (made,) = (tmp_path / "home" / "classifiers").iterdir()
+    assert "trained on the 377 labelled sample questions" in (made / "classifier.md").read_text()
+    assert "What length is worth was set beforehand (1.25" in (made / "classifier.md").read_text()
+    stamp = (made / "classifier.json").stat().st_mtime_ns
+    assert stage.default_classifier() == made and (made / "classifier.json").stat().st_mtime_ns == stamp, "made once"
+    monkeypatch.setattr(stage, "DEFAULT", ClassifyConfig(folds=2, max_length=16, dtype="float32", length_slope=1.0))
+    assert stage._default_folder() != made, "other settings, another classifier"
+
+
+def test_evidence_says_whose_labels_drew_the_line(classifier: Path, items: Path, tmp_path: Path) -> None:
+    evidence = stratify(items, classifier, StratifyConfig(**FAST), tmp_path / "out.parquet")
+    assert evidence["classifier"] == {
+        "default": False, "trained_on": "unknown", "words": "The classifier was trained on unknown labels.",
+    }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from components.classifier.card import majority_words
 from components.report.charts import Axis, curve, percent_tick
 from components.report.page import Cell, Figure, Section, Table
 from components.report.scores import Record
@@ -18,7 +19,7 @@ def section(classifier: Record | None) -> Section:
     if classifier is None:
         return Section("classifier", title, absent="No classifier record was given.")
     labels, probs = heldout(classifier)
-    points, of = roc(labels, probs), sample(classifier)
+    points, of = roc_points(classifier, labels), sample(classifier)
     drawn, found = [], [classifier_table(classifier)]
     if points:
         drawn.append(roc_figure(points, area(points), of))
@@ -32,11 +33,12 @@ def classifier_sentences(classifier: Record, labels: Sequence[int]) -> list[str]
     out = [f"A question counts as reasoning from a probability of {classifier['threshold']:.3f} (rule: {rule})."]
     if is_number(accuracy) and labels:
         majority = max(sum(labels), len(labels) - sum(labels)) / len(labels)
-        verdict = "beats" if accuracy > majority else "does not beat"
         out.append(
-            f"On {len(labels):,} {sample(classifier)} it agrees with the experts on {percent(accuracy)}, which "
-            f"{verdict} always giving the more frequent answer ({percent(majority)})."
+            f"On {len(labels):,} {sample(classifier)} it agrees with the experts on {percent(accuracy)}; always giving "
+            f"the more frequent answer agrees on {percent(majority)}."
         )
+        if words := majority_words(classifier):
+            out.append(words)
     return out
 
 
@@ -52,14 +54,11 @@ def sample(classifier: Record) -> str:
     return "labelled questions that it may have been trained on" if unknown else "held-out questions"
 
 
-def roc(labels: Sequence[int], probs: Sequence[float]) -> Curve:
-    """False against true positive rate over all thresholds, ties together; [] when one class is missing."""
+def roc_points(classifier: Record, labels: Sequence[int]) -> Curve:
+    """The curve of a card, whose area is the AUROC that it names; [] when one class is missing."""
     if len(set(labels)) < 2:
         return []
-    from sklearn.metrics import roc_curve
-
-    false_alarms, found, _ = roc_curve(labels, probs, drop_intermediate=False)
-    return list(zip(false_alarms.tolist(), found.tolist(), strict=True))
+    return list(zip(classifier["roc"]["fpr"], classifier["roc"]["tpr"], strict=True))
 
 
 def area(points: Curve) -> float:
@@ -100,7 +99,7 @@ def classifier_table(classifier: Record) -> Table:
     columns = {"classifier": classifier["metrics"], **classifier["baselines"]}
     names = dict.fromkeys(n for column in columns.values() for n, value in column.items() if is_number(value))
     rows = tuple((Cell(n.replace("_", " ")), *(Cell(_measure(c.get(n))) for c in columns.values())) for n in names)
-    note = "Held out by question group. A classifier that does not beat the baselines draws no line worth trusting."
+    note = "Held out by question group."
     head = ("Measure", *(name.replace("_", " ") for name in columns))
     return Table("Classifier and baselines", head, rows, note)
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.classifier.prevalence import corrected_share, crossing, share_curve
-from components.classifier.shares import experts_labels
+from components.classifier.shares import corrected_share, crossing, experts_labels, paper_verdict, share_curve
 from components.questions.items import Item, group_of
 from components.questions.published import REASONING_SHARE
 from components.report.charts import Axis, bars, curve, percent_tick
@@ -59,7 +58,7 @@ def shares(items: Iterable[Item]) -> list[Share]:
 
 def share_sentence(pooled: Share) -> str:
     """Our share beside the paper's, and whether the paper's lies within our interval."""
-    verdict = "within error agrees with" if pooled.low <= REASONING_SHARE <= pooled.high else "differs from"
+    verdict = paper_verdict(pooled.low, pooled.high)
     return (
         f"The classifier calls {percent(pooled.value)} of {pooled.n:,} questions reasoning "
         f"(interval {spread(pooled.low, pooled.high)}), which {verdict} the paper's {percent(REASONING_SHARE)}. "
@@ -88,8 +87,8 @@ def corrected_sentence(items: Sequence[Item], classifier: Record | None) -> str 
     if share is None or low is None or high is None:
         return (
             f"{errors} the share of the questions that nobody labelled would be {percent(found['uncut'])}, which no "
-            "share can be: the classifier errs otherwise on these questions, and how much of them is reasoning stays "
-            "open."
+            "share can be: the classifier errs otherwise on these questions. Anything from "
+            f"{percent(found['bound_low'])} to {percent(found['bound_high'])} of all is possible."
         )
     labelled = ", with experts' labels taken as they are," if not np.isnan(truth).all() else ""
     return (

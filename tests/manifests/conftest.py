@@ -7,15 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kubectl import OVERLAYS, render
+from kubectl import OVERLAYS, PARTS, render
 from postgres import PASSWORD, running_postgres
 
 
 @pytest.fixture(scope="session")
-def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
-    """The objects of each overlay, by its name."""
+def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """The objects of each overlay by its name, and there of each folder that is applied by itself."""
     tmp = tmp_path_factory.mktemp("kubectl")
-    return {name: render(f"overlays/{name}", tmp) for name in OVERLAYS}
+    return {name: {part: render(f"overlays/{name}/{part}", tmp) for part in PARTS} for name in OVERLAYS}
+
+
+@pytest.fixture(scope="session")
+def rendered(parts: dict[str, dict[str, list[dict[str, Any]]]]) -> dict[str, list[dict[str, Any]]]:
+    """All objects of each overlay, by its name."""
+    return {name: [item for objects in found.values() for item in objects] for name, found in parts.items()}
 
 
 @pytest.fixture(params=OVERLAYS)

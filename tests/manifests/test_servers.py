@@ -70,7 +70,10 @@ def test_mlflow_starts_as_deployed(
     port, pod = free_port(), _pod(rendered["kind"], "Deployment/mlflow")
 
     def local(words: Sequence[str]) -> list[str]:
-        changes = {"--port=5000": f"--port={port}", "0.0.0.0": "127.0.0.1", "$(BIOMED_R1_STORE)": store_uri}
+        changes = {
+            "--port=5000": f"--port={port}", "0.0.0.0": "127.0.0.1", "$(BIOMED_R1_STORE)": store_uri,
+            ",127.0.0.1:5000": f",127.0.0.1:{port}",
+        }  # fmt: skip
         for old, new in changes.items():
             assert old in " ".join(pod["containers"][0]["args"])
             words = [word.replace(old, new) for word in words]
@@ -123,6 +126,9 @@ def _check_exporter(pod: dict[str, Any], mlflow: str, user: tuple[str, str], tmp
     container = next(container for container in pod["containers"] if container["name"] == "metrics")
     program, script, port = container["command"]
     assert (program, port) == ("python", str(container["ports"][0]["containerPort"]))
+    address = _plain(container)["MLFLOW_TRACKING_URI"].removeprefix("http://")
+    allowed = next(word for word in pod["containers"][0]["args"] if word.startswith("--allowed-hosts="))
+    assert address in allowed.partition("=")[2].split(",")
     port = str(free_port())
     command = [sys.executable, str(MANIFESTS / "base" / script.lstrip("/")), port]
     environment = {

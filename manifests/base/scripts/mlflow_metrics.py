@@ -111,7 +111,7 @@ class Exporter(BaseHTTPRequestHandler):
     """Answers /metrics, asking MLflow once a minute at most, however many scrape."""
 
     lock = threading.Lock()
-    kept: tuple[float, str] = (float("-inf"), "")
+    kept: tuple[float, str] = (float("-inf"), "")  # until when (monotonic seconds), and what
 
     def do_GET(self) -> None:
         self.send_response(200 if self.path == "/metrics" else 404)
@@ -122,13 +122,14 @@ class Exporter(BaseHTTPRequestHandler):
 
     def answer(self) -> str:
         with Exporter.lock:
-            if time.monotonic() - Exporter.kept[0] > FRESH_SECONDS:
+            if time.monotonic() > Exporter.kept[0]:
+                fresh = FRESH_SECONDS
                 try:
                     said = text(samples(time.time()))
                 except Exception as error:  # MLflow's client raises its own, requests' and urllib3's errors alike
                     print(f"mlflow_metrics: MLflow did not say: {type(error).__name__}: {error}", flush=True)
-                    said = text([("biomed_r1_mlflow_up", {}, 0.0)])
-                Exporter.kept = (time.monotonic(), said)
+                    said, fresh = text([("biomed_r1_mlflow_up", {}, 0.0)]), FRESH_SECONDS / 6
+                Exporter.kept = (time.monotonic() + fresh, said)
             return Exporter.kept[1]
 
     def log_message(self, *_: object) -> None:

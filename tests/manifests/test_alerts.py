@@ -68,7 +68,9 @@ def test_the_runbooks_address_is_a_setting(tmp_path: Path) -> None:
     shutil.copytree(MANIFESTS, tmp_path / "manifests")
     settings = tmp_path / "manifests/overlays/prod/settings.yaml"
     text = settings.read_text(encoding="utf-8")
-    settings.write_text(re.sub(r"RUNBOOKS: \S+", "RUNBOOKS: https://wiki.hospital.example/books", text), encoding="utf-8")
+    settings.write_text(
+        re.sub(r"RUNBOOKS: \S+", "RUNBOOKS: https://wiki.hospital.example/books", text), encoding="utf-8"
+    )
     rule = next(item for item in render(str(settings.parent), tmp_path) if item["kind"] == "PrometheusRule")
     urls = [rule["annotations"]["runbook_url"] for group in rule["spec"]["groups"] for rule in group["rules"]]
     assert all(re.fullmatch(r"https://wiki\.hospital\.example/books/[\w-]+\.md", url) for url in urls)
@@ -127,7 +129,9 @@ def test_the_dashboard_shows_what_is_exported(rendered: dict[str, list[dict[str,
     assert used <= METRICS | SHOWN
     assert used >= SHOWN
     title = " ".join(panel["title"] for panel in board["panels"])
-    assert all(word in title for word in ("Runs", "Seconds of each stage", "GPU hours", "Accuracy by stratum", "Serving"))
+    assert all(
+        word in title for word in ("Runs", "Seconds of each stage", "GPU hours", "Accuracy by stratum", "Serving")
+    )
     _parse(queries, tmp_path)
 
 

@@ -15,7 +15,9 @@ from policies import Address, Peer, Pod, allowed
 
 TEXT = (ROOT / "docs/operate-manifests.md").read_text(encoding="utf-8")
 SECTION = TEXT.partition("\n## Who may reach whom\n")[2].partition("\n## ")[0]
-LINES = [[cell.strip() for cell in line.strip("|").split("|")] for line in SECTION.splitlines() if line.startswith("| ")]
+LINES = [
+    [cell.strip() for cell in line.strip("|").split("|")] for line in SECTION.splitlines() if line.startswith("| ")
+]
 HEAD, ROWS = LINES[0], LINES[1:]
 NAME = "app.kubernetes.io/name"
 # Labels of a run's pod, as recorded on a real cluster.

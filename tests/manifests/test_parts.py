@@ -45,7 +45,7 @@ def test_applying_again_does_not_take_serving_down(parts: Parts, overlay: str) -
     assert "s3://" not in str(item)
     template = item["spec"].get("predictor") or item["spec"]["template"]
     assert "annotations" not in template.get("metadata", template)
-    (_, _, pod), = pod_specs(served)
+    ((_, _, pod),) = pod_specs(served)
     for container in containers(pod):
         (uri,) = (variable for variable in container["env"] if variable["name"] == "MODEL_URI")
         assert uri["valueFrom"]["fieldRef"]["fieldPath"] == URI
@@ -64,7 +64,11 @@ def test_a_pod_that_has_to_go_finishes_its_answers(parts: Parts, overlay: str) -
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_weights_and_compiled_kernels_outlive_the_pod(parts: Parts, overlay: str) -> None:
     ((_, _, pod),) = pod_specs(parts[overlay]["serving"])
-    claims = {volume["name"]: volume["persistentVolumeClaim"]["claimName"] for volume in pod["volumes"] if "persistentVolumeClaim" in volume}
+    claims = {
+        volume["name"]: volume["persistentVolumeClaim"]["claimName"]
+        for volume in pod["volumes"]
+        if "persistentVolumeClaim" in volume
+    }
     assert claims == {"cache": "biomed-r1-serving-cache"}
     fetch, server = pod["initContainers"][0], pod["containers"][0]
     cache = {mount["mountPath"] for c in (fetch, server) for mount in c["volumeMounts"] if mount["name"] == "cache"}
@@ -142,7 +146,9 @@ def _accounts(objects: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 def test_a_registry_with_a_password(tmp_path: Path) -> None:
     accounts = _accounts(_with(tmp_path, "image-pull-secret"))
-    having = {name for name, item in accounts.items() if item.get("imagePullSecrets") == [{"name": "biomed-r1-registry"}]}
+    having = {
+        name for name, item in accounts.items() if item.get("imagePullSecrets") == [{"name": "biomed-r1-registry"}]
+    }
     assert having == {"biomed-r1-runner", "biomed-r1-service"}
 
 
@@ -171,7 +177,9 @@ def test_an_identity_on_gke_opens_its_metadata_server_and_no_other_address(tmp_p
     mlflow = Pod("biomed-r1", {"app.kubernetes.io/name": "mlflow"})
     assert allowed(policies, mlflow, Address("169.254.169.252"), 988)
     assert not allowed(policies, mlflow, Address("169.254.169.253"), 80)
-    assert not allowed(policies, Pod("biomed-r1", {"app.kubernetes.io/name": "postgres"}), Address("169.254.169.254"), 80)
+    assert not allowed(
+        policies, Pod("biomed-r1", {"app.kubernetes.io/name": "postgres"}), Address("169.254.169.254"), 80
+    )
 
 
 def test_mlflows_database_elsewhere(tmp_path: Path) -> None:
@@ -191,7 +199,9 @@ def test_mlflows_database_elsewhere(tmp_path: Path) -> None:
 def test_the_caches_job_by_gitops_is_the_one_by_hand(tmp_path: Path, component: str) -> None:
     objects = _with(tmp_path, component)
     job = next(item for item in objects if item["kind"] == "Job")
-    cron = next(item for item in objects if item["metadata"]["name"] == "biomed-r1-hf-cache" and item["kind"] == "CronJob")
+    cron = next(
+        item for item in objects if item["metadata"]["name"] == "biomed-r1-hf-cache" and item["kind"] == "CronJob"
+    )
     assert job["spec"] == cron["spec"]["jobTemplate"]["spec"]
     annotations = job["metadata"]["annotations"]
     assert annotations.get("argocd.argoproj.io/hook") == "Sync" or annotations["kustomize.toolkit.fluxcd.io/force"]
@@ -239,7 +249,9 @@ def test_gitops_order_and_what_it_never_deletes(rendered: dict[str, list[dict[st
 
 
 def test_the_model_is_ignored_by_argo_cd(parts: Parts) -> None:
-    ignored = {item["kind"]: item["jqPathExpressions"] for item in _documents("argocd.yaml")[2]["spec"]["ignoreDifferences"]}
+    ignored = {
+        item["kind"]: item["jqPathExpressions"] for item in _documents("argocd.yaml")[2]["spec"]["ignoreDifferences"]
+    }
     assert ".spec.predictor.annotations" in ignored["InferenceService"]
     assert {".spec.template.metadata.annotations", ".spec.replicas"} <= set(ignored["Deployment"])
 

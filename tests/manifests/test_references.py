@@ -224,7 +224,9 @@ def test_the_bucket_is_set_in_one_place(overlay: str, tmp_path: Path) -> None:
     file = tmp_path / "manifests/overlays" / overlay / "settings.yaml"
     text = file.read_text(encoding="utf-8")
     assert text.count("BIOMED_R1_STORE: s3://biomed-r1/") == 1
-    file.write_text(text.replace("BIOMED_R1_STORE: s3://biomed-r1/", "BIOMED_R1_STORE: s3://another/"), encoding="utf-8")
+    file.write_text(
+        text.replace("BIOMED_R1_STORE: s3://biomed-r1/", "BIOMED_R1_STORE: s3://another/"), encoding="utf-8"
+    )
     objects = render(str(file.parent), tmp_path)
     assert "s3://biomed-r1" not in str(objects)
     assert _told(objects)["BIOMED_R1_STORE"].startswith("s3://another/")

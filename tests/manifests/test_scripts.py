@@ -261,9 +261,7 @@ def test_a_backup_restores(
     job = {container["name"]: container for container in pod["initContainers"]}
     backend = _backend(rendered["kind"], job["dump"], port)
     command = [word.replace("=/dump/", f"={tmp_path}/") for word in job["dump"]["command"]]
-    subprocess.run(
-        [str(programs / command[0]), *command[1:]], check=True, timeout=60, env={**os.environ, **backend}
-    )
+    subprocess.run([str(programs / command[0]), *command[1:]], check=True, timeout=60, env={**os.environ, **backend})
     capsys.readouterr()
     assert script("store_backup.py", tmp_path) == 0
     uri = capsys.readouterr().out.strip()

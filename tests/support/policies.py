@@ -34,7 +34,9 @@ class Address:
 Peer = Pod | Address
 
 
-def allowed(policies: Sequence[Mapping[str, Any]], source: Peer, target: Peer, port: int, protocol: str = "TCP") -> bool:
+def allowed(
+    policies: Sequence[Mapping[str, Any]], source: Peer, target: Peer, port: int, protocol: str = "TCP"
+) -> bool:
     """Whether `source` may open a connection to `target`."""
     return _open(policies, source, target, port, protocol, "Egress") and _open(
         policies, target, source, port, protocol, "Ingress"

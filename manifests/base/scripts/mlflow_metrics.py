@@ -38,9 +38,7 @@ def samples(now: float) -> list[tuple[str, dict[str, str], float]]:
     if experiment is None:
         return found
     runs = list(
-        client.search_runs(
-            [experiment.experiment_id], order_by=["attributes.start_time DESC"], max_results=NEWEST_RUNS
-        )
+        client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"], max_results=NEWEST_RUNS)
     )
     pipelines = [run for run in runs if is_pipeline(run.data.tags)]
     for status in sorted({run.info.status for run in pipelines}):
@@ -114,7 +112,8 @@ class Exporter(BaseHTTPRequestHandler):
     kept: tuple[float, str] = (float("-inf"), "")  # until when (monotonic seconds), and what
 
     def do_GET(self) -> None:
-        self.send_response(200 if self.path == "/metrics" else 404)
+        # /health says that this process lives, whatever MLflow does.
+        self.send_response(200 if self.path in ("/metrics", "/health") else 404)
         self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
         self.end_headers()
         if self.path == "/metrics":

@@ -28,5 +28,7 @@ if __name__ == "__main__":
     where, number = sys.argv[1], int(sys.argv[2])
     limit = float(sys.argv[3]) if len(sys.argv) > 3 else 120.0
     if refusal := wait(where, number, limit):
-        sys.exit(f"wait_for: {where}:{number} took no connection for {limit:g} s ({refusal}); is it up, is the way open?")
+        sys.exit(
+            f"wait_for: {where}:{number} took no connection for {limit:g} s ({refusal}); is it up, is the way open?"
+        )
     print(f"{where}:{number} takes connections")

@@ -2,8 +2,9 @@
 
     kubectl kustomize manifests/overlays/prod | python manifests/placeholders.py
 
-Exit 2 when an image has no digest, or a placeholder is left: an example's host, a digest or an account of zeros. Addresses
-for documentation (RFC 5737) open nothing and may stay where nothing private has to be reached; they are named, no more.
+Exit 2 when an image has no digest, or a placeholder is left: an example's host, a digest or an account of zeros.
+Addresses for documentation (RFC 5737) open nothing and may stay where nothing private has to be reached; they are
+named, no more.
 """
 
 import re

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import runpy
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kubectl import OVERLAYS, PARTS, render
+from kubectl import OVERLAYS, PARTS, SCRIPTS, render
 from postgres import PASSWORD, running_postgres
 
 
@@ -36,3 +38,21 @@ def postgres(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, int]]:
     monkeypatch.setenv("PGPASSWORD", PASSWORD)
     with running_postgres() as server:
         yield server
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Run one of the scripts as a program in this process; returns its exit code."""
+
+    def run(name: str, *arguments: object) -> int:
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        try:
+            runpy.run_path(str(SCRIPTS[name]), run_name="__main__")
+        except SystemExit as stop:
+            if isinstance(stop.code, str):
+                print(stop.code)
+                return 1
+            return int(stop.code or 0)
+        return 0
+
+    return run

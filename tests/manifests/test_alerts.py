@@ -32,7 +32,8 @@ METRICS = {
 # What the dashboard shows besides; the names of the exporter beside MLflow are in its HELP.
 SHOWN = {
     "vllm:e2e_request_latency_seconds_bucket", "vllm:num_requests_running", "vllm:generation_tokens_total",
-    "vllm:prompt_tokens_total", "biomed_r1_runs", "biomed_r1_stage_seconds", "biomed_r1_gpu_hours", "biomed_r1_accuracy",
+    "vllm:prompt_tokens_total", "biomed_r1_runs", "biomed_r1_stage_seconds", "biomed_r1_gpu_hours",
+    "biomed_r1_accuracy",
 }  # fmt: skip
 NAMES = r"\b([a-zA-Z_][\w:]*)\{"
 

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def test_deleting_an_overlay_deletes_neither_namespace_nor_volumes(parts: Parts,
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_applying_again_does_not_take_serving_down(parts: Parts, overlay: str) -> None:
-    """What the deployer sets is named by no file: neither model nor replicas nor a stop. And the overlay has no server."""
+    """What the deployer sets is in no file: neither model nor replicas nor a stop. And the overlay has no server."""
     assert "serving" not in {labels["app.kubernetes.io/name"] for _, labels, _ in pod_specs(parts[overlay][""])}
     served = [item for item in parts[overlay]["serving"] if item["kind"] in ("Deployment", "InferenceService")]
     (item,) = served
@@ -82,8 +83,8 @@ def test_standalone_keeps_what_runs_need_in_kfps_namespace(parts: Parts) -> None
     found = {(i["kind"], i["metadata"]["name"]) for i in objects if i["metadata"].get("namespace") == "kubeflow"}
     assert found == {
         ("ServiceAccount", "biomed-r1-runner"), ("Role", "biomed-r1-runner"), ("RoleBinding", "biomed-r1-runner"),
-        ("ConfigMap", "kfp-launcher"), ("CronJob", "biomed-r1-hf-cache"), ("PersistentVolumeClaim", "biomed-r1-hf-cache"),
-        ("NetworkPolicy", "biomed-r1-runs"), ("NetworkPolicy", "biomed-r1-runs-outside"),
+        ("ConfigMap", "kfp-launcher"), ("CronJob", "biomed-r1-hf-cache"), ("NetworkPolicy", "biomed-r1-runs"),
+        ("PersistentVolumeClaim", "biomed-r1-hf-cache"), ("NetworkPolicy", "biomed-r1-runs-outside"),
     }  # fmt: skip
     same = {(i["kind"], i["metadata"]["name"]) for part in parts["kind"].values() for i in part}
     assert found <= same, "otherwise what multi-user has"
@@ -140,6 +141,23 @@ def _with(tmp_path: Path, *components: str, instead: str = "") -> list[dict[str,
     return objects
 
 
+def test_an_s3_outside_for_standalone_runs(tmp_path: Path) -> None:
+    """The patch that components/outside-s3 names: the runs' half of its policies goes where the runs are."""
+    shutil.copytree(MANIFESTS, tmp_path / "manifests")
+    text = (MANIFESTS / "components/outside-s3/network.yaml").read_text(encoding="utf-8")
+    (patch,) = re.findall(r"^#   (- \{op: replace, path: /metadata/namespace, .*\})$", text, re.MULTILINE)
+    file = tmp_path / "manifests/overlays/standalone/kustomization.yaml"
+    kustomization = yaml.safe_load(file.read_text(encoding="utf-8"))
+    kustomization["components"].append("../../components/outside-s3")
+    kustomization["patches"] = [{"target": {"kind": "NetworkPolicy", "name": "outside-s3-runs"}, "patch": patch}]
+    file.write_text(yaml.safe_dump(kustomization), encoding="utf-8")
+    policies = [item for item in render(str(file.parent), tmp_path) if item["kind"] == "NetworkPolicy"]
+    run = {"workflows.argoproj.io/workflow": "training"}
+    assert allowed(policies, Pod("kubeflow", run), Address("192.0.2.4"), 9000)
+    assert allowed(policies, Pod("biomed-r1", {"app.kubernetes.io/name": "backup"}), Address("192.0.2.4"), 9000)
+    assert not allowed(policies, Pod("kubeflow", run), Address("10.9.9.9"), 9000)
+
+
 def _accounts(objects: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {item["metadata"]["name"]: item for item in objects if item["kind"] == "ServiceAccount"}
 
@@ -169,10 +187,10 @@ def test_an_identity_in_place_of_keys(tmp_path: Path, rendered: dict[str, list[d
 
 def test_an_identity_on_gke_opens_its_metadata_server_and_no_other_address(tmp_path: Path) -> None:
     objects = _with(tmp_path, "workload-identity-gke")
-    assert set(
+    assert {
         name for name, item in _accounts(objects).items()
         if "iam.gke.io/gcp-service-account" in item["metadata"].get("annotations", {})
-    ) == {"biomed-r1-runner", "biomed-r1-service"}  # fmt: skip
+    } == {"biomed-r1-runner", "biomed-r1-service"}  # fmt: skip
     policies = [item for item in objects if item["kind"] == "NetworkPolicy"]
     mlflow = Pod("biomed-r1", {"app.kubernetes.io/name": "mlflow"})
     assert allowed(policies, mlflow, Address("169.254.169.252"), 988)
@@ -233,12 +251,12 @@ def test_gitops_order_and_what_it_never_deletes(rendered: dict[str, list[dict[st
     waves = [int(item["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"]) for item in applications]
     assert waves == sorted(waves)
     assert len(set(waves)) == 3
-    kept, services, serving = applications
+    kept, _, serving = applications
     assert kept["spec"]["syncPolicy"]["automated"]["prune"] is False
     assert serving["spec"]["syncPolicy"]["automated"]["prune"] is False
     assert all("finalizers" not in item["metadata"] for item in applications)
     steps = [item for item in _documents("flux.yaml") if item["kind"] == "Kustomization"]
-    for before, after in zip(steps, steps[1:], strict=False):
+    for before, after in pairwise(steps):
         assert after["spec"]["dependsOn"] == [{"name": before["metadata"]["name"]}]
     assert [step["spec"]["prune"] for step in steps] == [False, True, False]
     inside = {

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import runpy
-import socket
 import subprocess
 import sys
 import threading
@@ -16,31 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kubectl import MANIFESTS, ROOT, containers, pod_specs
+from kubectl import MANIFESTS, ROOT, SCRIPTS, pod_specs
 from postgres import free_port
 
 from components.platform import objects, registry, store
-
-# Where they lie, each name once.
-SCRIPTS = {path.name: path for folder in ("base/scripts", "serving") for path in (MANIFESTS / folder).glob("*.py")}
-
-
-@pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Run one of the scripts as a program in this process; returns its exit code."""
-
-    def run(name: str, *arguments: object) -> int:
-        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
-        try:
-            runpy.run_path(str(SCRIPTS[name]), run_name="__main__")
-        except SystemExit as stop:
-            if isinstance(stop.code, str):
-                print(stop.code)
-                return 1
-            return int(stop.code or 0)
-        return 0
-
-    return run
 
 
 @pytest.fixture
@@ -58,96 +35,6 @@ def _version(name: str, decision: str, source: str = "s3://biomed-r1/models/x") 
     from mlflow import MlflowClient
 
     return str(MlflowClient().create_model_version(name, source, tags={"gate.decision": decision}).version)
-
-
-def _model(folder: Path) -> Path:
-    folder.mkdir()
-    (folder / "config.json").write_text("{}")
-    (folder / "model.safetensors").write_bytes(os.urandom(1 << 16))
-    return folder
-
-
-@pytest.fixture
-def stored(store_uri: str, tmp_path: Path) -> str:
-    """The URI of a model in the store."""
-    store.put_dir(_model(tmp_path / "source"), f"{store_uri}/model", stage="grpo", key="k")
-    return f"{store_uri}/model"
-
-
-def test_a_model_is_fetched_whole(script: Callable[..., int], stored: str, tmp_path: Path) -> None:
-    source, link = tmp_path / "source", tmp_path / "models/model"
-    assert script("fetch_model.py", stored, tmp_path / "cache/models", link) == 0
-    names = ["config.json", "model.safetensors"]
-    assert [(link / n).read_bytes() for n in names] == [(source / n).read_bytes() for n in names]
-
-
-def test_a_pod_that_starts_again_downloads_nothing(
-    script: Callable[..., int], stored: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    cache, link = tmp_path / "cache", tmp_path / "models/model"
-    assert script("fetch_model.py", stored, cache, link) == 0
-    objects.delete(f"{stored}/model.safetensors")  # a second download would fail
-    link.unlink()  # the new pod's
-    assert script("fetch_model.py", stored, cache, link) == 0
-    assert "in the cache" in capsys.readouterr().out
-    assert (link / "model.safetensors").read_bytes() == (tmp_path / "source/model.safetensors").read_bytes()
-
-
-def test_what_rotted_in_the_cache_is_fetched_again(
-    script: Callable[..., int], stored: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    cache, link = tmp_path / "cache", tmp_path / "models/model"
-    assert script("fetch_model.py", stored, cache, link) == 0
-    file = link / "model.safetensors"
-    file.write_bytes(bytes(file.stat().st_size))
-    assert script("fetch_model.py", stored, cache, link) == 0
-    assert "differs from the manifest" in capsys.readouterr().out
-    assert file.read_bytes() == (tmp_path / "source/model.safetensors").read_bytes()
-
-
-def test_the_cache_keeps_two_models_and_no_rubbish(
-    script: Callable[..., int], stored: str, store_uri: str, tmp_path: Path
-) -> None:
-    cache, link = tmp_path / "cache", tmp_path / "models/model"
-    (cache / "0123.partial-17").mkdir(parents=True)
-    places = []
-    for number in range(3):
-        uri = f"{store_uri}/model-{number}"
-        store.put_dir(tmp_path / "source", uri, stage="grpo", key="k")
-        assert script("fetch_model.py", uri, cache, link) == 0
-        places.append(link.resolve())
-        os.utime(places[-1], (number, number))
-    assert sorted(cache.iterdir()) == sorted(places[1:])
-
-
-def test_a_damaged_model_is_not_served(
-    script: Callable[..., int], stored: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    source = tmp_path / "source"
-    (source / "model.safetensors").write_bytes(os.urandom(1 << 16))
-    objects.put_file(source / "model.safetensors", f"{stored}/model.safetensors")
-    assert script("fetch_model.py", stored, tmp_path / "cache", tmp_path / "models/model") == 1
-    assert "model.safetensors: differs from its manifest" in capsys.readouterr().out
-    assert not (tmp_path / "models/model").exists()
-    assert not list((tmp_path / "cache").iterdir())
-
-
-@pytest.mark.parametrize(("uri", "message"), [("", "name the S3 URI"), ("models:/biomed-r1@champion", "name the S3")])
-def test_what_is_no_s3_uri_is_refused(
-    script: Callable[..., int], uri: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert script("fetch_model.py", uri, tmp_path / "cache", tmp_path / "model") == 1
-    assert message in capsys.readouterr().out
-
-
-def test_a_directory_without_weights_is_refused(
-    script: Callable[..., int], store_uri: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    source = _model(tmp_path / "source")
-    (source / "model.safetensors").rename(source / "pytorch_model.bin")
-    store.put_dir(source, f"{store_uri}/model", stage="grpo", key="k")
-    assert script("fetch_model.py", f"{store_uri}/model", tmp_path / "cache", tmp_path / "model") == 1
-    assert "no safetensors among config.json, pytorch_model.bin" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -283,40 +170,6 @@ def _backend(found: list[dict[str, Any]], container: Mapping[str, Any], port: in
     told = next(dict(item["data"]) for item in found if item["metadata"]["name"] == "mlflow-backend")
     assert (told["PGHOST"], told["PGPORT"]) == ("postgres", "5432")
     return {**told, "PGHOST": "127.0.0.1", "PGPORT": str(port)}
-
-
-@pytest.mark.parametrize("job", ["CronJob/biomed-r1-backup", "Deployment/mlflow", "CronJob/biomed-r1-gate-watch"])
-def test_whatever_talks_at_once_waits_for_its_peer(rendered: dict[str, list[dict[str, Any]]], job: str) -> None:
-    """A new pod's policy takes half a second: the first container waits until the way is open, with a deadline."""
-    pod = next(pod for name, _, pod in pod_specs(rendered["kind"]) if name == job)
-    first, port = pod["initContainers"][0], free_port()
-    assert first["name"] == "wait"
-    words = ["127.0.0.1" if word in ("$(PGHOST)", "mlflow") else word for word in first["command"][2:]]
-    words = [str(port) if word in ("$(PGPORT)", "5000") else word for word in words]
-    command = [sys.executable, str(SCRIPTS["wait_for.py"]), *words]
-    waiting = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    with pytest.raises(subprocess.TimeoutExpired):
-        waiting.wait(1)  # nobody listens yet, and it has not given up
-    with socket.create_server(("127.0.0.1", port)):
-        assert waiting.wait(20) == 0
-    assert waiting.stdout is not None
-    assert waiting.stdout.read() == f"127.0.0.1:{port} takes connections\n"
-    waiting.stdout.close()
-
-
-def test_waiting_ends_and_says_for_what(script: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
-    port = free_port()
-    assert script("wait_for.py", "127.0.0.1", port, 0.2) == 1
-    assert f"127.0.0.1:{port} took no connection for 0.2 s (ConnectionRefusedError" in capsys.readouterr().out
-    assert script("wait_for.py", "no-such-host.invalid", port, 0.2) == 1
-    assert "gaierror" in capsys.readouterr().out
-
-
-def test_every_job_that_talks_at_once_has_that_first_container(rendered: dict[str, list[dict[str, Any]]]) -> None:
-    for name, _, pod in pod_specs(rendered["kind"]):
-        talks = any("PGPASSWORD" in str(c) or "MLFLOW_TRACKING_PASSWORD" in str(c) for c in containers(pod))
-        if talks and not name.startswith("StatefulSet/"):
-            assert pod["initContainers"][0]["command"][1].endswith("/wait_for.py"), name
 
 
 def test_the_store_is_tried(

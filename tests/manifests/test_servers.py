@@ -86,7 +86,8 @@ def test_mlflow_starts_as_deployed(
     assert {"configMapRef": {"name": "mlflow-backend"}} in container["envFrom"]
     told = next(dict(item["data"]) for item in rendered["kind"] if item["metadata"]["name"] == "mlflow-backend")
     environment = {
-        **_plain(container), **told, "PGHOST": "127.0.0.1", "PGPORT": str(database), "HOME": str(tmp_path), "MLFLOW_AUTH_CONFIG_PATH": str(config),
+        **_plain(container), **told, "PGHOST": "127.0.0.1", "PGPORT": str(database), "HOME": str(tmp_path),
+        "MLFLOW_AUTH_CONFIG_PATH": str(config),
         "MLFLOW_AUTH_ADMIN_USERNAME": ADMIN[0], "MLFLOW_AUTH_ADMIN_PASSWORD": ADMIN[1],
         "MLFLOW_FLASK_SERVER_SECRET_KEY": "a key",
     }  # fmt: skip

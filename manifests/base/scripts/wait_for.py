@@ -1,4 +1,4 @@
-"""Wait until a TCP port takes a connection: `wait_for.py HOST PORT [SECONDS]`, 120 seconds unless said; exit 1 after that.
+"""Wait until a port takes a connection: `wait_for.py HOST PORT [SECONDS]`, 120 seconds unless said; exit 1 after that.
 
 The network policy of a new pod takes about half a second to open the way, and a Service's name may not resolve yet.
 Nothing but the standard library: this runs before anything else and has to start at once.

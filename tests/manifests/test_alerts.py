@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import runpy
 import shutil
@@ -98,6 +99,21 @@ def test_runbooks_name_commands_and_objects_that_exist(rendered: dict[str, list[
         ours = r"(?:-n|--namespace[= ]) ?biomed-r1 .*?\b(deployment|cronjob|statefulset|inferenceservice)/([\w-]+)"
         for kind, name in re.findall(ours, blocks):
             assert f"{kind}/{name}" in objects, f"{page.name}: {kind}/{name}"
+
+
+def test_the_runbook_finds_archived_logs_where_argo_puts_them() -> None:
+    folder = Path(os.environ.get("BIOMED_R1_DATA", "")) / "cluster"
+    if not os.environ.get("BIOMED_R1_DATA") or not folder.is_dir():
+        pytest.skip("BIOMED_R1_DATA names no folder with recordings of a cluster")
+    page = (RUNBOOKS / "run-failed.md").read_text(encoding="utf-8")
+    (address,) = re.findall(r"s3://(mlpipeline/\S+/main\.log)", page)
+    bucket, _, key = address.partition("/")
+    pattern = re.sub(r"\b(WORKFLOW|YEAR|MONTH|DAY|POD)\b", r"[^/]+", key)
+    recorded = "".join(file.read_text(encoding="utf-8") for file in folder.glob("fact-*/workflow.json"))
+    keys = set(re.findall(r'"key": ?"([^"{]+/main\.log)"', recorded))
+    assert keys
+    assert [key for key in keys if not re.fullmatch(pattern, key)] == []
+    assert f'"bucket": "{bucket}"' in recorded
 
 
 def test_rules_fire_when_they_should(rules: dict[str, dict[str, Any]], tmp_path: Path) -> None:

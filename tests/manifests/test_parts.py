@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -88,6 +90,31 @@ def test_standalone_keeps_what_runs_need_in_kfps_namespace(parts: Parts) -> None
     }  # fmt: skip
     same = {(i["kind"], i["metadata"]["name"]) for part in parts["kind"].values() for i in part}
     assert found <= same, "otherwise what multi-user has"
+
+
+def test_recorded_runs_name_an_account_and_secrets_that_standalone_has_too(parts: Parts) -> None:
+    """The recording was multi-user; the same pods in `kubeflow` need the same names there (docs/operate-manifests.md)."""
+    folder = Path(os.environ.get("BIOMED_R1_DATA", "")) / "cluster"
+    if not os.environ.get("BIOMED_R1_DATA") or not folder.is_dir():
+        pytest.skip("BIOMED_R1_DATA names no folder with recordings of a cluster")
+    pods = [
+        pod["spec"]
+        for file in folder.glob("*/pods.json")
+        for pod in json.loads(file.read_text(encoding="utf-8"))["items"]
+        if pod.get("spec")
+    ]
+    accounts = {pod["serviceAccountName"] for pod in pods}
+    objects = [item for item in parts["standalone"][""] if item["metadata"].get("namespace") == "kubeflow"]
+    assert accounts == {item["metadata"]["name"] for item in objects if item["kind"] == "ServiceAccount"}
+    secrets = {
+        variable["valueFrom"]["secretKeyRef"]["name"]
+        for pod in pods for container in containers(pod) for variable in container.get("env", ())
+        if "secretKeyRef" in variable.get("valueFrom", {})
+    }  # fmt: skip
+    assert secrets
+    text = (ROOT / "docs/operate-manifests.md").read_text(encoding="utf-8")
+    (line,) = (line for line in text.splitlines() if line.startswith("| Secrets of runs"))
+    assert {name for name in secrets if f"`{name}`" not in line} == set()
 
 
 def _placeholders(text: str) -> subprocess.CompletedProcess[str]:

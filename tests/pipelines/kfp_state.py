@@ -52,6 +52,9 @@ class KfpState:
         self.most_enabled = 0
         # Kubernetes's objects of scheduled runs: run id to the recurring run that owns it; what is gone is collected.
         self.workflows: dict[str, str] = {}
+        # Versions' specs by their id, and the runs that were asked to end.
+        self.specs: dict[str, Json] = {}
+        self.terminated: list[str] = []
         self.seconds = 0
         # How many of the next things are made in the same second as the one before.
         self.same_second = 0
@@ -176,13 +179,22 @@ def _check_package(text: str | bytes) -> None:
         json_format.ParseDict(document, pipeline_spec_pb2.PlatformSpec())
 
 
+@lru_cache(maxsize=8)
+def _spec(text: str) -> Json:
+    """What the API answers as a version's spec: both documents of the package."""
+    documents = list(yaml.load_all(text, Loader=yaml.CSafeLoader))
+    return {"pipeline_spec": documents[0], "platform_spec": documents[1] if documents[1:] else {}}
+
+
 def _create_version(server: KfpState, call: Any) -> Json:
     _check_package(call.body)
     q = call.query
     server.one("pipeline", "pipeline_id", q["pipelineid"])
     server.packages.append(call.body if isinstance(call.body, str) else call.body.decode())
     record = {k: q[k] for k in ("name", "display_name", "description")} | {"pipeline_id": q["pipelineid"]}
-    return server.add("version", record, lambda r: (r["pipeline_id"], r["display_name"]))
+    made = server.add("version", record, lambda r: (r["pipeline_id"], r["display_name"]))
+    server.specs[made["pipeline_version_id"]] = _spec(server.packages[-1])
+    return made
 
 
 def _create_run(server: KfpState, call: Any) -> Json:
@@ -199,6 +211,17 @@ def _get_run(server: KfpState, call: Any) -> Json:
     if isinstance(step, int):
         raise Refused(step, "by the script")
     return {k: v for k, v in run.items() if k != "looks"} | step
+
+
+def _get_version(server: KfpState, call: Any) -> Json:
+    version = server.one("version", "pipeline_version_id", call.ids[1])
+    return version | {"pipeline_spec": server.specs[version["pipeline_version_id"]]}
+
+
+def _terminate(server: KfpState, call: Any) -> Json:
+    server.one("run", "run_id", call.ids[0])
+    server.terminated.append(call.ids[0])
+    return {}
 
 
 def _create_recurring(server: KfpState, call: Any) -> Json:
@@ -236,10 +259,12 @@ _ROUTES: list[tuple[str, str, Callable[[KfpState, Any], Json]]] = [
     ("GET /pipelines", _LIST, lambda s, c: s.listed("pipeline", "pipelines", c.query)),
     ("POST /pipelines", "", lambda s, c: s.add("pipeline", s.parsed("V2beta1Pipeline", c.body), _by_name)),
     ("GET /pipelines/([^/]+)/versions", _LIST, _list_versions),
+    ("GET /pipelines/([^/]+)/versions/([^/]+)", "", _get_version),
     ("POST /pipelines/upload_version", "name display_name pipelineid description", _create_version),
     ("GET /runs", f"{_LIST} experiment_id", lambda s, c: s.listed("run", "runs", c.query)),
     ("POST /runs", "experiment_id", _create_run),
     ("GET /runs/([^/]+)", "experiment_id", _get_run),
+    ("POST /runs/([^/:]+):terminate", "experiment_id", _terminate),
     ("GET /recurringruns", f"{_LIST} experiment_id", lambda s, c: s.listed("recurring", "recurringRuns", c.query)),
     ("POST /recurringruns", "", _create_recurring),
     ("POST /recurringruns/([^/:]+):(enable|disable)", "", _switch),

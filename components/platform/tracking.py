@@ -236,9 +236,13 @@ def _create(name: str, tags: Mapping[str, str]) -> str:
 def _experiment() -> str:
     if given := os.environ.get("MLFLOW_EXPERIMENT_ID"):
         return given
+    return experiment_of(os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT))
+
+
+def experiment_of(name: str) -> str:
+    """The id of the experiment of that name, created where it is missing."""
     from mlflow.exceptions import MlflowException
 
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
     found = _client().get_experiment_by_name(name)
     if found:
         return str(found.experiment_id)

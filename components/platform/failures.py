@@ -1,4 +1,4 @@
-"""What a run's own record in the store says of its bad ends: why a task failed, where its log is, that it was cancelled.
+"""A run's own record, in the store, of its bad ends: why a task failed, where its log is, that it was cancelled.
 
 KFP's API gives no reason for a failed task, and its Workflow and pods are gone after a while; a cancelled run it calls
 FAILED. Beside the receipts, `runs/RUN/failures/TASK.json` and `runs/RUN/cancelled.json` say so for good.
@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 from components.errors import ReadableError
@@ -56,7 +57,7 @@ def read_failure(root: str, run: str, task: str) -> dict[str, Any] | None:
 
 def log_address(arguments: Sequence[str]) -> str | None:
     """Where KFP's launcher stores the log of this process, from the process's own arguments; None outside KFP."""
-    for before, text in zip(arguments, arguments[1:], strict=False):
+    for before, text in pairwise(arguments):
         if before == "--executor_input":
             try:
                 return _uri(json.loads(text))

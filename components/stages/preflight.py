@@ -37,10 +37,12 @@ def preflight(config: PreflightConfig, run: str = "") -> list[str]:
     registry alias without a version is fine: the first run has no champion. GPUs are checked by the tasks that have
     them (components/platform/gpus.py).
     """
-    checks: list[tuple[str, Check]] = [("S3", _store), ("MLflow", _mlflow), ("home", partial(place.check_home, False))]
+    checks: list[tuple[str, Check]] = []
     if place.in_cluster():
-        checks += [("user", place.check_user), ("folders", place.check_caches), ("space", place.check_space)]
+        # First: it waits for the pod's network policy, which may take half a second to apply.
         checks += [("Kubernetes API", partial(place.check_api_server, run))]
+        checks += [("user", place.check_user), ("folders", place.check_caches), ("space", place.check_space)]
+    checks += [("S3", _store), ("MLflow", _mlflow), ("home", partial(place.check_home, False))]
     checks += [(f"model {ref}", partial(_model, ref)) for ref in dict.fromkeys(config.models)]
     checks += [(f"{kind} {source}", partial(check_source, source, kind)) for source, kind in config.sources]
     findings = [finding for label, check in checks for finding in found(label, check)]

@@ -11,6 +11,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -28,7 +29,7 @@ _UNSUPPORTED = ("NotImplemented", "501", "InvalidRequest", "InvalidArgument", "X
 _HINTS = {
     "AccessDenied": "the keys' policy does not allow it: docs/policies/s3.json is what a run needs",
     "403": "the keys' policy does not allow it: docs/policies/s3.json is what a run needs",
-    "InvalidAccessKeyId": "check AWS_ACCESS_KEY_ID, and that no left-over AWS_SESSION_TOKEN or AWS_PROFILE goes with it",
+    "InvalidAccessKeyId": "check AWS_ACCESS_KEY_ID; no left-over AWS_SESSION_TOKEN or AWS_PROFILE may go with it",
     "InvalidToken": "unset AWS_SESSION_TOKEN unless it belongs to these keys",
     "ExpiredToken": "fetch new credentials",
     "SignatureDoesNotMatch": "check AWS_SECRET_ACCESS_KEY and AWS_REGION",
@@ -130,9 +131,10 @@ def _race(store: _Store) -> None:
         won = sum(pool.map(write, range(WRITERS)))
     if won != 1:
         raise _RefusedError(
-            "", f"{won} of {WRITERS} writers were told that they were the first: the store ignores If-None-Match, so two "
-            "runs could hold the same lock; use one that keeps it (AWS S3, SeaweedFS, MinIO, Ceph)"
-        )  # fmt: skip
+            "",
+            f"{won} of {WRITERS} writers were told that they were the first: the store ignores If-None-Match, so "
+            "two runs could hold the same lock; use one that keeps it (AWS S3, SeaweedFS)",
+        )
 
 
 def _replace(store: _Store) -> None:
@@ -156,10 +158,8 @@ def _multipart(store: _Store) -> None:
         parts = {"Parts": [{"ETag": part["ETag"], "PartNumber": 1}]}
         _asked(store, "complete_multipart_upload", Key=key, UploadId=upload, MultipartUpload=parts)
     except _RefusedError:
-        try:
+        with suppress(_RefusedError):  # the first refusal is the one to tell
             _asked(store, "abort_multipart_upload", Key=key, UploadId=upload)
-        except _RefusedError:
-            pass  # the first refusal is the one to tell
         raise
 
 
@@ -175,7 +175,7 @@ def _deleted(store: _Store) -> Finding:
 
 
 def _without_chunks(store: _Store) -> Finding | None:
-    """Whether a put that was refused works without the SDK's checksum in a trailer, which makes its body aws-chunked."""
+    """Whether a refused put works without the SDK's checksum in a trailer, which makes its body aws-chunked."""
     if os.environ.get("AWS_REQUEST_CHECKSUM_CALCULATION") == "when_required":
         return None
     before = os.environ.get("AWS_REQUEST_CHECKSUM_CALCULATION")
@@ -228,7 +228,7 @@ def _asked(store: _Store, verb: str, **arguments: Any) -> Any:
         hint = _HINTS.get(code, "")
         raise _RefusedError(code, f"{error}{f'; {hint}' if hint else ''}") from None
     except (BotoCoreError, HTTPError) as error:
-        raise _RefusedError("", f"{error}; {_unreachable(str(error))}") from None
+        raise _RefusedError("", f"the store does not answer: {error}; {_unreachable(str(error))}") from None
 
 
 def _unreachable(text: str) -> str:

@@ -61,7 +61,7 @@ def _stages(recipe: TrainingRecipe, profile: Profile, champion: str, checks: Seq
         answers[name] = task.outputs["answers"]
 
     verdict = ops.compare(
-        items=items, candidate_uri=rewarded.output, config=as_json(recipe.compare), run=run, **answers
+        items=items, registered=recipe.register_.name, config=as_json(recipe.compare), run=run, **answers
     )
     place(verdict, "cpu", profile, "Decide: promote or refuse")
     judged = {"decision": verdict.outputs["decision"], "scores": verdict.outputs["scores"]}

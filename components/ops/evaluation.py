@@ -125,13 +125,15 @@ def report_models(
     from pathlib import Path
 
     from components.platform import store
-    from components.platform.execution import Call, execute
+    from components.platform.execution import Call, execute, store_root
+    from components.platform.ledger import seal_number
     from components.platform.models import card_file
     from components.stages import report as stage
 
     settings = stage.ReportConfig.model_validate_json(config)
     inputs = {"items": items.path, "answers": answers, "models": f"digest:{models}", "scores": scores.path}
-    call = Call("report", run, settings, {**inputs, "classifier": classifier})
+    seal = seal_number(store_root())
+    call = Call("report", run, settings, {**inputs, "classifier": classifier, "seal": f"digest:{seal}"})
 
     def work(out: Path) -> dict:
         with tempfile.TemporaryDirectory() as folder:
@@ -147,6 +149,7 @@ def report_models(
                 config=settings,
                 out_dir=out,
                 lineage={"classifier": classifier, "answers": answers},
+                seal_number=seal,
             )
 
     product = execute(call, work)

@@ -69,15 +69,20 @@ def stratify(
 ) -> None:
     from pathlib import Path
 
-    from components.platform.execution import Call, execute
+    from components.platform.execution import Call, execute, store_root
+    from components.platform.ledger import seal_number
     from components.platform.models import local_model
     from components.stages import stratify as stage
 
     settings = stage.StratifyConfig.model_validate_json(config)
-    inputs = {"items": items.path, "classifier": classifier}
+    seal = seal_number(store_root())
+    inputs = {"items": items.path, "classifier": classifier, "seal": f"digest:{seal}"}
     call = Call("stratify", run, settings, inputs, datasets={"items": "evaluation"})
     product = execute(
-        call, lambda out: stage.stratify([Path(items.path)], local_model(classifier), settings, out / "items.parquet")
+        call,
+        lambda out: stage.stratify(
+            [Path(items.path)], local_model(classifier), settings, out / "items.parquet", seal_number=seal
+        ),
     )
     product.save("items.parquet", stratified.path)
     stratified.metadata.update(product.metadata)
@@ -179,7 +184,7 @@ def compare(
     sft: dsl.Input[dsl.Dataset],
     grpo: dsl.Input[dsl.Dataset],
     champion: dsl.Input[dsl.Dataset],
-    candidate_uri: str,
+    registered: str,
     config: str,
     run: str,
     scores: dsl.Output[dsl.Artifact],
@@ -188,25 +193,29 @@ def compare(
 ) -> None:
     from pathlib import Path
 
-    from components.platform import registry, store, tables
-    from components.platform.execution import Call, execute
+    from components.platform import ledger, tables
+    from components.platform.execution import Call, execute, run_id, store_root
     from components.stages import compare as stage
 
     settings = stage.CompareConfig.model_validate_json(config)
     answers = [Path(a.path) for a in (base, sft, grpo, champion) if tables.has_rows(a.path)]
     baseline = "champion" if tables.has_rows(champion.path) else "base"
-    served = champion if baseline == "champion" else base
-    context = {"baseline": served.metadata["digest"], "items": store.file_sha256(Path(items.path))}
-    look = registry.next_look(registry.MODEL, candidate_uri, context)
+    root, seal = store_root(), ledger.seal_number(store_root())
+    wanted = stage.challenge(Path(items.path), answers, baseline, "grpo", settings, registered, seal)
+    look = ledger.reserve(root, wanted, run_id(run))
     inputs = {f"answers_{k}": str(path) for k, path in enumerate(answers)}
     inputs |= {"items": items.path, "baseline": f"digest:{baseline}", "look": f"digest:{look}"}
+    inputs["seal"] = f"digest:{seal}"
     call = Call("compare", run, settings, inputs, datasets={"items": "evaluation"})
     product = execute(
-        call, lambda out: stage.compare(Path(items.path), answers, baseline, "grpo", settings, out, look=look)
+        call,
+        lambda out: stage.compare(
+            Path(items.path), answers, baseline, "grpo", settings, out, look=look, seal_number=seal
+        ),
     )
     product.save("scores.json", scores.path)
     product.save("decision.json", decision.path)
-    decision.metadata.update({**product.metadata, **context, "look": look})
+    decision.metadata.update({**product.metadata, "ledger_key": wanted.key, "look": look})
     for key, value in product.evidence.get("metrics", {}).items():
         metrics.log_metric(key, value)
 
@@ -232,7 +241,8 @@ def report(
     from pathlib import Path
 
     from components.platform import store, tables
-    from components.platform.execution import Call, execute
+    from components.platform.execution import Call, execute, store_root
+    from components.platform.ledger import seal_number
     from components.stages import report as stage
 
     settings = stage.ReportConfig.model_validate_json(config)
@@ -240,7 +250,8 @@ def report(
     answers = {name: path for name, path in answers.items() if tables.has_rows(path)}
     inputs = {f"answers_{name}": str(path) for name, path in answers.items()}
     inputs |= {"items": items.path, "scores": scores.path, "decision": decision.path, "curation": curation.path}
-    inputs |= {"classifier": classifier, "sft": sft_uri, "grpo": grpo_uri}
+    seal = seal_number(store_root())
+    inputs |= {"classifier": classifier, "sft": sft_uri, "grpo": grpo_uri, "seal": f"digest:{seal}"}
     call = Call("report", run, settings, inputs)
 
     def work(out: Path) -> dict:
@@ -261,6 +272,7 @@ def report(
             config=settings,
             out_dir=out,
             lineage={"classifier": classifier, "sft": sft_uri, "grpo": grpo_uri},
+            seal_number=seal,
         )
 
     product = execute(call, work)
@@ -287,7 +299,7 @@ def register(
     inputs = {"model": model, "decision": decision.path, "recipe": f"digest:{recipe}"}
     inputs["registry"] = f"digest:{identity()}"
     call = Call("register", run, settings, inputs)
-    context = {"baseline": decision.metadata.get("baseline", ""), "items": decision.metadata.get("items", "")}
+    context = {"ledger_key": decision.metadata.get("ledger_key", "")}
     product = execute(
         call,
         lambda out: stage.register(model, Path(decision.path), Path(scores.path), recipe, context, settings, out),

@@ -48,18 +48,6 @@ def absent(ref: str) -> bool:
     return found is not None and find(found[1], alias=found[2], version=found[3]) is None
 
 
-def next_look(name: str, candidate: str, context: Mapping[str, str]) -> int:
-    """Which decision this would be against the same baseline on the same items: 1 for the first.
-
-    Counted from the registered versions' tags; the candidate's own earlier registration is the same look, so that a
-    repeated run repeats its decision.
-    """
-    wanted = {f"{CONTEXT_TAG}.{key}": value for key, value in context.items()}
-    versions = _client().search_model_versions(f"name = '{name}'")
-    others = {v.source for v in versions if wanted.items() <= v.tags.items() and v.source != candidate}
-    return 1 + len(others)
-
-
 def identity() -> str:
     """What tells one registry from another: when its default experiment was made (addresses change, this does not)."""
     return str(_client().get_experiment("0").creation_time)

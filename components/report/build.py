@@ -8,6 +8,7 @@ from typing import Any
 
 from components.questions.items import Item
 from components.questions.published import CITATION
+from components.questions.seal import Seal
 from components.report.headline import facts, headline
 from components.report.page import Page
 from components.report.scores import Record, Scores
@@ -49,6 +50,12 @@ class Limits:
     examples: int = 4
     example_chars: int = 900
     removed_rows: int = 12
+    seal: Seal = Seal()  # questions that no example may quote
+
+
+def quotable(items: Sequence[Item], seal: Seal) -> list[Item | None]:
+    """The items in their order, None in the place of one that the seal covers."""
+    return [None if seal.covers(item) else item for item in items]
 
 
 def build_page(title: str, found: Inputs, limits: Limits) -> Page:
@@ -68,7 +75,13 @@ def build_page(title: str, found: Inputs, limits: Limits) -> Page:
         training.section(found.histories),
         curation.section(found.curation, limits.removed_rows),
         examples.section(
-            scores, decision, found.items, found.answers, seen.graded, limits.examples, limits.example_chars
+            scores,
+            decision,
+            quotable(found.items, limits.seal),
+            found.answers,
+            seen.graded,
+            limits.examples,
+            limits.example_chars,
         ),
         context.section(scores, found.items, found.metadata, seen.made, found.lineage),
         published.section(scores, found.items, found.classifier, model),

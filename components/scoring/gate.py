@@ -158,16 +158,20 @@ def _answers(new: Side, table: ItemTable, setting: str, rules: Rules) -> Judged:
     if outcomes is None or not outcomes.asked.any():
         return refusal(rule, f"The candidate has no {setting} answers; evaluate it in that setting"), 0
     asked = outcomes.asked
-    sums, sizes = group_sums(outcomes.no_answer[asked], table.groups[asked])
-    silent, groups = float((sums / sizes).sum()), len(sums)
-    low, high = _proportion_bounds(silent, groups, rules.level)
+    # A model that adds nothing to a prefill keeps the wrong statement: wrong, but its answer format is not broken.
+    kept = np.zeros(len(asked)) if outcomes.silent is None else outcomes.silent
+    sums, sizes = group_sums((outcomes.no_answer - kept)[asked], table.groups[asked])
+    missing, groups = float((sums / sizes).sum()), len(sums)
+    low, high = _proportion_bounds(missing, groups, rules.level)
+    silence = float(kept[asked].mean())
     passed = high < rules.no_answer_bound
     verdict = "rare enough" if passed else "too many, or too few items to exclude it"
     text = (
-        f"{setting.capitalize()} answers without a choice: {silent / groups:.1%} of {len(outcomes.no_answer[asked])}, "
+        f"{setting.capitalize()} answers without a choice: {missing / groups:.1%} of {int(asked.sum())}, "
         f"upper bound {high:.1%} against {rules.no_answer_bound:.1%}: {verdict}"
+        + (f" ({silence:.1%} more kept the prefill by silence and do not count here)" if silence else "")
     )
-    figures = {"estimate": silent / groups, "bound": rules.no_answer_bound, "ci_low": low, "ci_high": high}
+    figures = {"estimate": missing / groups, "bound": rules.no_answer_bound, "ci_low": low, "ci_high": high}
     return {**refusal(rule, text), **figures, "passed": passed, "n": int(sizes.sum()), "groups": groups}, groups
 
 

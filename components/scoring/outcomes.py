@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from components.errors import InputError
 from components.extraction.engine import extract
 from components.questions.items import LABEL_PROBABILITY, Item, group_of
 from components.scoring.chance import Guesses, guesses
+from components.scoring.prefills import has_words
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -90,6 +91,9 @@ class Outcomes:
     no_answer: Array
     truncated: Array
     expected: Array | None = None  # of 1 for a right answer: what its letter gets without reading the question
+    silent: Array | None = (
+        None  # 1 where nothing was added to a prefill, which then stands: no answer, but no broken one
+    )
 
     @property
     def asked(self) -> Mask:
@@ -97,6 +101,17 @@ class Outcomes:
 
 
 Answers = dict[str, dict[str, Outcomes]]  # model -> setting -> outcomes
+
+
+def restricted(answers: Answers, places: Mask) -> Answers:
+    """The outcomes of some of the items only; `places` has an entry per item."""
+    columns = [field.name for field in fields(Outcomes)]
+
+    def part(outcomes: Outcomes) -> Outcomes:
+        values = {name: getattr(outcomes, name) for name in columns}
+        return Outcomes(**{name: value[places] for name, value in values.items() if value is not None})
+
+    return {model: {setting: part(o) for setting, o in own.items()} for model, own in answers.items()}
 
 
 def grade(items: Sequence[Item], rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Answers:
@@ -124,7 +139,8 @@ def grade(items: Sequence[Item], rows: Iterable[tuple[str, Mapping[str, Any]]]) 
         letter = extract(output, items[place].options)
         outcomes.correct[place] = letter == items[place].answer_idx
         outcomes.no_answer[place] = letter is None
-        assert outcomes.expected is not None
+        assert outcomes.expected is not None and outcomes.silent is not None
+        outcomes.silent[place] = setting in OPENED and letter is None and not has_words(output)
         outcomes.expected[place] = shares[place].get(letter or "", 0.0)
         if row.get("finish_reason") is not None:
             outcomes.truncated[place] = row["finish_reason"] == "length"
@@ -138,12 +154,13 @@ def grade(items: Sequence[Item], rows: Iterable[tuple[str, Mapping[str, Any]]]) 
 
 def mean_outcomes(parts: Sequence[Outcomes]) -> Outcomes:
     """The per-item mean of several settings; an item that misses one of them counts as not asked."""
-    columns = [[p.correct, p.no_answer, p.truncated, *([] if p.expected is None else [p.expected])] for p in parts]
-    return Outcomes(*(np.mean(column, axis=0) for column in zip(*columns, strict=True)))
+    columns = {field.name: [getattr(part, field.name) for part in parts] for field in fields(Outcomes)}
+    known = {name: column for name, column in columns.items() if all(values is not None for values in column)}
+    return Outcomes(**{name: np.mean(column, axis=0) for name, column in known.items()})
 
 
 def _unasked(n: int) -> Outcomes:
-    return Outcomes(*(np.full(n, np.nan) for _ in range(4)))
+    return Outcomes(*(np.full(n, np.nan) for _ in range(5)))
 
 
 def _fields(row: Mapping[str, Any], where: str) -> tuple[str, str, str, str]:

@@ -22,7 +22,12 @@ def prefill_outcome(output: str, letter: str | None, named: str | None) -> Outco
     """
     if letter is not None:
         return "kept" if letter == named else "corrected"
-    return "none" if any(character.isalnum() for character in output) else "silent"
+    return "none" if has_words(output) else "silent"
+
+
+def has_words(output: str) -> bool:
+    """Whether an output says anything at all: a letter or a digit."""
+    return any(character.isalnum() for character in output)
 
 
 def count_outcomes(rows: Iterable[tuple[str, Outcome]]) -> list[Mapping[str, Any]]:

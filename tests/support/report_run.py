@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from components.classifier.crossfit import make_folds
+from components.classifier.evaluation import make_folds
+from components.classifier.fitting import measured_card
 from components.engines.answers import answer_row
 from components.engines.base import Generation
 from components.platform.tables import write_items, write_rows
 from components.questions.items import BENCHMARKS, Item, group_id, group_of
-from components.stages.classify import ClassifyConfig, measured_card
+from components.stages.classify import ClassifyConfig
 from components.stages.compare import CompareConfig, compare
 from components.stages.curate import CurateConfig, mix_sets, without_overlaps
 from components.stages.evaluate import SETTINGS, EvaluateConfig, answers_metadata, make_request

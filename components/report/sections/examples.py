@@ -18,13 +18,16 @@ from components.scoring.regressions import Regression
 def section(
     scores: Scores,
     decision: Record | None,
-    items: Sequence[Item],
+    items: Sequence[Item | None],
     rows: Iterable[Row],
     graded: Answers,
     most: int,
     chars: int,
 ) -> Section:
-    """At most `most` examples, but one at least for each pair of models; `chars` of each text are shown."""
+    """At most `most` examples, but one at least for each pair of models; `chars` of each text are shown.
+
+    `items` are in the order of `graded`; a None stands where a question may not be quoted.
+    """
     alone = decision is None and len(scores.models) == 1
     title = "Lost under a wrong opening" if alone else "Worst regressions"
     if not most:
@@ -53,7 +56,7 @@ def section(
 
 
 def _lost(
-    models: Sequence[str], decision: Record | None, items: Sequence[Item], graded: Answers, most: int
+    models: Sequence[str], decision: Record | None, items: Sequence[Item | None], graded: Answers, most: int
 ) -> tuple[list[Regression], list[str], list[str]]:
     """The candidate's regressions, or without a decision those of every model against the first; titles; sentences."""
     baseline = decision["baseline"] if decision else models[0]

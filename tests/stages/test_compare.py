@@ -186,7 +186,7 @@ def test_jsonl_answers_pass_with_a_side_file(files: dict[str, Path], tmp_path: P
 def test_answers_of_other_keys_are_refused_with_their_number(files: dict[str, Path]) -> None:
     """Keys shifted by one letter after the models were asked were once graded in silence."""
     items = make_items()
-    for name, accuracy in (("base", 0.3), ("better", 0.9)):
+    for name in ("base", "better"):
         rows = list(iterate_rows(files[name]))
         by_id = {item.id: item for item in items}
         for row in rows:

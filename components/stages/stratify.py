@@ -64,7 +64,8 @@ def default_classifier() -> Path:
 
     Made on first use (seconds: nothing in it is fine-tuned) and kept in the home folder under what it was made of:
     samples, settings, encoder and code. Some hundred questions written by a language model are a small, made-up
-    teacher: experts' labels, given to `classify`, make a better one.
+    teacher: experts' labels, given to `classify`, make a better one. Its card flatters it, for some samples reword
+    others: on MedXpertQA's experts' labels its AUROC is 0.810, number of words alone 0.784.
     """
     folder = _default_folder()
     if not folder.is_dir():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from components.questions.items import Item
@@ -50,7 +50,7 @@ class Limits:
     examples: int = 4
     example_chars: int = 900
     removed_rows: int = 12
-    seal: Seal = Seal()  # questions that no example may quote
+    seal: Seal = field(default_factory=Seal)  # questions that no example may quote
 
 
 def quotable(items: Sequence[Item], seal: Seal) -> list[Item | None]:

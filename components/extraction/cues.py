@@ -1,0 +1,188 @@
+"""Cues compiled from the tables.
+
+A cue starts with a fixed word, so that a plain search finds it; what must stand before it is looked at only there.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from components.extraction import tables
+
+_BE = tables.BE
+# Strengths: what was declared, chosen, called right, written first, compared, named under a cue of choice.
+DECLARED, CHOSEN, RIGHT, FIRST, COMPARED, WEAK = 60, 50, 40, 30, 20, 10
+BEFORE = 100  # characters before a cue that are looked at
+
+
+@dataclass(frozen=True)
+class Cue:
+    """Words after which (or before which) an option is named; `rule` and `strength` are the candidate's."""
+
+    word: str
+    pattern: re.Pattern[str]  # begins with the word
+    rule: str
+    strength: int
+    before: re.Pattern[str] | None = None  # what stands before it
+    sure: bool = False  # a colon: what follows is the answer's place
+    checked: bool = True  # does not count when denied or supposed
+
+
+def _cue(word: str, rest: str, rule: str, strength: int = DECLARED, before: str = "", *, sure: bool = False,
+         checked: bool = True) -> Cue:  # fmt: skip
+    return Cue(word, re.compile(re.escape(word) + rest), rule, strength, re.compile(before + "$") if before else None, sure, checked)
+
+
+_TO = (
+    r"(?: (?:to|for|of|in|here|choice|option|letter|then|therefore|key|based|given|from|would|according|among)\b[^.:\n?!]{0,90}?"
+    r"|,[^.:\n?!]{1,60}?(?:,|(?=:))| \([^()\n]{1,40}\))?"
+)
+ARROW = r"(?:-{1,2}>|–|—|-|→|⇒|=>?|\|)"
+_START = r"(?:^|[\n.;!?\x1e]|- |\d\. )[ \"'(\[#>•\-|_👉✅]*"
+_ADJECTIVES = rf"(?:(?:{tables.ADJECTIVES}) ){{0,4}}"
+_SUBJECT = (
+    r"(?:\bi|\bwe|\blet'?s|\blet us|\bplease|(?:^|[\n.!;:,])|\bso|\btherefore|\bthus)"
+    r"(?:'d|'ll|'m| would| will| shall| must| have to| am| need to| should)?(?: (?:therefore|thus|then|have to|finally|rather|now|would|also))? ?"
+)
+_OPTION_BEFORE = (
+    r"(?:\b(?:correct|best|right|final|my|appropriate|likely|suitable|accurate|chosen|selected|single|better|preferred) (?:answer )?|(?:^|\n|\. )(?:the )?)"
+)
+_GOES = rf"(?: here| letter)?(?: (?:to|for|of|in)\b[^.:\n?!]{{0,90}}?)?,? {_BE}\b\s?:?"
+_LETTER = r"(?=[\"'(\[]?[a-z][\"')\]]?(?:$|[\s.:;,!]))"
+
+
+def _foreign() -> list[Cue]:
+    cues = []
+    for _, nouns, copulas in tables.LANGUAGES:
+        for noun in nouns.split("|"):
+            word = re.split(r"[(?\[]", noun)[0]
+            word = word[:-1] if noun[len(word) :].startswith("?") else word
+            rest = noun[len(word) :]
+            cjk = word[0] > "\u2e80"
+            gap = r"[^.\n:!?]{0,60}?\s?" if cjk else r"(?: [^.\n:!?]{1,60}?)??\s"
+            after = "" if cjk else r"(?![^\W_])"
+            cues.append(_cue(word, rf"{rest}\s?(?:{copulas})?\s?:+", "answer_is", sure=True))
+            cues.append(_cue(word, rf"{rest}{gap}(?:{copulas}){after}\s?:?", "answer_is", sure=True))
+            cues.append(_cue(word, rf"{rest}\s?[-–—=]+", "answer_is", sure=True))
+    return cues
+
+
+FORWARD: tuple[Cue, ...] = (
+    _cue("boxed", r"\s*[{(\[]|(?<=boxed) (?=[a-z]\b)", "boxed", sure=True, checked=False),
+    _cue("[[", r"(?=[\"' ]?[a-z][\"' .)]*[^\n\]]{0,80}\]\])", "tag", sure=True, checked=False),
+    _cue("<<", r"(?=[\"' ]?[a-z][\"' .)]*[^\n>]{0,80}>>)", "tag", sure=True, checked=False),
+    _cue("<", rf"\s?{tables.ANSWER_TAGS}(?:\s[^<>]{{0,60}})?>", "tag", sure=True, checked=False),
+    _cue("[", rf"\s?{tables.ANSWER_TAGS}\s?\](?!\()", "tag", sure=True, checked=False),
+    *(
+        _cue(word, r"\w{0,20}\s?[\[(]\s?(?:[\w ]{1,20}=\s?)?(?=[\"'(]?[a-z])(?=[^\n]{1,200}[\])])", "call", sure=True, checked=False)
+        for word in tables.CALL_NAMES
+    ),
+    _cue("letter ", r"(?=[a-z]\b)", "answer_is", DECLARED, r"\banswer: ?", sure=True),
+    _cue("answer", rf"s?(?: choice| option| letter| key)?[\"']?(?:{_TO}\s?(?::+|{ARROW})| ?(?=[(\[][a-z][)\]])| ?\n)", "answer_is", sure=True),
+    _cue("answer", rf"[\"']?{_TO},?\s?\b{_BE}(?!\w)\s?:?", "answer_is"),
+    _cue("answer", rf"(?: choice)? {_LETTER}", "answer_is", DECLARED, _START + _ADJECTIVES, sure=True),
+    _cue("ans", rf"(?:\.? ?(?:[:=]|{ARROW})|\.(?= ?\(?[a-z]\b)| ?(?=[(\[][a-z][)\]]))", "answer_is", sure=True),
+    *(_cue(word, rf"(?: choice| option)? {_LETTER}", "answer_is", DECLARED, _START + _ADJECTIVES, sure=True) for word in ("ans", "choice")),
+    *(_cue(word, _GOES, "answer_is", DECLARED, _OPTION_BEFORE) for word in ("option", "choice", "letter", "selection", "decision", "response")),
+    *(_cue(word, _GOES, "answer_is", DECLARED, r"\b(?:correct|right|true) ") for word in ("statement", "one", "diagnosis", "treatment", "match", "combination", "sequence", "order", "pair")),
+    _cue("conclusion is", r"\b", "answer_is"),
+    *(
+        _cue(word, rf" (?:{tables.INVERTED_NOUN}|answer choice)(?: (?:here|among|of|in|regarding|about|from|concerning|given)\b[^.:\n?!]{{0,90}}?)?,? ?(?:{_BE}\b|:)", "inverted", CHOSEN)
+        for word in tables.INVERTED
+    ),
+    _cue("least ", rf"(?:likely|appropriate|accurate|useful|probable|common|helpful)(?: \w+){{0,4}}? (?:{_BE}\b|:)", "inverted", CHOSEN),
+    *(_cue(word, rf"(?: (?:here|among|of|in|to)\b[^.:\n?!]{{0,90}}?)?,? ?(?:{_BE}\b|:)", "inverted", CHOSEN) for word in ("exception", "odd one out")),
+    *(
+        _cue(word, rf"(?: not|n't) [^.\n?!]{{1,90}}? {_BE}\b\s?:?", "inverted", CHOSEN, rf"\bthe (?:only )?{tables.INVERTED_NOUN}(?: \w+){{0,3}}? ", checked=False)
+        for word in ("that is", "that are", "that does", "that do", "that did", "that was", "that has", "that can", "which is", "which are", "which does", "which do")
+    ),
+    *(_cue(word, rf"{rest}\b", "choose", CHOSEN, _SUBJECT) for word, rest in tables.CHOOSE),
+    _cue("answer", rf"(?: with)? {_LETTER}", "choose", CHOSEN, r"\b(?:i|we)(?: would|'d| will|'ll)? "),
+    _cue("say", rf",?:?(?: that)?(?: it's| it is| the answer is)? {_LETTER}", "choose", CHOSEN, r"\b(?:i|we)(?:'d| would|'ll| will)?(?: rather| therefore)? "),
+    *(_cue(sign, rf"\s?(?:故)?(?:选择|選擇|选|選)?\s?:?(?:选项|選項)?", "choose", CHOSEN, checked=False) for sign in ("故选", "故選", "应选", "應選", "选择", "選擇", "因此选", "所以选", "我选", "本题选")),
+    *(_cue(word, r"(?= ?[a-z](?![a-z]))", "choose", CHOSEN, checked=False) for word in ("选", "選")),
+    _cue("statement is", r"(?= (?:true|false)\b)", "answer_is", CHOSEN, r"\b(?:this|the) "),
+    *(_cue(word, r"(?: a| an?| definitely| clearly)* (?=\"?(?:yes|no|maybe)\b\"?[.\n!,])", "answer_is", CHOSEN) for word in ("it is", "it's", "this is")),
+)  # fmt: skip
+ALL: tuple[Cue, ...] = (*FORWARD, *_foreign())
+PLAIN = tuple(cue for cue in ALL if cue.word.isascii())  # those that an ASCII text can hold
+
+# "Final choice: B", "Conclusion - B": a noun before a colon, at the start of a line or sentence.
+COLON = re.compile(rf"\s?(?:::?|(?<=[a-z\"])\s?{ARROW})(?=\s?\S|\n)")
+NOUN_BEFORE = re.compile(rf"{_START}{_ADJECTIVES}(?:{tables.NOUNS})(?: (?:answer|choice|option|letter|decision|is))?[\"')]?$")
+WEAK_NOUN_BEFORE = re.compile(rf"{_START}{_ADJECTIVES}(?:{tables.WEAK_NOUNS})$")
+# A question's "A:" after its "Q:" is the word answer.
+Q_THEN_A = re.compile(r"(?:^|\n)q(?:uestion)?\s?\d*\s?[:.][^\n]*\n+a\s?\d*\s?:\s*(?=\S)")
+
+# What stands before a lone letter that ends a sentence: (rule, strength, words).
+_HEDGE = r"(?:,? ?(?:most likely|likely|definitely|clearly|probably|therefore|thus|then|hence|indeed|actually),?)?"
+MENTIONS: tuple[tuple[str, int, re.Pattern[str]], ...] = tuple(
+    (rule, strength, re.compile(rf"(?:{words})\s?(?:the )?(?:correct |best )?(?:option|choice|letter|answer)?\s?[\"'(\[]*$"))
+    for rule, strength, words in (
+        ("conclusion", CHOSEN, rf"(?:^|[\n.;:!?,\x1e–—)]\s?|- |\band )(?:so|thus|therefore|hence|consequently|accordingly|in conclusion|overall|finally)(?:,| it is| it's| it must be| it has to be| the answer| that's| this is)?{_HEDGE}:?"),
+        ("conclusion", CHOSEN, r"∴|=>|→|⇒"),
+        ("names", FIRST - 5, rf"(?:^|[^\w])(?:it's|it is|it must be|it would be|it should be|this is|that is|that's|which is|corresponds? to|corresponding to|matches|points to|consistent with|that leaves|leaving|leaves us with|leaving us with|we are left with|this leaves){_HEDGE}"),
+        ("names", RIGHT, rf"\b(?:{tables.SUPERLATIVES})\b[^.:\n?!]{{1,90}} {_BE}{_HEDGE}"),
+        ("names", RIGHT, rf"\b(?:the|our|my|his|her) (?:\w+ )?(?:{tables.SUBJECTS})(?: of choice)?(?: (?:for|of|in|to|here)\b[^.:\n?!]{{0,60}})? {_BE}{_HEDGE}"),
+    )
+)  # fmt: skip
+MENTION = re.compile(r"(?<![\w'\-/.])[A-Z](?=[\")'\]]*(?:[.!\n;\x1e]|,(?! ?(?:and |or )?[A-Z]\b)|\s?\(|\s?$|: ))")
+
+_ADVERB = r"(?:,? ?(?:thus|therefore|clearly|definitely|most likely|likely|probably|indeed|hence|actually|also|then|certainly|in fact|still|obviously),? )?"
+_IS = rf"(?:(?<=[\s\"')\],.\-–—a-z0-9%])) (?:{_BE}|'s) ?{_ADVERB}(?:the |my |our |a )?"
+_UNLESS = r"(?! (?:\w+ )?(?:if|only|when|unless|for|in (?!this|our|the case|that)))"
+_COMPARED = (" best", " better", " more ", " sense", " most ", " of choice", " remains", " left", " next ")
+BACKWARD: tuple[Cue, ...] = (
+    *(_cue(word, _UNLESS + r"(?! (?:side|heart|atri|ventric|lung|arm|leg|upper|lower|about))\b", "is_correct", RIGHT, rf"{_IS}(?:single |only |most |one )?") for word in ("correct", "right")),
+    _cue("answer", r"\b(?! (?:if|only|when|unless|to|choice))", "is_correct", RIGHT, rf"{_IS}(?:final |best |only |correct )?"),
+    _cue("as the ", rf"(?:correct |best |right |only |final |most likely )?{tables.BEST_NOUN}\b", "is_correct", RIGHT, r",? "),
+    _cue("correct", r"(?: answer| option| choice)?\b(?=[.!\n]|\s?$)", "is_correct", RIGHT, r"\b(?!xx) (?:the )?"),
+    *(_cue(word, r"\b", "inverted", CHOSEN, rf"{_IS}(?:only )?") for word in tables.INVERTED_PREDICATES),
+    *(_cue(word, rf" {tables.BEST_NOUN}\b{_UNLESS}", "is_correct", RIGHT, rf"{_IS}(?:single |most )?") for word in ("best", "appropriate", "likely", "suitable", "accurate", "better", "preferred")),
+    *(_cue(word, r"", "compared", COMPARED, before) for word, before in tables.COMPARISONS),
+)  # fmt: skip
+
+# --- What undoes a cue. ----------------------------------------------------------------------------------------------
+CLAUSE_START = re.compile(
+    r"[.,;:!?\n()]|\b(?:but|however|so|therefore|thus|hence|which|meaning|and(?= (?:the|my|this|that|i|we)\b))\b"
+)
+# A denial or a supposition that governs the cue itself, not whatever stands before it.
+_SUPPOSED = re.compile(
+    r"\b(?:if|whether|unless|suppose|supposing|assuming|assume|imagine|were|what|which|when|had|could|until|before)\b(?:\W+\w+){0,10}\W*$"
+)
+_DENIED = re.compile(
+    r"(?:(?:\b(?:not|never|no|nor|neither|hardly|cannot)|n't) (?:\w+ ){0,4}?(?:think|believe|say|agree|conclude|mean|true|case"
+    r"|correct|right|evidence|reason|way|clear|sure|certain|know|convinced|imply|suggest|proof|indication|guarantee|support)\w* ?(?:\w+ ){0,4}"
+    r"|(?:\b(?:not|never|nor|neither)|n't) (?:be )?(?:the |a |my |an |this |to )?(?:\w+ ){0,1}"
+    r"|\b(?:incorrect|wrong|false|previous|earlier|initial|first|doubt(?:ful)?|unclear|unlikely|unsure|tempting|common|popular"
+    r"|deny|denies|avoid|wrongly|mistakenly|another|second) (?:that )?(?:the |my |an? |to )?(?:\w+ ){0,1})$"
+)
+_AFFIRMED = re.compile(r"\b(?:no|without(?: a)?) (?:doubt|question)\b")
+_UNREAL = re.compile(r"\b(?:if|had|were|unless|otherwise)\b")
+_END = re.compile(r"[?!\n]|\.(?=\s|$)")
+_NEAR = 300
+
+
+def denied(low: str, start: int, cue: str) -> bool:
+    """Whether a cue at `start` is denied or supposed in its clause."""
+    clause = CLAUSE_START.split(low[max(0, start - 90) : start])[-1]
+    if clause.strip():
+        if _SUPPOSED.search(clause):
+            return True
+        if _DENIED.search(clause) and not _AFFIRMED.search(clause):
+            return True
+    return "would" in cue and bool(_UNREAL.search(sentence_around(low, start)))
+
+
+def sentence_around(low: str, pos: int) -> str:
+    """The sentence around `pos`."""
+    begin = max(low.rfind(mark, max(0, pos - _NEAR), pos) for mark in (". ", "? ", "! ", "\n")) + 1
+    end = _END.search(low, pos, pos + _NEAR)
+    return low[max(begin, pos - _NEAR) : end.start() if end else pos + _NEAR]
+
+
+def asked(low: str, pos: int) -> bool:
+    """Whether the sentence that goes on at `pos` ends with a question mark."""
+    end = _END.search(low, pos, pos + _NEAR)
+    return end is not None and end.group() == "?"

@@ -1,0 +1,170 @@
+"""Answers that are a line of their own: the first line before an explanation, or the last one after it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from components.extraction import cues
+from components.extraction.candidates import Candidate, candidate
+from components.extraction.normal import tokens_of
+from components.extraction.values import AMBIGUOUS, Value, View, letter_at, text_at, value_at
+
+_LABEL = re.compile(r"[\s#>\-•(\[]*([a-z])\s?[).\]:]", re.IGNORECASE)
+_BULLET = re.compile(r"[\s#>\-•=✅✓✔☑👉→|\"'\x1e_~]*(?:\d{1,2}[.)]\s(?=\W*[A-Za-z]\b))?[\s\"'\x1e]*(?:(?:option|choice|alternative|assistant:|model:)\s)?\s*", re.IGNORECASE)
+_ENDS = " .,;:!\"'()[]{}_#->\n\x1e=|"
+_AFTER_LETTER = re.compile(
+    r"[\"')\]}>]*(?:\s*(?:$|\n|\x1e)|[.:)\]](?:\s|$|\n|(?=[A-Z]))|\s?[,;]\s|\s?[-–—]\s|\s(?:because|since|as it|as the|is|rather than|over|due to|for the following|which)\b|\s?\(|\s(?=(?:explanation|rationale|reason|the|this|it)\b))"
+)
+_SECOND = re.compile(r"\s?(?:,|and|or|&|/|\+|;|、)\s?(?:and |or |option )?[(\[]?[a-z](?:[)\].,;:\s]|$)")
+_TEXT_ENDS = re.compile(r"[\"')\]]*\s?(?:$|\n|\x1e|[.;:!]|,\s(?:because|since|as|which|it)\b|\s(?:because|since|due to)\b|\s?[-–—]\s|\s\((?!not))")
+_WEAK_ENDS = re.compile(r"[\"')\]]*\s?(?:$|\n|\x1e|[.!;:]|,\s|\s(?:because|since|due to|as)\b|\s?[-–—]\s)")
+_MAX_LINE = 1500
+
+
+def lines(view: View) -> Iterator[Candidate]:
+    """The option that the first line begins with, and the one that the last line is."""
+    yield from first_line(view)
+    yield from last_line(view)
+
+
+def first_line(view: View) -> Iterator[Candidate]:
+    """An answer before its reasons: "C. Furosemide\\n\\nRationale: …", "C\\n\\nThe other …", "Yes. The trial …"."""
+    start = _BULLET.match(view.low).end()  # type: ignore[union-attr]  # matches the empty string too
+    if _enumerated(view, start):
+        return
+    value = _first_value(view, start)
+    if value and not cues.asked(view.low, value.end - 1 if value.by == "letter" else value.end):
+        yield candidate(view, "first_line", cues.FIRST, start, value)
+
+
+def _first_value(view: View, start: int) -> Value | None:
+    low = view.low
+    opened = re.compile(r"[(\[{\"'<]*").match(low, start).end()  # type: ignore[union-attr]
+    found = text_at(view, opened)
+    letter = low[opened : opened + 1].upper()
+    labelled = letter in view.options.letters and not low[opened + 1 : opened + 2].isalnum()
+    if found and (not labelled or found[0].initial or len(found[0].tokens[0]) > 1):
+        ends = (_WEAK_ENDS if found[0].weak else _TEXT_ENDS).match(low, found[1])
+        bracket = re.compile(r"\s?[(\[](?:option )?[a-z][)\]]").match(low, found[1])
+        if ends or bracket or low.startswith((", option", " over ", " rather than"), found[1]):
+            return value_at(view, opened)
+        return None
+    if not labelled:
+        return None
+    ends = _AFTER_LETTER.match(low, opened + 1)
+    value = letter_at(view, opened, sure=True)
+    if value and value.letter != AMBIGUOUS and value.by == "both":
+        return value
+    if not ends or (value is None and not ends):
+        return None
+    if value is None and view.text[opened].isupper() and (explained := _explained(view, opened)):
+        return explained
+    if value and value.letter == AMBIGUOUS and opened == start and low[opened + 1 : opened + 2] == ":":
+        return value
+    return value
+
+
+def _explained(view: View, at: int) -> Value | None:
+    """A capital letter, a full stop and a sentence: "B. It slows the heart"; "B is …" is no answer by itself."""
+    after = view.text[at + 1 : at + 5]
+    if re.match(r"[.):\]] ?[A-Z\n(]", after) or re.match(r"\s*[-–—:] ", after):
+        if not _SECOND.match(view.low, at + 1):
+            return Value(view.text[at], at, at + 1, "letter")
+    return None
+
+
+def _enumerated(view: View, start: int) -> bool:
+    """Whether the output begins with the options one below the other: then its first line is no answer."""
+    line_end = view.low.find("\n", start)
+    if line_end < 0:
+        return False
+    order = view.options.order
+    head, label = view.low[start : start + 4], None
+    if found := _LABEL.match(head):
+        label = found.group(1).upper()
+    elif len(view.low[start:line_end].strip(_ENDS)) == 1:
+        label = view.low[start:line_end].strip(_ENDS).upper()
+    following = view.low[line_end : line_end + _MAX_LINE].lstrip("\n ")
+    if label is None:
+        first, second = text_at(view, start), text_at(view, line_end + len(view.low[line_end : line_end + 9]) - len(view.low[line_end : line_end + 9].lstrip()))
+        return bool(first and second and order.index(second[0].letter) == order.index(first[0].letter) + 1)
+    if label not in order or order.index(label) + 1 >= len(order):
+        return False
+    nxt = order[order.index(label) + 1]
+    found = _LABEL.match(following)
+    if found and found.group(1).upper() == nxt:
+        return True
+    return following.split("\n", 1)[0].strip(_ENDS).upper() == nxt
+
+
+def last_line(view: View) -> Iterator[Candidate]:
+    """A last line that is a letter, an option's text, or both, and a last sentence that is a letter."""
+    low = view.low.rstrip(" \n\x1e")
+    rows = low.rsplit("\n", view.options.lines)
+    for count in range(1, min(view.options.lines, len(rows)) + 1):
+        begin = len(low) - sum(len(row) + 1 for row in rows[-count:]) + 1
+        value = _whole(view, max(0, begin), len(low))
+        if value:
+            if not _walked(view, max(0, begin), value.letter):
+                yield candidate(view, "last_line", cues.FIRST - 5 if count == 1 else cues.WEAK, value.start, value)
+            return
+    if sentence := _SENTENCE_LETTER.search(view.text, max(0, len(low) - 12), len(low)):
+        value = letter_at(view, sentence.start(1), sure=True)
+        if value and not re.search(r"\b(?:not|no|nor|never)[.!?]? $", low[: sentence.start(1)]):
+            yield candidate(view, "last_line", cues.FIRST - 5, value.start, value)
+
+
+_SENTENCE_LETTER = re.compile(r"[.!?:]\s[\"'(\[]*([A-Z])[\"')\].!]*$")
+
+
+def _whole(view: View, begin: int, end: int) -> Value | None:
+    """The option that view.low[begin:end] is, whole."""
+    if end - begin > _MAX_LINE:
+        return None
+    start = _BULLET.match(view.low, begin, end).end()  # type: ignore[union-attr]
+    while start < end and view.low[start] in "([{\"'<":
+        start += 1
+    bare = view.low[start:end].strip(_ENDS)
+    if len(bare) == 1 and bare.upper() in view.options.letters:
+        at = view.low.index(bare, start)
+        return Value(bare.upper(), at, at + 1, "letter")
+    if not bare:
+        return None
+    found = text_at(view, start)
+    if found and not (len(found[0].tokens[0]) == 1 and found[0].tokens[0].upper() in view.options.letters and not found[0].initial):
+        rest = view.low[found[1] : end].strip(_ENDS)
+        if not rest:
+            return Value(found[0].letter, start, found[1], "text")
+        if len(rest) == 1 and rest.upper() in view.options.letters:
+            same = rest.upper() == found[0].letter
+            return Value(found[0].letter if same else AMBIGUOUS, start, end, "both")
+        return None
+    letter = view.low[start : start + 1].upper()
+    if letter in view.options.letters and not view.low[start + 1 : start + 2].isalnum():
+        value = letter_at(view, start, sure=True)
+        if value and value.by == "both" and not [t for t in tokens_of(view.low, value.end, end)]:
+            return value
+        if value and value.letter == AMBIGUOUS:
+            return value
+    return None
+
+
+def _walked(view: View, begin: int, letter: str) -> bool:
+    """Whether the last line only goes on with a list of the options: other lines begin with their labels."""
+    if letter == AMBIGUOUS or letter not in view.options.order:
+        return False
+    place = view.options.order.index(letter)
+    head = view.low[:begin].rstrip(" \n\x1e")
+    if not head or place == 0:
+        return False
+    row = head[head.rfind("\n") + 1 :]
+    label = _LABEL.match(row)
+    before = view.options.order[place - 1]
+    if label and label.group(1).upper() == before:
+        return True
+    if row.strip(_ENDS).upper() == before:
+        return True
+    at = len(head) - len(row)
+    found = text_at(view, at + len(row) - len(row.lstrip(" -#>•")))
+    return bool(found and found[0].letter == before and not view.low[found[1] : len(head)].strip(_ENDS))

@@ -1,0 +1,200 @@
+"""What the engine looks for, as data. Each table can be extended by one line; nothing here decides anything.
+
+Expressions run on lower-cased, cleaned text (text.py): no emphasis marks, plain quotes, colons and brackets.
+"""
+
+from __future__ import annotations
+
+# --- Thoughts: (open, close) marks, regular expressions, any case. ---------------------------------------------------
+# Names of tags that hold a thought: <name>…</name>, spaces inside the tag allowed.
+THOUGHT_TAGS = (
+    "think", "thinking", "thought", "thoughts", "reasoning", "reflection", "scratchpad", "seed:think", "antthinking",
+    "inner_thoughts", "inner_monologue", "internal_monologue", "chain_of_thought", "cot", "ponder", "analysis",
+)  # fmt: skip
+THOUGHT_MARKS = (
+    (r"\[think\]", r"\[/think\]"),  # Magistral
+    (r"<unused94>", r"<unused95>"),  # MedGemma
+    (r"<\|begin_of_thought\|>", r"<\|end_of_thought\|>"),  # OpenThinker, Sky-T1
+    (r"<\|start_thinking\|>", r"<\|end_thinking\|>"),  # Cohere Command A
+    (r"<\|thinking\|>", r"<\|/thinking\|>"),
+    (r"◁think▷", r"◁/think▷"),  # Kimi
+    (r"<\|think_start\|>", r"<\|think_end\|>"),
+    (r"<\|channel\|>\s*(?:analysis|commentary)\b[^<]*<\|message\|>", r"<\|channel\|>\s*final\b[^<]*<\|message\|>"),  # gpt-oss
+    (r"\Aanalysis(?=[A-Z\s])", r"assistant\s?final(?![a-z])"),  # the same without its special tokens
+    (r"^here(?: is|'s|’s) my thought process:", r"^here(?: is|'s|’s) my response:"),  # Granite
+)  # fmt: skip
+# Headings that open a thought, and those that end one that no mark opened.
+THOUGHT_HEADINGS = ("thinking", "thought process", "thoughts", "internal reasoning")
+ANSWER_HEADINGS = ("final response", "final answer", "response", "answer", "conclusion", "final decision")
+UNOPENED_HEADINGS = ("final response",)
+
+# --- Special tokens and invented turns: they end an answer. ----------------------------------------------------------
+SPECIAL_TOKENS = (
+    r"<[|｜][^<>|｜\n]{1,40}[|｜]>",
+    r"\[\|[^\[\]|\n]{1,30}\|\]",
+    r"</?s>",
+    r"<(?:end_of_turn|eos|bos|pad|unk|endoftext|eot|eom)>",
+    r"<start_of_turn>(?:model|user)?",
+    r"\[/?inst\]",
+    r"<</?sys>>",
+    r"◁(?:eot|eom|end)▷",
+)
+ROLES = ("assistant", "user", "system", "model")  # a role name right after a special token is part of it
+RUN_ONS = (
+    r"#{0,4} ?(?:human|user|student|patient)\s?:",
+    r"#{0,4} ?(?:new |next |another )?(?:question|problem|exercise|query)(?: ?\d+)?\s?[:.]",
+    r"#{0,4} ?q ?\d*\s?[:.]",
+    r"#{1,4} ?(?:instruction|input|user|human|question|task)s?\b",
+    r"(?:问题|题目|質問|frage|pregunta|domanda|pergunta|вопрос)\s?\d*\s?:",
+)
+
+# --- Structured answers. ---------------------------------------------------------------------------------------------
+# Names of the fields, without case and punctuation, in the order in which they are believed.
+FIELDS = (
+    ("finalanswer", "answer", "correctanswer", "answerchoice", "answeridx", "answerindex", "answerletter", "ans",
+     "answeroption", "correctoption", "correctchoice", "finalchoice", "finaldecision", "selectedanswer",
+     "selectedoption", "selectedchoice", "chosenoption", "chosenanswer", "predictedanswer", "bestanswer",
+     "mostlikelyanswer", "answerkey", "respuesta", "antwort", "réponse", "reponse", "risposta", "resposta", "答案",
+     "ответ", "正解", "정답"),
+    ("choice", "option", "letter", "optionletter", "choiceletter", "selection", "selected", "decision", "prediction",
+     "predicted", "pred", "final", "verdict", "correct"),
+    ("label", "response", "result", "output", "key", "value", "solution", "conclusion", "diagnosis", "finalresponse",
+     "finaldiagnosis"),
+)  # fmt: skip
+# Tags and calls that hold an answer: <answer>, [ANSWER], Finish[B], submit("B"), answer="B".
+ANSWER_TAGS = r"(?:final[_ -]?|correct[_ -]?|selected[_ -]?)?(?:answer|choice|option|ans|decision|letter|response|output|solution|result|final)(?:[_ -]?(?:choice|letter|option|idx|key))?"  # fmt: skip # noqa: E501
+CALL_NAMES = (
+    "finish", "submit", "final_answer", "select_option", "choose_option", "return_answer", "give_answer", "answer(",
+    "answer[", "respond(",
+)  # fmt: skip
+
+# --- Words that mark an answer, by language. -------------------------------------------------------------------------
+BE = r"(?:is|was|would be|should be|must be|will be|has to be|ought to be|could only be|can only be|remains|becomes|seems to be|appears to be)"  # fmt: skip # noqa: E501
+# (language, nouns for "answer", words for "is"); with a colon or such a word after it the noun announces an answer.
+LANGUAGES = (
+    ("German", r"antwort(?:möglichkeit)?|lösung|richtig", r"ist|lautet|wäre"),
+    ("French", r"réponse|reponse|bonne option", r"est|serait"),
+    ("Spanish", r"respuesta|opción correcta|opcion correcta|alternativa correcta", r"es|sería|seria"),
+    ("Portuguese", r"resposta|gabarito|opção correta|alternativa correta", r"é|e|seria"),
+    ("Italian", r"risposta|soluzione|opzione corretta", r"è|e'|sarebbe"),
+    ("Dutch", r"antwoord", r"is"),
+    ("Polish", r"odpowiedź|odpowiedz", r"to|jest"),
+    ("Swedish, Danish, Norwegian", r"svaret?|svar", r"är|er"),
+    ("Turkish", r"cevap|yanıt|doğru seçenek", r"şudur"),
+    ("Indonesian", r"jawaban(?:nya)?", r"adalah|ialah"),
+    ("Vietnamese", r"đáp án", r"là"),
+    ("Czech", r"odpověď", r"je"),
+    ("Greek", r"απάντηση", r"είναι"),
+    ("Russian", r"ответ|вариант", r"это|[-–—]"),
+    ("Ukrainian", r"відповідь", r"це|[-–—]"),
+    ("Arabic", r"الإجابة|الاجابة|إجابة|الجواب|الخيار الصحيح", r"هي|هو"),
+    ("Persian", r"پاسخ|جواب", r"است"),
+    ("Hindi", r"उत्तर|जवाब", r"है"),
+    ("Chinese", r"答案|答|正确选项|正確選項|最佳选项", r"应该是|应为|應為|是|为|為|选|選|应选"),
+    ("Japanese", r"答え|正解|解答|回答|答案|正答", r"は|が"),
+    ("Korean", r"정답|답", r"은|는|이"),
+)
+# Nouns of the line that gives the answer ("Final choice: B"); weak ones may also head a line of reasoning.
+NOUNS = r"answers?|ans|choice|option|decision|prediction|selection|final|correct|verdict|response|letter|output"
+WEAK_NOUNS = (
+    r"conclusion|result|diagnosis|treatment|cause|management|next step|impression|summary|solution|statement|organism"
+)
+ADJECTIVES = (
+    r"final|correct|best|right|my|the|selected|chosen|revised|corrected|updated|most likely|most appropriate"
+    r"|likely|probable|new|proposed|suggested|your|single|letter|true|appropriate|overall|short|multiple choice"
+)
+# What a statement of the best option is about: "the most likely diagnosis is …", "the drug of choice is …".
+SUBJECTS = (
+    r"diagnosis|cause|treatment|therapy|drug|agent|medication|test|investigation|study|step|management|organism"
+    r"|pathogen|choice|intervention|mechanism|explanation|finding|condition|action|one|procedure|approach|etiology"
+    r"|complication|factor|statement|disease|disorder|structure|vaccine|recommendation|option|measure|location|site"
+)
+SUPERLATIVES = r"most|best|likely|least|correct|right|appropriate|of choice|first-line|next|single|preferred|ideal"
+
+# --- Words that govern what is said. ---------------------------------------------------------------------------------
+CHOOSE = (
+    ("choose", ""), ("chose", ""), ("choosing", ""), ("pick", ""), ("select", ""), ("selecting", ""), ("opt for", ""),
+    ("opting for", ""), ("go with", ""), ("going with", ""), ("settle on", ""), ("settling on", ""),
+    ("lean toward", "s?"), ("leaning toward", "s?"), ("vote for", ""), ("stick with", ""), ("sticking with", ""),
+)  # fmt: skip
+# Choices that need an option's text: a letter does not follow them.
+PREFER = r"(?:recommend|suggest|prescribe|give|start|initiate|administer|order|perform|prefer|consider|use|do|diagnose)"
+BEST_NOUN = r"(?:answer|option|choice|response|one|selection|pick)"
+# (word, what stands between the subject and the word): "B fits better", "B is the most likely diagnosis".
+_FIT = r"(?:fits?|matches|explains|suits|describes|answers|accounts for|satisfies|works)"
+_VERY = r"(?:(?:the|a|an|our|her|his|much|clearly|therefore|probably|thus|definitely|likely|single|very) ){0,3}"
+COMPARISONS = (
+    (" best", rf" {_FIT}\b[^.\n,;]{{0,60}}"),
+    (" better", rf" {_FIT}\b[^.\n,;]{{0,60}}"),
+    (" well", rf" {_FIT}\b[^.\n,;]{{0,60}}"),
+    ("fits", r" (?:best|better) "),
+    ("explains", r" (?:best|better) "),
+    ("matches", r" (?:best|better) "),
+    ("better", rf" {BE} {_VERY}"),
+    ("more likely", rf" {BE} {_VERY}"),
+    ("more appropriate", rf" {BE} {_VERY}"),
+    ("more plausible", rf" {BE} {_VERY}"),
+    ("more accurate", rf" {BE} {_VERY}"),
+    ("more sense", r" makes "),
+    ("most sense", r" makes the "),
+    ("most likely", rf" {BE} {_VERY}"),
+    ("most appropriate", rf" {BE} {_VERY}"),
+    ("most accurate", rf" {BE} {_VERY}"),
+    ("most suitable", rf" {BE} {_VERY}"),
+    ("most consistent", rf" {BE} {_VERY}"),
+    ("next best step", rf" {BE} {_VERY}"),
+    ("best next step", rf" {BE} {_VERY}"),
+    ("best initial", rf" {BE} {_VERY}"),
+    ("best choice", rf" {BE} {_VERY}"),
+    ("of choice", rf" {BE} (?:the )?(?:\w+ ){{0,3}}"),
+    (" remains", r"[a-z)\"'0-9]"),
+    ("what remains", rf" {BE} "),
+    ("is left", r" "),
+    ("the one", rf" {BE} "),
+)
+INVERTED_NOUN = r"(?:statement|option|one|choice|item|exception|finding|feature|cause|assertion|claim|entry|combination)"
+INVERTED = (
+    "incorrect", "false", "wrong", "untrue", "inaccurate", "not true", "not correct", "not accurate", "inappropriate",
+    "least likely", "least appropriate", "least accurate", "erroneous", "odd",
+)  # fmt: skip
+INVERTED_PREDICATES = (
+    "exception", "odd one out", "false statement", "incorrect statement", "wrong statement", "untrue statement",
+    "incorrect one", "false one", "incorrect option", "false option", "least likely", "least appropriate",
+    "inaccurate statement",
+)  # fmt: skip
+# A correction: `strong` ones put whatever is said next above what was said before.
+CORRECTIONS = (
+    r"wait", r"hmm+", r"on second thoughts?", r"on (?:further )?reflection", r"(?:up)?on (?:further |closer )?(?:reconsideration|reflection|review|consideration|inspection|thought)",
+    r"let me (?:reconsider|re-?check|rethink|re-?think|correct|revise|double[- ]check|re-?evaluate|think again|re-?examine|re-?read)",
+    r"(?:i )?(?:need|have|want|would like|must) to (?:correct|revise|change)",
+    r"scratch that", r"correction", r"i (?:was|am|made|stand|take)(?: an?)? (?:mistaken|wrong|mistake|error|corrected|that back|it back)",
+    r"i take (?:that|it) back", r"my mistake", r"my (?:previous|first|initial|earlier) (?:answer|choice|thought|guess)",
+    r"(?:sorry|apologies|i apologi[sz]e)", r"(?:that|this|it)(?: is| was|'s) (?:wrong|incorrect|not right|a mistake|not correct)",
+    r"i (?:change|changed|revise|revised) my (?:answer|mind|choice)", r"oops", r"hold on", r"having (?:reconsidered|re-?read|reviewed)",
+    r"(?:revised|corrected|updated) (?:answer|choice)",
+)  # fmt: skip
+# A small word that corrects only together with the option right after it: "No, B.", "actually B".
+SMALL_CORRECTIONS = (
+    r"no", r"nope", r"actually", r"instead", r"rather", r"wait", r"sorry", r"correction", r"i mean(?:t)?", r"hmm+", r"oops",
+    r"on second thoughts?", r"on reflection", r"make that", r"scratch that", r"it should be", r"it must be", r"it has to be",
+    r"nein", r"non", r"нет", r"不对", r"不",
+)  # fmt: skip
+CONTRASTS = (
+    r"while|whereas|unlike|although|though|despite|but not|rather than|instead of|would also|could also|can also|may also"
+    r"|might also|as opposed to|in contrast|compared|versus|vs|other than|apart from|similar to|mimics?|resembles?"
+    r"|differential|alternatively|also considered|such as|including|e\.g|like|both|than|over"
+)
+DENIALS = (
+    r"not|never|no|nor|neither|without|except|exclud\w+|rul\w+ out|unlikely|incorrect|wrong|cannot|if|whether|which"
+    r"|unless|less|avoid\w*|contraindicated|eliminat\w+|dismiss\w*|doubt\w*|might|may|could|too|against|fails?|lacks?"
+)
+# A cue of choice before an option's text in the last sentence.
+CHOICE_CUES = (
+    rf"(?:(?:\bi|\bwe)(?: would| will|'d|'ll| should| must)?(?: therefore| thus| then)? |\bto |\blet's |^|\bshould (?:be )?|\bnow |please |, so |\bso |\bbest to ){PREFER}\b(?:ing)?",
+    rf"\b(?:{SUPERLATIVES})\b[^.\n]{{0,120}}? {BE}\b",
+    rf"\b(?:{SUBJECTS})\b[^.\n,]{{0,60}} {BE}\b",
+    r"\b(?:patient|he|she|they|child|infant|man|woman|boy|girl|this)\b (?:most likely |likely |probably |therefore |clearly |thus )*(?:has|have|suffers from|is suffering from|has developed)\b",
+    r"\b(?:consistent with|points? to|points? towards?|indicative of|diagnostic of|suggests?|suggestive of|indicates?|leaves|leaving|confirms?|most likely|corresponds to|pathognomonic (?:of|for)|characteristic of|diagnosis of)\b",
+    r"\b(?:so|thus|therefore|hence|consequently|it is|it's|this is|that is|i think|i believe|must be|i'd say|i say|namely)\b",
+    r"\b(?:antibody|hormone|enzyme|nerve|artery|vein|muscle|gene|protein|vitamin|vector|virus|level|dose|pressure|value|number|rate|type|stage|score|ratio|percentage|risk|age)\b(?: \w+){0,3}? is\b",
+)  # fmt: skip

@@ -1,0 +1,295 @@
+"""Which option is named at a place: a letter, a letter with a text, or a text; forwards and backwards."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from components.extraction import tables
+from components.extraction.normal import Options, Text, tokens_of
+
+AMBIGUOUS = "?"  # two options at once, or a letter with another option's text: named, but no answer
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is read: `text` as written, `low` the same in lower case, and the item's options."""
+
+    text: str
+    low: str
+    options: Options
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """An option named in text[start:end]: by "letter", "text", or "both"."""
+
+    letter: str
+    start: int
+    end: int
+    by: str
+
+
+_OPENERS = re.compile(r"(?:[\s\"'(\[{<_:=>#,~≈→⇒✅✓✔☑👉|.\x1e–—]|-(?![\d.])|\\)*")
+_FILLER = re.compile(
+    r"(?:the|an?|option|options|choice|letter|answer|most|likely|probably|clearly|definitely|therefore|thus|then|still|also"
+    r"|actually|indeed|simply|obviously|in fact|i think|i believe|i would say|i'd say|number|correct|final|best|right|only"
+    r"|indicated by|given by|either|both|as follows|that|item|is|rather|in my opinion|definite|clear|to|approximately|about"
+    r"|around|roughly|alternative|variant|opción|alternativa|opzione|réponse|antwort|вариант|选项|選項|选|肢|no\. ?(?=\d))"
+    r"(?![^\W_])[\s\"'(\[{<_:,–—-]*"
+)
+_STOP = re.compile(
+    r"\s?(?:$|[\n)\]}\"'>;!?<(|=\x1e]|\.{2,}|:(?!\d)|\.(?!\w)|\.(?=[A-Z][a-z])|,(?!\d)|\s-\s|\s?- |\s?[–—→❌✅✓✔]|[^\x00-\u024f\s])"
+)
+_CONNECTIVE = re.compile(
+    r"\s(?:because|since|as|due|for|based|given|which|rather|but|not|instead|here|therefore|according|so|and"
+    r"|in this case|with a confidence|after all|explanation|rationale|reason|reasoning|where|that|it)\b"
+)
+_TEXT_CONNECTIVE = re.compile(r"\s(?:because|since|as|due to|based on|given|which|rather than|but|not|so|here)\b")
+_JOIN = re.compile(
+    r"[\"')\]}]*\s?(?:,? ?(?:and/or|and|or|as well as|plus|then|also|along with|und|oder|et|ou|y|e|и|和|与|及|或)\b ?|[&+/,;、-] ?|(?<=[\")\]}]) ?"
+    r"|(?: \((?=(?:and|or|also|plus)))|\s)(?:and |or |also |then |option |either |both )*[\"'(\[{]*"
+)
+_SECOND_TEXT = re.compile(r"[\"')\]}]*\s?(?:,? ?(?:and/or|and|or|as well as|plus|und|oder|et)\b ?|[&+/,;、] ?)(?:also |the |an? |both )*[\"'(\[{]*")
+_OPEN_JOIN = re.compile(r"[\"')\]}]*\s?(?:and|or|plus|&|\+)\b(?! (?:it|this|that|the|not|its|he|she|they|is|so|therefore|thus|then|we|i)\b)")
+_NOT_BUT = re.compile(r"not\b[^.\n?!]{1,80}?(?:,? but(?: rather)?|,? rather|, it is|, it's|; it is|; it's)(?= )")
+NEGATED_VALUE = re.compile(
+    r"(?:not|neither|never|none of (?:these|them)|anything but|everything (?:but|except)|all (?:but|except)|unlikely"
+    r"|un(?:clear|known)|no option|don't|do not)\b"
+)
+_DENIED_VALUE = re.compile(
+    r"[^.\n?!]{0,40}?(?:\b(?:is|was|are|would be|can be|should be|seems) (?:\w+ ){0,2}?(?:not|wrong|incorrect|excluded|ruled out"
+    r"|eliminated|unlikely|contraindicated|false)\b|\b(?:is|was|does|would|can|could|should)n't\b|\bcannot\b|\b(?:can|does|do|should|would) not\b)"
+)
+_SEPARATOR = re.compile(r"[\s\"')\]}.:,;\-–—_|>(\[=*~/#]*(?:option |i\.e\. |namely |which is |that is |stands for |is )?[\"'(\[]*")
+_INITIAL = re.compile(r"\. ?([a-z]{3,})")
+_LETTER_IN_BRACKETS = re.compile(r"[\"'.,]*\s?(?:[(\[]|- |, |,? ?i\.e\.,? )(?:option |choice |answer |letter |i\.e\.,? )*\(?([a-z])[)\].,:]|[\"'.,]*\s?, (?:which is )?option \(?([a-z])\b")
+_LIST_LABEL = re.compile(r"[\s#>\-•]*[(\[]?([a-z])(?:[).\]:]|\s*(?:\n|$))")
+
+
+def value_at(view: View, pos: int, *, sure: bool = False) -> Value | None:
+    """The option named at `pos`, after brackets, quotes and small words; `sure` after a colon: a lone "a" is a letter."""
+    low = view.low
+    for _ in range(7):
+        pos = _OPENERS.match(low, pos).end()  # type: ignore[union-attr]  # matches the empty string too
+        if pos >= len(low):
+            return None
+        if low[pos] == "n" and (other := _NOT_BUT.match(low, pos)):
+            pos = other.end()
+            continue
+        found = text_at(view, pos)
+        if found and not _separated_initial(view, pos, found[0]):
+            return _text_value(view, pos, *found)
+        if NEGATED_VALUE.match(low, pos):
+            return None
+        value = letter_at(view, pos, sure=sure)
+        if value:
+            return value
+        filler = _FILLER.match(low, pos)
+        if not filler:
+            return None
+        pos = filler.end()
+    return None
+
+
+def text_at(view: View, pos: int) -> tuple[Text, int] | None:
+    """The longest option text that begins at `pos`, and where it ends there."""
+    options = view.options
+    first = tokens_of(view.low, pos, min(len(view.low), pos + 80), 1)
+    if not first or first[0][1] > pos + 1 or (group := options.by_first.get(first[0][0])) is None:
+        return None
+    need = len(group[0].tokens)
+    reach = min(len(view.low), pos + 200 + need * 40)
+    found = tokens_of(view.low, pos, reach, need) if need > 1 else first
+    for text in group:
+        size = len(text.tokens)
+        if size > len(found) or any(found[k][0] != text.tokens[k] for k in range(size)):
+            continue
+        if any(found[k + 1][1] - found[k][2] > GAP_ALLOWED for k in range(size - 1)):
+            continue
+        end = found[size - 1][2]
+        if glued(view.low, end) or (text.strict and not _strictly(view, pos, text)):
+            continue
+        if text.tokens[0] in options.signed and re.search(r"-\s*[\"'(]?$", view.low[max(0, pos - 3) : pos]):
+            continue
+        return text, end
+    return None
+
+
+GAP_ALLOWED = 12
+
+
+def _strictly(view: View, pos: int, text: Text) -> bool:
+    here = "".join(view.text[pos : pos + 2 * len(text.strict) + 10].split())
+    return here.startswith(text.strict) and not here[len(text.strict) :][:1].isalnum()
+
+
+def glued(low: str, end: int) -> bool:
+    """Whether the word goes on at `end`: B12, 5 mg/kg, 25 %, 5.5, aspirin-induced."""
+    follow = low[end : end + 3]
+    if not follow:
+        return False
+    if follow[0].isalnum() or follow[0] in "_^":
+        return follow[0] < "\u2e80"  # Chinese and its like is written without spaces
+    if follow[0] in "-/'":
+        return follow[1:2].isalnum() and not (follow[0] == "'" and follow[1] == "s")
+    if follow[0] in ".,":
+        return follow[1:2].isdigit() and low[end - 1].isdigit()
+    return low[end - 1].isdigit() and (follow[0] == "%" or follow[:2] == " %")
+
+
+def _separated_initial(view: View, pos: int, text: Text) -> bool:
+    """Whether "B. cells" is the letter B and a text of its own, although an option reads "B cells"."""
+    first = text.tokens[0]
+    if len(first) > 1 or first.upper() not in view.options.letters or text.initial or len(text.tokens) == 1:
+        return False
+    return view.low[pos + 1 : pos + 2] in tuple(".):]") or view.low[pos + 1 : pos + 3] == " -"
+
+
+def _text_value(view: View, pos: int, text: Text, end: int) -> Value | None:
+    """The value of an option's text that stands at `pos`, unless it is denied, part of more, or one of two."""
+    low, letter = view.low, text.letter
+    named = _LETTER_IN_BRACKETS.match(low, end)
+    if named and (said := (named.group(1) or named.group(2)).upper()) in view.options.letters:
+        return Value(letter if said == letter else AMBIGUOUS, pos, named.end(), "both")
+    closed = re.compile(r"[\"')\]}]*").match(low, end)
+    stop = _STOP.match(low, closed.end() if closed else end)
+    if text.weak and not (stop or _TEXT_CONNECTIVE.match(low, end) or (low[end : end + 5] == " only")):
+        return None
+    join = _SECOND_TEXT.match(low, end)
+    if join:
+        second = text_at(view, join.end())
+        if second and second[0].letter != letter and not (second[0].weak and not _STOP.match(low, second[1])):
+            if not re.match(r"[^.\n]{0,30}\b(?:is|are|was|were|does|do|would)\b", low[second[1] : second[1] + 60]):
+                return Value(AMBIGUOUS, pos, second[1], "text")
+            if join.group().strip() not in (",", ";"):
+                return Value(AMBIGUOUS, pos, second[1], "text")
+    if not stop and (_OPEN_JOIN.match(low, end) or _DENIED_VALUE.match(low, end)):
+        return None
+    return Value(letter, pos, end, "text")
+
+
+def letter_at(view: View, pos: int, *, sure: bool = False) -> Value | None:
+    """The option whose letter stands at `pos`, where it is a letter and neither a word nor an initial."""
+    written, letter, end = view.text[pos], view.text[pos].upper(), pos + 1
+    if letter not in view.options.letters:
+        return None
+    low = view.low
+    if pos and (low[pos - 1].isalnum() and low[pos - 1] < "\u2e80"):
+        return None
+    if end < len(low) and (glued(low, end) and not (low[end] in "-/" and not _word(low, end + 1, view))):
+        if not (low[end] == "-" and (own := text_at(view, end + 1)) and own[0].letter == letter):
+            return None
+    if written.islower() and (low[end:] == "" and not sure) and low[pos - 1 : pos] not in ("(", '"', "'", "["):
+        if written == "a":
+            return None  # a sentence cut off after its article
+    if end == len(low) and low[pos - 1 : pos] == "<":
+        return None  # an output cut off inside a tag
+    told = _told(view, end, letter)
+    if told is not None:
+        return Value(told[0], pos, told[1], "both")
+    if _second(view, end, letter):
+        return Value(AMBIGUOUS, pos, end, "letter")
+    if _begins_list(view, pos, letter):
+        return None
+    if _DENIED_VALUE.match(low, end) and not _STOP.match(low, end):
+        return None
+    stop = _STOP.match(low, end)
+    if stop and not (low[end] == "." and _is_initial(view, end) if end < len(low) else False):
+        if low[end : end + 1] == "'" and low[end + 1 : end + 2].isalpha():
+            return None
+        return Value(letter, pos, end, "letter")
+    if written.isupper() and letter != "I" and not stop and _CONNECTIVE.match(low, end):
+        if letter == "A" and not re.match(r"\s(?:because|since|as|due|based|given|which|rather|but|not|here|therefore|so)\b", low[end:]):
+            return None
+        return Value(letter, pos, end, "letter")
+    return None
+
+
+def _word(low: str, pos: int, view: View) -> bool:
+    """Whether more than one letter stands at `pos`, or one that is no option's."""
+    return low[pos + 1 : pos + 2].isalnum() or low[pos : pos + 1].upper() not in view.options.letters
+
+
+def _is_initial(view: View, end: int) -> bool:
+    """Whether the full stop at `end` belongs to an abbreviated name: `. coli`, `.Coli`."""
+    follow = _INITIAL.match(view.text, end)
+    return bool(follow) and not _CONNECTIVE.match(" " + view.low[follow.start(1) : follow.end(1) + 1])  # type: ignore[union-attr]
+
+
+def _told(view: View, end: int, letter: str) -> tuple[str, int] | None:
+    """The letter with the text after it: its own, or AMBIGUOUS where the text is another option's."""
+    separator = _SEPARATOR.match(view.low, end)
+    start = separator.end() if separator else end
+    if start >= len(view.low):
+        return None
+    found = text_at(view, start)
+    between = view.low[end:start]
+    if not found and separator:  # the separator may have eaten a sign or an article
+        for at in (end + len(between.rstrip("-.~(")), end + 1):
+            if at != start and (found := text_at(view, at)):
+                start = at
+                break
+    if not found and (article := re.compile(r"(?:an?|the|it|to) ").match(view.low, start)):
+        found = text_at(view, article.end())
+        if found and found[0].letter != letter:
+            found = None
+    if not found:
+        return None
+    text, stop = found
+    if text.letter == letter:
+        return (letter, stop) if not text.weak or _STOP.match(view.low, stop) or between else None
+    for own in view.options.by_first.get(text.tokens[0], ()):
+        if own.letter == letter and own.strict and text.strict:
+            return None
+    if between.strip() == "" and "\n" not in between and not view.text[start : start + 1].isupper():
+        return None
+    ends = _STOP.match(view.low, stop) or _TEXT_CONNECTIVE.match(view.low, stop)
+    sentence = "\n" in between or "." in between
+    if text.weak and not _STOP.match(view.low, stop):
+        return None
+    if sentence and (not ends or view.low[stop : stop + 1] in ("(", "\n") and "\n" in between and view.low[stop : stop + 1] != "\n"):
+        return None
+    if "\n" in between and not re.match(r"\s*(?:\n|$)|[.)\"']*\s*(?:\n|$)", view.low[stop:]):
+        return None
+    return AMBIGUOUS, stop
+
+
+def _second(view: View, end: int, first: str) -> bool:
+    """Whether another option follows, joined by `and`, `or`, a comma, a slash or nothing."""
+    join = _JOIN.match(view.low, end)
+    if not join:
+        return False
+    pos, said = join.end(), join.group()
+    spaced = not said.strip(" \"')(]}[{")
+    if not spaced and "\n" not in said and (found := text_at(view, pos)) and found[0].letter != first:
+        return not said.strip().startswith((",", ";", "-", "/")) and not found[0].weak
+    if pos >= len(view.text) or "\n" in said:
+        return False
+    other = view.text[pos]
+    if other.upper() not in view.options.letters or other.upper() == first or glued(view.low, pos + 1):
+        return False
+    if other.islower() and said.strip() in ("", ",", "-"):
+        return False
+    if "-" in said and not said.startswith("-"):
+        return False
+    follows = bool(_STOP.match(view.low, pos + 1) or _JOIN.match(view.low, pos + 1) and not spaced)
+    if spaced and other in "AI" and not _STOP.match(view.low, pos + 1):
+        return False
+    if follows and re.match(r"\s?(?:is|was|would|could|can|may|does)\b", view.low[pos + 1 : pos + 8]):
+        return said.strip() not in (",", ";", "-", "")
+    return follows
+
+
+def _begins_list(view: View, pos: int, letter: str) -> bool:
+    """Whether the letter only labels the first of the options written below one another."""
+    low = view.low
+    line_start = low.rfind("\n", 0, pos) + 1
+    line_end = low.find("\n", pos)
+    if line_end < 0 or low[line_start:pos].strip(" ([-#>•"):
+        return False
+    place = view.options.order.index(letter) + 1
+    following = _LIST_LABEL.match(low[line_end : line_end + 60].lstrip())
+    return place < len(view.options.order) and bool(following) and following.group(1).upper() == view.options.order[place]  # type: ignore[union-attr]
+
+

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from components.extraction import cues
 from components.extraction.subjects import value_before
-from components.extraction.values import AMBIGUOUS, Value, View, letter_at, value_at
+from components.extraction.values import AMBIGUOUS, UNKNOWN, Value, View, letter_at, text_at, value_at
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,8 @@ def candidate(view: View, rule: str, strength: int, begin: int, value: Value) ->
 def declared(view: View) -> Iterator[Candidate]:
     """Options named after a cue: "the answer is B", "\\\\boxed{B}", "I choose B", "the incorrect statement is B"."""
     low = view.low
-    for cue in cues.PLAIN if low.isascii() else cues.ALL:
-        if cue.word in low:
-            yield from _after(view, cue)
+    for cue in (cues.AFTER_PLAIN if low.isascii() else cues.AFTER_ALL).present(view.keys, low):
+        yield from _after(view, cue)
 
 
 def _after(view: View, cue: cues.Cue) -> Iterator[Candidate]:
@@ -49,15 +49,19 @@ def _after(view: View, cue: cues.Cue) -> Iterator[Candidate]:
         if cue.checked and cues.denied(low, start, found.group()):
             continue
         value = value_at(view, end, sure=cue.sure or low[end - 1 : end] == ":")
+        if value is None and cue.strength == cues.DECLARED:
+            value = apposed(view, end) or _unknown(view, end)
         if value and not (low[value.end : value.end + 3].lstrip("\"')]. ").startswith("?") or (cue.checked and cues.asked(low, value.end))):
-            yield candidate(view, cue.rule, cue.strength, start, value)
+            # A letter that is no option's outranks weaker kinds, but no earlier answer: "B. Actually, the answer is F."
+            strength = cue.strength - 1 if value.letter == UNKNOWN else cue.strength
+            yield candidate(view, cue.rule, strength, start, value)
 
 
 def called_right(view: View) -> Iterator[Candidate]:
     """Options that are the subject of "is correct", "fits best", "is the exception"."""
     low = view.low
-    for cue in cues.BACKWARD:
-        if cue.word not in low or cue.before is None:
+    for cue in cues.BEFORE_IT.present(view.keys, low):
+        if cue.before is None:
             continue
         for found in cue.pattern.finditer(low):
             before = cue.before.search(low, max(0, found.start() - cues.BEFORE), found.start())
@@ -66,25 +70,27 @@ def called_right(view: View) -> Iterator[Candidate]:
             at = before.start() + (1 if before.group()[:1].isalnum() or before.group()[:1] in ")\"'" else 0)
             value = value_before(view, at)
             if value:
-                yield candidate(view, cue.rule, cue.strength, found.end(), value)
+                strength = cue.strength
+                if strength == cues.SAID and _concludes(low, value.start, found.end()):
+                    strength = cues.RIGHT
+                yield candidate(view, cue.rule, strength, found.end(), value)
 
 
-def after_colons(view: View) -> Iterator[Candidate]:
-    """Options after a noun and a colon at the start of a line: "Final choice: B", "Diagnosis: …"."""
-    low = view.low
-    for colon in cues.COLON.finditer(low):
-        window = max(0, colon.start() - cues.BEFORE)
-        if cues.NOUN_BEFORE.search(low, window, colon.start()):
-            rule, strength = "answer_is", cues.DECLARED
-        elif cues.WEAK_NOUN_BEFORE.search(low, window, colon.start()):
-            rule, strength = "weak_noun", cues.WEAK + 5
-        else:
-            continue
-        value = value_at(view, colon.end(), sure=True)
-        if value and not cues.asked(low, value.end):
-            yield candidate(view, rule, strength, colon.start(), value)
-    if "\na" in low and (found := cues.Q_THEN_A.search(low)) and (value := value_at(view, found.end(), sure=True)):
-        yield candidate(view, "answer_is", cues.DECLARED, found.end(), value)
+def _concludes(low: str, start: int, end: int) -> bool:
+    """Whether "B is correct" is the output's conclusion, not the judgement of one statement among others."""
+    if not low[end:].strip(" .!\n\"')\x1e"):
+        return True
+    return bool(_SO.search(low, max(0, start - 40), start))
+
+
+_SO = re.compile(r"\b(?:so|thus|therefore|hence|consequently|overall|in conclusion|in summary)\b[^.\n;]{0,30}$")
+
+
+def after_question(view: View) -> Iterator[Candidate]:
+    """The option after an "A:" that follows its "Q:"."""
+    if "\na" in view.low and "q" in view.low and (found := cues.Q_THEN_A.search(view.low)):
+        if value := value_at(view, found.end(), sure=True):
+            yield candidate(view, "answer_is", cues.DECLARED, found.end(), value)
 
 
 def mentioned(view: View) -> Iterator[Candidate]:
@@ -92,6 +98,8 @@ def mentioned(view: View) -> Iterator[Candidate]:
     low = view.low
     for found in cues.MENTION.finditer(view.text):
         if found.group() not in view.options.letters:
+            continue
+        if not cues.LEAD.search(low, max(0, found.start() - 36), found.start()):
             continue
         begin = max(0, found.start() - cues.BEFORE - 40)
         for rule, strength, before in cues.MENTIONS:
@@ -105,4 +113,31 @@ def mentioned(view: View) -> Iterator[Candidate]:
             break
 
 
-__all__ = ["AMBIGUOUS", "Candidate", "after_colons", "called_right", "candidate", "declared", "mentioned"]
+__all__ = ["AMBIGUOUS", "Candidate", "after_question", "called_right", "candidate", "declared", "mentioned"]
+
+
+_PLACE = re.compile(r"[,(:] ?(?:namely |i\.e\. |which is |the )?")
+_UNKNOWN = re.compile(r" ?(?:option |choice )?[\"'(\[]*([A-Z])[\"')\]]*(?:[.\n]|\s*$)")
+
+
+def apposed(view: View, pos: int) -> Value | None:
+    """The one option whose text explains what a cue announces: "is the beta blocker, metoprolol"."""
+    end = cues.END_OF_CLAUSE.search(view.low, pos, pos + 200)
+    stop = end.start() if end else min(len(view.low), pos + 200)
+    head = view.low[pos:stop]
+    if cues.DENYING.search(head):
+        return None
+    found = [text_at(view, place.end()) for place in _PLACE.finditer(view.low, pos, stop)]
+    named = [(text, at) for text, at in (f for f in found if f)]
+    if len(named) != 1 or named[0][0].weak or named[0][1] < stop and view.low[named[0][1]] not in "),;":
+        return None
+    text, at = named[0]
+    return Value(text.letter, at - 1, at, "text")
+
+
+def _unknown(view: View, pos: int) -> Value | None:
+    """A letter that is no option's: said, but no answer."""
+    found = _UNKNOWN.match(view.text, pos)
+    if found and found.group(1) not in view.options.letters:
+        return Value(UNKNOWN, found.start(1), found.end(1), "letter")
+    return None

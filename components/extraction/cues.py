@@ -12,7 +12,8 @@ from components.extraction import tables
 
 _BE = tables.BE
 # Strengths: what was declared, chosen, called right, written first, compared, named under a cue of choice.
-DECLARED, CHOSEN, RIGHT, FIRST, COMPARED, WEAK = 60, 50, 40, 30, 20, 10
+DECLARED, CHOSEN, RIGHT, FIRST, SAID, COMPARED, WEAK = 60, 50, 40, 30, 28, 20, 10
+CORRECTED = DECLARED + 5
 BEFORE = 100  # characters before a cue that are looked at
 
 
@@ -49,6 +50,7 @@ _OPTION_BEFORE = (
     r"(?:\b(?:correct|best|right|final|my|appropriate|likely|suitable|accurate|chosen|selected|single|better|preferred) (?:answer )?|(?:^|\n|\. )(?:the )?)"
 )
 _GOES = rf"(?: here| letter)?(?: (?:to|for|of|in)\b[^.:\n?!]{{0,90}}?)?,? {_BE}\b\s?:?"
+_ENDED = r"(?=[(\[]?[a-z][)\]]?(?:$|[\n.:;,!]))"
 _LETTER = r"(?=[\"'(\[]?[a-z][\"')\]]?(?:$|[\s.:;,!]))"
 
 
@@ -78,12 +80,18 @@ FORWARD: tuple[Cue, ...] = (
         _cue(word, r"\w{0,20}\s?[\[(]\s?(?:[\w ]{1,20}=\s?)?(?=[\"'(]?[a-z])(?=[^\n]{1,200}[\])])", "call", sure=True, checked=False)
         for word in tables.CALL_NAMES
     ),
+    *(
+        _cue(word, rf"(?: (?:answer|choice|option|letter|decision|is))?[\"')]?\s?(?::+|{ARROW}(?!\d))", "answer_is", DECLARED, _START + _ADJECTIVES, sure=True)
+        for word in tables.NOUNS
+    ),
+    *(_cue(word, r"\s?:+", "weak_noun", WEAK + 5, _START + _ADJECTIVES, sure=True) for word in tables.WEAK_NOUNS),
     _cue("letter ", r"(?=[a-z]\b)", "answer_is", DECLARED, r"\banswer: ?", sure=True),
     _cue("answer", rf"s?(?: choice| option| letter| key)?[\"']?(?:{_TO}\s?(?::+|{ARROW})| ?(?=[(\[][a-z][)\]])| ?\n)", "answer_is", sure=True),
     _cue("answer", rf"[\"']?{_TO},?\s?\b{_BE}(?!\w)\s?:?", "answer_is"),
-    _cue("answer", rf"(?: choice)? {_LETTER}", "answer_is", DECLARED, _START + _ADJECTIVES, sure=True),
+    _cue("answer", rf"(?: choice)? {_ENDED}", "answer_is", DECLARED, _START + _ADJECTIVES, sure=True),
     _cue("ans", rf"(?:\.? ?(?:[:=]|{ARROW})|\.(?= ?\(?[a-z]\b)| ?(?=[(\[][a-z][)\]]))", "answer_is", sure=True),
-    *(_cue(word, rf"(?: choice| option)? {_LETTER}", "answer_is", DECLARED, _START + _ADJECTIVES, sure=True) for word in ("ans", "choice")),
+    _cue("ans", rf" {_ENDED}", "answer_is", DECLARED, _START, sure=True),
+    _cue("choice", rf" {_ENDED}", "answer_is", DECLARED, _START + r"(?:final|best|correct|my|answer|selected) ", sure=True),
     *(_cue(word, _GOES, "answer_is", DECLARED, _OPTION_BEFORE) for word in ("option", "choice", "letter", "selection", "decision", "response")),
     *(_cue(word, _GOES, "answer_is", DECLARED, r"\b(?:correct|right|true) ") for word in ("statement", "one", "diagnosis", "treatment", "match", "combination", "sequence", "order", "pair")),
     _cue("conclusion is", r"\b", "answer_is"),
@@ -102,16 +110,13 @@ FORWARD: tuple[Cue, ...] = (
     _cue("say", rf",?:?(?: that)?(?: it's| it is| the answer is)? {_LETTER}", "choose", CHOSEN, r"\b(?:i|we)(?:'d| would|'ll| will)?(?: rather| therefore)? "),
     *(_cue(sign, rf"\s?(?:故)?(?:选择|選擇|选|選)?\s?:?(?:选项|選項)?", "choose", CHOSEN, checked=False) for sign in ("故选", "故選", "应选", "應選", "选择", "選擇", "因此选", "所以选", "我选", "本题选")),
     *(_cue(word, r"(?= ?[a-z](?![a-z]))", "choose", CHOSEN, checked=False) for word in ("选", "選")),
+    _cue("mak", r"(?:e|es|ing) (?=(?:option )?[\"(]?[a-z][\")]? (?:the )?(?:correct|right|best))", "said_correct", RIGHT),
     _cue("statement is", r"(?= (?:true|false)\b)", "answer_is", CHOSEN, r"\b(?:this|the) "),
     *(_cue(word, r"(?: a| an?| definitely| clearly)* (?=\"?(?:yes|no|maybe)\b\"?[.\n!,])", "answer_is", CHOSEN) for word in ("it is", "it's", "this is")),
 )  # fmt: skip
 ALL: tuple[Cue, ...] = (*FORWARD, *_foreign())
 PLAIN = tuple(cue for cue in ALL if cue.word.isascii())  # those that an ASCII text can hold
 
-# "Final choice: B", "Conclusion - B": a noun before a colon, at the start of a line or sentence.
-COLON = re.compile(rf"\s?(?:::?|(?<=[a-z\"])\s?{ARROW})(?=\s?\S|\n)")
-NOUN_BEFORE = re.compile(rf"{_START}{_ADJECTIVES}(?:{tables.NOUNS})(?: (?:answer|choice|option|letter|decision|is))?[\"')]?$")
-WEAK_NOUN_BEFORE = re.compile(rf"{_START}{_ADJECTIVES}(?:{tables.WEAK_NOUNS})$")
 # A question's "A:" after its "Q:" is the word answer.
 Q_THEN_A = re.compile(r"(?:^|\n)q(?:uestion)?\s?\d*\s?[:.][^\n]*\n+a\s?\d*\s?:\s*(?=\S)")
 
@@ -127,6 +132,10 @@ MENTIONS: tuple[tuple[str, int, re.Pattern[str]], ...] = tuple(
         ("names", RIGHT, rf"\b(?:the|our|my|his|her) (?:\w+ )?(?:{tables.SUBJECTS})(?: of choice)?(?: (?:for|of|in|to|here)\b[^.:\n?!]{{0,60}})? {_BE}{_HEDGE}"),
     )
 )  # fmt: skip
+LEAD = re.compile(
+    r"(?:^|[\s:.,;(])(so|thus|therefore|hence|consequently|accordingly|conclusion|overall|finally|[∴→⇒]|=>|is|was|be|it's|that's|remains|becomes|to"
+    r"|matches|with|leaves|leaving|likely|definitely|clearly|probably|then|indeed|actually|answer)[,:]*\s?(?:the )?(?:correct |best )?(?:option|choice|letter|answer)?\s?[\"'(\[]*$"
+)
 MENTION = re.compile(r"(?<![\w'\-/.])[A-Z](?=[\")'\]]*(?:[.!\n;\x1e]|,(?! ?(?:and |or )?[A-Z]\b)|\s?\(|\s?$|: ))")
 
 _ADVERB = r"(?:,? ?(?:thus|therefore|clearly|definitely|most likely|likely|probably|indeed|hence|actually|also|then|certainly|in fact|still|obviously),? )?"
@@ -134,10 +143,11 @@ _IS = rf"(?:(?<=[\s\"')\],.\-–—a-z0-9%])) (?:{_BE}|'s) ?{_ADVERB}(?:the |my 
 _UNLESS = r"(?! (?:\w+ )?(?:if|only|when|unless|for|in (?!this|our|the case|that)))"
 _COMPARED = (" best", " better", " more ", " sense", " most ", " of choice", " remains", " left", " next ")
 BACKWARD: tuple[Cue, ...] = (
-    *(_cue(word, _UNLESS + r"(?! (?:side|heart|atri|ventric|lung|arm|leg|upper|lower|about))\b", "is_correct", RIGHT, rf"{_IS}(?:single |only |most |one )?") for word in ("correct", "right")),
+    *(_cue(word, rf" {tables.BEST_NOUN}\b{_UNLESS}", "is_correct", RIGHT, rf"{_IS}(?:single |only |most |one )?") for word in ("correct", "right")),
+    *(_cue(word, _UNLESS + rf"(?! (?:side|heart|atri|ventric|lung|arm|leg|upper|lower|about|{tables.BEST_NOUN}))\b", "said_correct", SAID, rf"{_IS}(?:single |only |most |one )?") for word in ("correct", "right")),
     _cue("answer", r"\b(?! (?:if|only|when|unless|to|choice))", "is_correct", RIGHT, rf"{_IS}(?:final |best |only |correct )?"),
     _cue("as the ", rf"(?:correct |best |right |only |final |most likely )?{tables.BEST_NOUN}\b", "is_correct", RIGHT, r",? "),
-    _cue("correct", r"(?: answer| option| choice)?\b(?=[.!\n]|\s?$)", "is_correct", RIGHT, r"\b(?!xx) (?:the )?"),
+    _cue("the one", r"\b", "is_correct", RIGHT, r",? so (?:that|it|this)(?:'s| is) "),
     *(_cue(word, r"\b", "inverted", CHOSEN, rf"{_IS}(?:only )?") for word in tables.INVERTED_PREDICATES),
     *(_cue(word, rf" {tables.BEST_NOUN}\b{_UNLESS}", "is_correct", RIGHT, rf"{_IS}(?:single |most )?") for word in ("best", "appropriate", "likely", "suitable", "accurate", "better", "preferred")),
     *(_cue(word, r"", "compared", COMPARED, before) for word, before in tables.COMPARISONS),
@@ -160,13 +170,21 @@ _DENIED = re.compile(
 )
 _AFFIRMED = re.compile(r"\b(?:no|without(?: a)?) (?:doubt|question)\b")
 _UNREAL = re.compile(r"\b(?:if|had|were|unless|otherwise)\b")
+_IF_SENTENCE = re.compile(
+    r"(?:^|[.?!\n]\s*(?:and |but |however, |conversely, |alternatively, )?)(?:if|had|suppose|supposing)\b(?! (?:i|we) (?:had|have|must|were|need|am|are)\b)[^.?!\n]{0,180}$"
+)
 _END = re.compile(r"[?!\n]|\.(?=\s|$)")
 _NEAR = 300
+END_OF_CLAUSE = re.compile(r"[.;?!\n](?!\d)")
+DENYING = re.compile(rf"\b(?:{tables.DENIALS}|{tables.CONTRASTS})\b|n't\b")
 
 
 def denied(low: str, start: int, cue: str) -> bool:
     """Whether a cue at `start` is denied or supposed in its clause."""
-    clause = CLAUSE_START.split(low[max(0, start - 90) : start])[-1]
+    before = low[max(0, start - 200) : start]
+    if ("if " in before or "had " in before or "supp" in before) and _IF_SENTENCE.search(before):
+        return True
+    clause = CLAUSE_START.split(before[-90:])[-1]
     if clause.strip():
         if _SUPPOSED.search(clause):
             return True
@@ -186,3 +204,60 @@ def asked(low: str, pos: int) -> bool:
     """Whether the sentence that goes on at `pos` ends with a question mark."""
     end = _END.search(low, pos, pos + _NEAR)
     return end is not None and end.group() == "?"
+
+
+# --- Corrections. ----------------------------------------------------------------------------------------------------
+_MARK_BEFORE = r"(?:^|[\n.,;!?\-–—(\"'\x1e]\s*|\b(?:but|and|however|oh|so|actually|hmm),? )"
+_SAID_AGAIN = (
+    r"(?![^\W_])[,:;.!\-–—]{0,3} ?(?:(?:no|wait|actually|sorry|it|rather)[, ]{1,2})?"
+    r"(?:(?:it|that|this)(?:'s| is| should be| must be| has to be| would be)|(?:to|is|was|i would say|i'd say|make (?:it|that))\b)?"
+)
+SMALL_CORRECTIONS = tuple(_cue(word, _SAID_AGAIN, "correction", CORRECTED, _MARK_BEFORE) for word in tables.SMALL_CORRECTIONS)
+STRONG_CORRECTIONS = tuple(_cue(word, rest + r"(?![^\W_])", "correction", CORRECTED, _MARK_BEFORE) for word, rest in tables.CORRECTIONS)
+CHANGED = re.compile(r"chang(?:e|ed|ing) (?:my|the) (?:answer|choice|mind) (?:\w+ ){0,2}?to\b")
+SOFT_BEFORE = re.compile(r"(?:^|[\n.;!?]\s*)(?:however|but|instead|rather|yet),?\s(?:option )?$")
+
+
+# --- An index: which cues can be in a text at all, by the first letters of its words. --------------------------------
+_PUNCTUATION = {ord(c): " " for c in ".,;:!?()[]{}<>\"'|=-/\\#~+\n\x1e"}
+
+
+def keys_of(low: str) -> set[str]:
+    """The first four letters of every word of the text."""
+    return {word[:4] for word in set(low.translate(_PUNCTUATION).split())}
+
+
+def _key(cue: Cue) -> str:
+    words = cue.word.translate(_PUNCTUATION).split()
+    return words[0][:4] if words and words[0].isascii() and words[0][0].isalpha() else ""
+
+
+@dataclass(frozen=True)
+class Index:
+    """Cues by the first letters of their word; those of other scripts and signs are always looked for."""
+
+    keyed: dict[str, list[tuple[int, Cue]]]
+    always: list[tuple[int, Cue]]
+
+    def present(self, keys: set[str], low: str) -> list[Cue]:
+        """The cues whose word is in the text, in the order of the table."""
+        found = [entry for key in self.keyed.keys() & keys for entry in self.keyed[key] if entry[1].word in low]
+        found.extend(entry for entry in self.always if entry[1].word in low)
+        return [cue for _, cue in sorted(found, key=lambda entry: entry[0])]
+
+
+def _index(cues: tuple[Cue, ...]) -> Index:
+    keyed: dict[str, list[tuple[int, Cue]]] = {}
+    always: list[tuple[int, Cue]] = []
+    for place, cue in enumerate(cues):
+        key = _key(cue)
+        # A short word is a key of its own only if the text's word cannot go on: "mak" is in "makes".
+        if key and (len(key) == 4 or cue.word.endswith(" ") or " " in cue.word.strip() or key in ("ans", "no")):
+            keyed.setdefault(key, []).append((place, cue))
+        else:
+            always.append((place, cue))
+    return Index(keyed, always)
+
+
+AFTER_ALL, AFTER_PLAIN, BEFORE_IT = _index(ALL), _index(PLAIN), _index(BACKWARD)
+SMALL, STRONG = _index(SMALL_CORRECTIONS), _index(STRONG_CORRECTIONS)

@@ -15,32 +15,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from components.extraction import cues, tables
-from components.extraction.candidates import Candidate, after_colons, called_right, candidate, declared, mentioned
+from components.extraction.candidates import Candidate, after_question, called_right, candidate, declared, mentioned
 from components.extraction.lines import lines
-from components.extraction.normal import prepare
+from components.extraction.cues import keys_of
+from components.extraction.normal import Options, prepare
 from components.extraction.sentence import last_sentence
 from components.extraction.structured import Field, fields
 from components.extraction.text import SPECIAL_MARK, clean, lower, mark_special
 from components.extraction.thoughts import without_thought
-from components.extraction.values import AMBIGUOUS, View, value_at
+from components.extraction.values import AMBIGUOUS, UNKNOWN, View, value_at
 from components.extraction.verdicts import verdicts
 
 EXTRACTION_VERSION = "4"
 HEAD, TAIL = 20_000, 60_000  # of a longer answer only its beginning and its end are read
-_CORRECTED = cues.DECLARED + 5
-_STRONG = "|".join(tables.CORRECTIONS)
-_STRONG_MARK = re.compile(rf"(?:^|[\n.,;:!?\-–—(]\s*|\b(?:but|and|however|oh|so|actually|hmm),? ){_STRONG}\b".replace(_STRONG, f"(?:{_STRONG})"))
-_SMALL = "|".join(tables.SMALL_CORRECTIONS)
-_SMALL_MARK = re.compile(
-    rf"(?:^|[\n.,;:!?\-–—(]\s*|\b(?:but|and|however|oh|hmm),? )(?:{_SMALL})[,:;.!\-–—]{{0,3}} ?(?:(?:no|wait|actually|sorry|it)[, ]{{1,2}})?"
-    r"(?:(?:it|that|this)(?:'s| is| should be| must be| has to be| would be)|(?:to|is|was|i would say|i'd say|make (?:it|that))\b)?"
-)
-_CHANGED = re.compile(r"chang(?:e|ed|ing) (?:my|the) (?:answer|choice|mind) (?:\w+ ){0,2}?to\b")
-_SOFT = re.compile(r"(?:^|[\n.;!?]\s*)(?:however|but|instead|rather|yet),?\s$")
-_RUN_ON = re.compile(rf"\n\s*(?:{'|'.join(tables.RUN_ONS)})|{SPECIAL_MARK}")
-_BETWEEN = re.compile(r"[\s\"'()\[\]{}$,;/&.+<>\x1e]*(?:and|or)?[\s\"'()\[\]{}$,<>]*(?:\\?boxed\s*\{?)?$")
+_RUN_ON = re.compile(rf"\n\s*(?:{'|'.join(tables.RUN_ONS)})")
+_BETWEEN = re.compile(r"[\\\s\"'()\[\]{}$,;/&.+<>\x1e]*(?:and|or)?[\s\"'()\[\]{}$,<>]*(?:\\?boxed\s*\{?)?$")
 _MAX_RUN_ONS = 4
 
 
@@ -71,18 +63,35 @@ def read(output: str, options: Mapping[str, str]) -> Reading:
     known = prepare(options)
     found = fields(spoken)
     text = clean(_without(spoken, found)).strip(" \n")
-    view = View(text, lower(text), known)
+    view = _view(text, known)
     if found:
         structured = tuple(_structured(found, view))
         if structured:
             return _decide(view, (*structured, *(c for c in _candidates(view) if c.rule == "boxed")))
-    for mark in list(_RUN_ON.finditer(view.low))[:_MAX_RUN_ONS]:
-        part = View(text[: mark.start()], view.low[: mark.start()], known)
+    for end in _run_ons(view.low):
+        part = _view(text[:end], known)
         if part.low.strip(" \n\x1e"):
             reading = _decide(part, _candidates(part))
-            if reading.candidates and reading.read_by != "none":
+            if reading.candidates:
                 return reading
     return _decide(view, _candidates(view))
+
+
+def _view(text: str, options: Options) -> View:
+    low = lower(text)
+    return View(text, low, options, keys_of(low))
+
+
+def _run_ons(low: str) -> list[int]:
+    """Where an invented next question or turn, or a special token, ends what was said."""
+    ends = []
+    if "\n" in low and any(word in low for word in tables.RUN_ON_WORDS):
+        ends = [mark.start() for mark in islice(_RUN_ON.finditer(low), _MAX_RUN_ONS)]
+    at = low.find(SPECIAL_MARK)
+    while at >= 0 and len(ends) < 2 * _MAX_RUN_ONS:
+        ends.append(at)
+        at = low.find(SPECIAL_MARK, at + 1)
+    return sorted(ends)
 
 
 def _without(text: str, found: list[Field]) -> str:
@@ -100,7 +109,7 @@ def _structured(found: list[Field], view: View) -> Iterator[Candidate]:
         letters = set()
         for value in part.values:
             text = clean(value).strip()
-            inner = View(text, lower(text), view.options)
+            inner = _view(text, view.options)
             named = value_at(inner, 0, sure=True)
             if named is None or named.letter == AMBIGUOUS or (named.by == "text" and len(text) > 3 * (named.end - named.start) + 40):
                 reading = _decide(inner, _candidates(inner))
@@ -117,7 +126,7 @@ def _structured(found: list[Field], view: View) -> Iterator[Candidate]:
 
 def _candidates(view: View) -> tuple[Candidate, ...]:
     """Every candidate; the weak kinds are looked for only where there is no strong one."""
-    found = [*declared(view), *after_colons(view), *called_right(view), *mentioned(view), *lines(view), *verdicts(view)]
+    found = [*declared(view), *after_question(view), *called_right(view), *mentioned(view), *lines(view), *verdicts(view)]
     found.extend(_corrections(view, found))
     if not found:
         found.extend(last_sentence(view))
@@ -127,26 +136,30 @@ def _candidates(view: View) -> tuple[Candidate, ...]:
 def _corrections(view: View, found: list[Candidate]) -> Iterator[Candidate]:
     """Options named right after a word of correction, and whatever is said after a sentence of correction."""
     low = view.low
-    for mark in _SMALL_MARK.finditer(low):
-        value = value_at(view, mark.end())
-        if value and not cues.asked(low, value.end) and _ends_there(low, value.end, value.by):
-            yield candidate(view, "correction", _CORRECTED, mark.start(), value)
+    for cue in cues.SMALL.present(view.keys, low):
+        for mark in _marks(cue, low):
+            value = value_at(view, mark.end())
+            if value and "\n" not in low[mark.end() : value.start] and not cues.asked(low, value.end) and _ends_there(low, value.end, value.by):
+                yield candidate(view, "correction", cues.CORRECTED, mark.start(), value)
     if "chang" in low:
-        for mark in _CHANGED.finditer(low):
+        for mark in cues.CHANGED.finditer(low):
             if value := value_at(view, mark.end()):
-                yield candidate(view, "correction", _CORRECTED, mark.start(), value)
-    if not found:
-        found = list(last_sentence(view))
-        yield from found
-    strong = [mark.start() for mark in _STRONG_MARK.finditer(low)]
-    if strong:
-        found = [*found, *last_sentence(view)]
-        for said in found:
-            if said.start >= strong[0] and said.rule not in ("first_line",) and said.letter != AMBIGUOUS:
-                yield replace(said, rule="correction", strength=_CORRECTED)
+                yield candidate(view, "correction", cues.CORRECTED, mark.start(), value)
+    strong = min((mark.start() for cue in cues.STRONG.present(view.keys, low) for mark in _marks(cue, low)), default=-1)
+    if strong >= 0:
+        for said in (*found, *last_sentence(view)):
+            if said.start >= strong and said.rule != "first_line" and said.letter != AMBIGUOUS:
+                yield replace(said, rule="correction", strength=cues.CORRECTED)
     for said in found:
-        if said.rule in ("compared", "is_correct") and said.by == "letter" and _SOFT.search(low, max(0, said.start - 20), said.start):
-            yield replace(said, rule="correction", strength=_CORRECTED)
+        soft = said.rule in ("compared", "is_correct", "said_correct") and said.by == "letter"
+        if soft and cues.SOFT_BEFORE.search(low, max(0, said.start - 20), said.start):
+            yield replace(said, rule="correction", strength=cues.CORRECTED)
+
+
+def _marks(cue: cues.Cue, low: str) -> Iterator[re.Match[str]]:
+    for mark in cue.pattern.finditer(low):
+        if cue.before and cue.before.search(low, max(0, mark.start() - 12), mark.start()):
+            yield mark
 
 
 def _ends_there(low: str, end: int, by: str) -> bool:
@@ -165,11 +178,13 @@ def _decide(view: View, found: tuple[Candidate, ...]) -> Reading:
     won = group[-1]
     letter: str | None = won.letter
     for other in reversed(group[:-1]):
-        if other.letter != won.letter and other.end <= won.start and len(view.low[other.end : won.start]) < 40 and top < _CORRECTED:
+        if other.letter != won.letter and other.end <= won.start and len(view.low[other.end : won.start]) < 40 and top < cues.CORRECTED:
             if _BETWEEN.match(view.low[other.end : won.start]) and other.rule == won.rule:
                 letter = AMBIGUOUS
         break
     marked = tuple(replace(c, status="won" if c is won else "weaker" if c.strength < top else "earlier") for c in found)
+    if letter == UNKNOWN:
+        return Reading(None, "no_such_option", marked)
     if letter == AMBIGUOUS:
         return Reading(None, "ambiguous", marked)
     return Reading(letter, won.rule, marked)

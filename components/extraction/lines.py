@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from components.extraction import cues
 from components.extraction.candidates import Candidate, candidate
 from components.extraction.normal import tokens_of
-from components.extraction.values import AMBIGUOUS, Value, View, letter_at, text_at, value_at
+from components.extraction.values import AMBIGUOUS, Value, View, letter_at, nearly, separated_initial, text_at, value_at
 
 _LABEL = re.compile(r"[\s#>\-•(\[]*([a-z])\s?[).\]:]", re.IGNORECASE)
-_BULLET = re.compile(r"[\s#>\-•=✅✓✔☑👉→|\"'\x1e_~]*(?:\d{1,2}[.)]\s(?=\W*[A-Za-z]\b))?[\s\"'\x1e]*(?:(?:option|choice|alternative|assistant:|model:)\s)?\s*", re.IGNORECASE)
+_BULLET = re.compile(r"(?:-(?![\d.])|[\s#>•=✅✓✔☑👉→|\"'\x1e_~])*(?:\d{1,2}[.)]\s(?=\W*[A-Za-z]\b))?[\s\"'\x1e]*(?:(?:option|choice|alternative|assistant:|model:)\s)?\s*", re.IGNORECASE)
 _ENDS = " .,;:!\"'()[]{}_#->\n\x1e=|"
 _AFTER_LETTER = re.compile(
-    r"[\"')\]}>]*(?:\s*(?:$|\n|\x1e)|[.:)\]](?:\s|$|\n|(?=[A-Z]))|\s?[,;]\s|\s?[-–—]\s|\s(?:because|since|as it|as the|is|rather than|over|due to|for the following|which)\b|\s?\(|\s(?=(?:explanation|rationale|reason|the|this|it)\b))"
+    r"[\"')\]}>]*(?:\s*(?:$|\n|\x1e)|[.:)\]](?:[.,]|\s|$|\n|(?=[A-Z]))|\s?[,;]\s|\s?[-–—]\s|\s(?:because|since|as it|as the|is|rather than|over|due to|for the following|which)\b|\s?\(|\s(?=(?:explanation|rationale|reason|the|this|it)\b))"
 )
 _SECOND = re.compile(r"\s?(?:,|and|or|&|/|\+|;|、)\s?(?:and |or |option )?[(\[]?[a-z](?:[)\].,;:\s]|$)")
 _TEXT_ENDS = re.compile(r"[\"')\]]*\s?(?:$|\n|\x1e|[.;:!]|,\s(?:because|since|as|which|it)\b|\s(?:because|since|due to)\b|\s?[-–—]\s|\s\((?!not))")
@@ -44,7 +44,7 @@ def _first_value(view: View, start: int) -> Value | None:
     found = text_at(view, opened)
     letter = low[opened : opened + 1].upper()
     labelled = letter in view.options.letters and not low[opened + 1 : opened + 2].isalnum()
-    if found and (not labelled or found[0].initial or len(found[0].tokens[0]) > 1):
+    if found and not separated_initial(view, opened, found[0]):
         ends = (_WEAK_ENDS if found[0].weak else _TEXT_ENDS).match(low, found[1])
         bracket = re.compile(r"\s?[(\[](?:option )?[a-z][)\]]").match(low, found[1])
         if ends or bracket or low.startswith((", option", " over ", " rather than"), found[1]):

@@ -55,11 +55,14 @@ class Options:
     lines: int  # of the longest text: a table can be an option
     longest: int  # tokens
     texts: tuple[Text, ...] = field(default=())
+    own: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # each letter's tokens, also of texts that are twins
     signed: frozenset[str] = frozenset()  # numbers that occur with and without a minus
 
 
 def fold(token: str) -> str:
     """A token in plain letters: accents dropped, Greek spelled out, 1,000 as 1000, .5 as 0.5."""
+    if token.isalpha() and token.isascii():
+        return token
     if not token.isascii():
         token = "".join(_GREEK.get(c, c) for c in token)
         token = "".join(c for c in unicodedata.normalize("NFKD", token) if not unicodedata.combining(c))
@@ -74,9 +77,7 @@ def tokens_of(low: str, start: int = 0, end: int | None = None, limit: int | Non
     """(token, start, end) of the lower-case text, at most `limit` of them."""
     found = []
     for match in TOKEN.finditer(low, start, len(low) if end is None else end):
-        token = match.group()
-        if not token.isalpha() or not token.isascii():
-            token = fold(token)
+        token = fold(match.group())
         found.append((token, match.start(), match.end()))
         if limit is not None and len(found) >= limit:
             break
@@ -105,6 +106,7 @@ def _prepare(pairs: tuple[tuple[str, str], ...]) -> Options:
         max((len(text.splitlines()) for text in cleaned.values()), default=1),
         max((len(text.tokens) for text in texts), default=1),
         tuple(texts),
+        {letter: ways[0] for letter, ways in written.items() if ways and len(ways[0]) <= 40},
         frozenset(n for n in numbers if "-" + n in numbers),
     )
 
@@ -117,7 +119,7 @@ def _written(text: str, letter: str, letters: frozenset[str]) -> list[tuple[str,
     if len(whole) > 2 and whole[0] in _ARTICLE:
         ways.append(whole[1:])
     baked = _BAKED.match(low)
-    if baked and baked.group(1).upper() == letter and len(whole) > 1:
+    if baked and baked.group(1).upper() in letters and len(whole) > 1 and len(baked.group(1)) == 1:
         ways.append(whole[1:])
     # One letter that is also an option's letter is that option's; other single letters (blood group O) are texts.
     return [way for way in ways if way and not (len(way) == 1 and len(way[0]) == 1 and way[0].upper() in letters)]

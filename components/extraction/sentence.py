@@ -30,6 +30,8 @@ def last_sentence(view: View) -> Iterator[Candidate]:
         start = mark.end()
     if start == 0 and len(low) > _MAX:
         return
+    if low.isascii() and not any(first in low[start:] for first in view.options.by_first):
+        return
     found = _texts(view, start, len(low))
     if not found:
         return

@@ -48,6 +48,12 @@ RUN_ONS = (
     r"(?:问题|题目|質問|frage|pregunta|domanda|pergunta|вопрос)\s?\d*\s?:",
 )
 
+# Without any of these words no run-on can be there.
+RUN_ON_WORDS = (
+    "human", "user", "student", "patient", "question", "problem", "exercise", "query", "\nq", " q", "#q", "instruction",
+    "input", "task", "问题", "题目", "質問", "frage", "pregunta", "domanda", "pergunta", "вопрос",
+)  # fmt: skip
+
 # --- Structured answers. ---------------------------------------------------------------------------------------------
 # Names of the fields, without case and punctuation, in the order in which they are believed.
 FIELDS = (
@@ -95,10 +101,13 @@ LANGUAGES = (
     ("Korean", r"정답|답", r"은|는|이"),
 )
 # Nouns of the line that gives the answer ("Final choice: B"); weak ones may also head a line of reasoning.
-NOUNS = r"answers?|ans|choice|option|decision|prediction|selection|final|correct|verdict|response|letter|output"
+NOUNS = (
+    "choice", "option", "decision", "prediction", "selection", "final", "correct", "verdict", "response", "letter", "output",
+)  # fmt: skip
 WEAK_NOUNS = (
-    r"conclusion|result|diagnosis|treatment|cause|management|next step|impression|summary|solution|statement|organism"
-)
+    "conclusion", "result", "diagnosis", "treatment", "cause", "management", "next step", "impression", "summary",
+    "solution", "statement", "organism",
+)  # fmt: skip
 ADJECTIVES = (
     r"final|correct|best|right|my|the|selected|chosen|revised|corrected|updated|most likely|most appropriate"
     r"|likely|probable|new|proposed|suggested|your|single|letter|true|appropriate|overall|short|multiple choice"
@@ -164,20 +173,24 @@ INVERTED_PREDICATES = (
 )  # fmt: skip
 # A correction: `strong` ones put whatever is said next above what was said before.
 CORRECTIONS = (
-    r"wait", r"hmm+", r"on second thoughts?", r"on (?:further )?reflection", r"(?:up)?on (?:further |closer )?(?:reconsideration|reflection|review|consideration|inspection|thought)",
-    r"let me (?:reconsider|re-?check|rethink|re-?think|correct|revise|double[- ]check|re-?evaluate|think again|re-?examine|re-?read)",
-    r"(?:i )?(?:need|have|want|would like|must) to (?:correct|revise|change)",
-    r"scratch that", r"correction", r"i (?:was|am|made|stand|take)(?: an?)? (?:mistaken|wrong|mistake|error|corrected|that back|it back)",
-    r"i take (?:that|it) back", r"my mistake", r"my (?:previous|first|initial|earlier) (?:answer|choice|thought|guess)",
-    r"(?:sorry|apologies|i apologi[sz]e)", r"(?:that|this|it)(?: is| was|'s) (?:wrong|incorrect|not right|a mistake|not correct)",
-    r"i (?:change|changed|revise|revised) my (?:answer|mind|choice)", r"oops", r"hold on", r"having (?:reconsidered|re-?read|reviewed)",
-    r"(?:revised|corrected|updated) (?:answer|choice)",
+    ("wait", ""), ("hmm", "m*"), ("on second thought", "s?"), ("on reflection", ""), ("on further ", r"(?:reflection|thought|consideration|review)"),
+    ("upon ", r"(?:further |closer )?(?:reconsideration|reflection|review|consideration|inspection|thought)"),
+    ("on reconsideration", ""), ("on closer ", r"(?:inspection|look|reading)"),
+    ("let me ", r"(?:reconsider|re-?check|re-?think|correct|revise|double[- ]check|re-?evaluate|think again|re-?examine|re-?read)"),
+    ("i need to ", r"(?:correct|revise|change)"), ("i must ", r"(?:correct|revise|change)"), ("scratch that", ""), ("correction", ""),
+    ("i was ", r"(?:mistaken|wrong)"), ("i am mistaken", ""), ("i made ", r"an? (?:mistake|error)"), ("i stand corrected", ""),
+    ("i take ", r"(?:that|it) back"), ("my mistake", ""), ("sorry", ""), ("apologies", ""), ("i apologi", "[sz]e"),
+    ("that is ", r"(?:wrong|incorrect|not right|a mistake|not correct)"), ("that's ", r"(?:wrong|incorrect|not right|a mistake|not correct)"),
+    ("that was ", r"(?:wrong|incorrect|not right|a mistake|not correct)"), ("they are wrong", ""), ("this is ", r"(?:wrong|incorrect|not right)"),
+    ("i change", r"d? my (?:answer|mind|choice)"), ("i revise", r"d? my (?:answer|choice)"), ("oops", ""), ("hold on", ""),
+    ("having ", r"(?:reconsidered|re-?read|reviewed)"), ("revised ", r"(?:answer|choice)"), ("corrected ", r"(?:answer|choice)"),
+    ("my previous ", r"(?:answer|choice|thought|guess)"), ("my first ", r"(?:answer|choice|thought|guess)"), ("my initial ", r"(?:answer|choice|thought|guess)"),
 )  # fmt: skip
 # A small word that corrects only together with the option right after it: "No, B.", "actually B".
 SMALL_CORRECTIONS = (
-    r"no", r"nope", r"actually", r"instead", r"rather", r"wait", r"sorry", r"correction", r"i mean(?:t)?", r"hmm+", r"oops",
-    r"on second thoughts?", r"on reflection", r"make that", r"scratch that", r"it should be", r"it must be", r"it has to be",
-    r"nein", r"non", r"нет", r"不对", r"不",
+    "no", "nope", "actually", "instead", "rather", "wait", "sorry", "correction", "i mean", "i meant", "hmm", "oops",
+    "on second thought", "on second thoughts", "on reflection", "make that", "scratch that", "it should be", "it must be",
+    "it has to be", "nein", "нет", "不对", "不",
 )  # fmt: skip
 CONTRASTS = (
     r"while|whereas|unlike|although|though|despite|but not|rather than|instead of|would also|could also|can also|may also"

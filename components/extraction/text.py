@@ -33,6 +33,7 @@ _LONE_CYRILLIC = re.compile(r"(?<!\w)[АВСЕНІКМОРТХ](?!\w)")
 _CYRILLIC = re.compile(r"[Ѐ-ӿ]{2}")
 _ZERO_WIDTH_IN_WORD = re.compile(rf"(?<=[a-z])[{ZERO_WIDTH}]+(?=[a-z])")
 _ZERO_WIDTH_RUN = re.compile(rf"[{ZERO_WIDTH}]+")
+_DASH_SIGN = re.compile(r"(?<![\w)\]])[–—](?=\d)")  # a dash before a number is its sign
 # A literal "\n" that is no LaTeX command.
 _LITERAL_NEWLINE = re.compile(r"\\r?\\n|\\n(?!(?:eq|u|abla|ot|e|ewline|i|leq|geq|mid|earrow|ormalsize|onumber)(?![a-z]))")
 _LATEX = re.compile(
@@ -92,7 +93,7 @@ def _unicode(text: str) -> str:
     text = unicodedata.normalize("NFKC", _ZERO_WIDTH_RUN.sub(" ", text))
     if not _CYRILLIC.search(text):  # in a Russian text "В" is no B
         text = _LONE_CYRILLIC.sub(lambda m: m.group().translate(_LOOKALIKE), text)
-    return text.translate(_FOLD)
+    return _DASH_SIGN.sub("-", text.translate(_FOLD))
 
 
 def _latex(text: str) -> str:

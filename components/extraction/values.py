@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 
 from components.extraction import tables
-from components.extraction.normal import Options, Text, tokens_of
+from components.extraction.normal import TOKEN, Options, Text, fold, tokens_of
 
+UNKNOWN = "-"  # a letter that is no option's
 AMBIGUOUS = "?"  # two options at once, or a letter with another option's text: named, but no answer
 
 
@@ -18,6 +20,7 @@ class View:
     text: str
     low: str
     options: Options
+    keys: frozenset[str] | set[str] = frozenset()  # of its words (cues.keys_of)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class Value:
     by: str
 
 
-_OPENERS = re.compile(r"(?:[\s\"'(\[{<_:=>#,~≈→⇒✅✓✔☑👉|.\x1e–—]|-(?![\d.])|\\)*")
+_OPENERS = re.compile(r"(?:[\s\"'(\[{<_:=>#,~≈→⇒✅✓✔☑👉|\x1e–—]|\.(?!\d)|-(?![\d.])|\\)*")
 _FILLER = re.compile(
     r"(?:the|an?|option|options|choice|letter|answer|most|likely|probably|clearly|definitely|therefore|thus|then|still|also"
     r"|actually|indeed|simply|obviously|in fact|i think|i believe|i would say|i'd say|number|correct|final|best|right|only"
@@ -61,7 +64,8 @@ _DENIED_VALUE = re.compile(
     r"[^.\n?!]{0,40}?(?:\b(?:is|was|are|would be|can be|should be|seems) (?:\w+ ){0,2}?(?:not|wrong|incorrect|excluded|ruled out"
     r"|eliminated|unlikely|contraindicated|false)\b|\b(?:is|was|does|would|can|could|should)n't\b|\bcannot\b|\b(?:can|does|do|should|would) not\b)"
 )
-_SEPARATOR = re.compile(r"[\s\"')\]}.:,;\-–—_|>(\[=*~/#]*(?:option |i\.e\. |namely |which is |that is |stands for |is )?[\"'(\[]*")
+_SEPARATOR = re.compile(r"[\s\"')\]}.:,;\-–—_|>(\[=*~/#]*(?:(?:option|i\.? ?e\.?,?|namely|which is|that is|(?:which )?(?:stands for|corresponds to|represents|refers to|means)|is) )?[\"'(\[]*")
+_RIGHT_AFTER = re.compile(r"[\"')\]]* (?:is )?(?:the )?(?:correct|right|best)\b|\s(?:and|but) not\b")
 _INITIAL = re.compile(r"\. ?([a-z]{3,})")
 _LETTER_IN_BRACKETS = re.compile(r"[\"'.,]*\s?(?:[(\[]|- |, |,? ?i\.e\.,? )(?:option |choice |answer |letter |i\.e\.,? )*\(?([a-z])[)\].,:]|[\"'.,]*\s?, (?:which is )?option \(?([a-z])\b")
 _LIST_LABEL = re.compile(r"[\s#>\-•]*[(\[]?([a-z])(?:[).\]:]|\s*(?:\n|$))")
@@ -78,7 +82,7 @@ def value_at(view: View, pos: int, *, sure: bool = False) -> Value | None:
             pos = other.end()
             continue
         found = text_at(view, pos)
-        if found and not _separated_initial(view, pos, found[0]):
+        if found and not separated_initial(view, pos, found[0]):
             return _text_value(view, pos, *found)
         if NEGATED_VALUE.match(low, pos):
             return None
@@ -95,9 +99,10 @@ def value_at(view: View, pos: int, *, sure: bool = False) -> Value | None:
 def text_at(view: View, pos: int) -> tuple[Text, int] | None:
     """The longest option text that begins at `pos`, and where it ends there."""
     options = view.options
-    first = tokens_of(view.low, pos, min(len(view.low), pos + 80), 1)
-    if not first or first[0][1] > pos + 1 or (group := options.by_first.get(first[0][0])) is None:
+    head = TOKEN.search(view.low, pos, pos + 80)
+    if head is None or head.start() > pos + 1 or (group := options.by_first.get(fold(head.group()))) is None:
         return None
+    first = [(fold(head.group()), head.start(), head.end())]
     need = len(group[0].tokens)
     reach = min(len(view.low), pos + 200 + need * 40)
     found = tokens_of(view.low, pos, reach, need) if need > 1 else first
@@ -138,7 +143,7 @@ def glued(low: str, end: int) -> bool:
     return low[end - 1].isdigit() and (follow[0] == "%" or follow[:2] == " %")
 
 
-def _separated_initial(view: View, pos: int, text: Text) -> bool:
+def separated_initial(view: View, pos: int, text: Text) -> bool:
     """Whether "B. cells" is the letter B and a text of its own, although an option reads "B cells"."""
     first = text.tokens[0]
     if len(first) > 1 or first.upper() not in view.options.letters or text.initial or len(text.tokens) == 1:
@@ -185,13 +190,17 @@ def letter_at(view: View, pos: int, *, sure: bool = False) -> Value | None:
             return None  # a sentence cut off after its article
     if end == len(low) and low[pos - 1 : pos] == "<":
         return None  # an output cut off inside a tag
+    if _begins_list(view, pos, letter):
+        return None
     told = _told(view, end, letter)
     if told is not None:
         return Value(told[0], pos, told[1], "both")
     if _second(view, end, letter):
         return Value(AMBIGUOUS, pos, end, "letter")
-    if _begins_list(view, pos, letter):
-        return None
+    if (not _STOP.match(low, end) or _is_initial(view, end)) and (near := nearly(view, end, letter)) is not None:
+        return Value(letter, pos, near, "both")
+    if _RIGHT_AFTER.match(low, end):
+        return Value(letter, pos, end, "letter")
     if _DENIED_VALUE.match(low, end) and not _STOP.match(low, end):
         return None
     stop = _STOP.match(low, end)
@@ -253,6 +262,24 @@ def _told(view: View, end: int, letter: str) -> tuple[str, int] | None:
     if "\n" in between and not re.match(r"\s*(?:\n|$)|[.)\"']*\s*(?:\n|$)", view.low[stop:]):
         return None
     return AMBIGUOUS, stop
+
+
+def nearly(view: View, end: int, letter: str) -> int | None:
+    """Where the text after a letter ends, if it is nearly the letter's own: "prosthetic silo" for "prostethic silo"."""
+    separator = _SEPARATOR.match(view.low, end)
+    if not separator or separator.end() == end or (own := view.options.own.get(letter)) is None:
+        return None
+    said = tokens_of(view.low, separator.end(), separator.end() + 20 + 30 * len(own), len(own) + 1)
+    if not said or said[0][1] > separator.end() + 1:
+        return None
+    if said[0][0][:1] != own[0][:1] and said[0][0] != own[-1]:
+        return None
+    for size in (len(own), len(own) + 1, len(own) - 1):
+        if 0 < size <= len(said):
+            words = " ".join(token for token, _, _ in said[:size])
+            if len(words) > 4 and SequenceMatcher(None, words, " ".join(own), autojunk=False).ratio() >= 0.85:
+                return said[size - 1][2]
+    return None
 
 
 def _second(view: View, end: int, first: str) -> bool:

@@ -13,16 +13,25 @@ RIGHT_WORDS = r"correct|right|true|yes|correct answer|✅|✓|✔|☑|\[x\]|\[�
 WRONG_WORDS = r"incorrect|wrong|false|no|not correct|❌|✗|✘|☐|×|\[ \]"
 _ENTRY = re.compile(
     r"(?:^|[\n;|]|\. )[\s\-•>#|]*(?P<tick>✅|✓|✔|☑|❌|✗|✘|☐|\[x\]|\[ ?\])?\s?(?:option )?[(\[]?(?P<letter>[a-z])(?:[.):\]|]|\s[-–—|:(]|(?=\s?[✅✓✔❌✗✘]))"
-    r"(?P<text>[^\n]{0,200}?)(?:(?P<word>" + RIGHT_WORDS + "|" + WRONG_WORDS + r")(?:[.,;|)\]\n: -]|$)|(?=\n|$))"
+    r"(?P<text>[^\n]{0,200}?)(?:(?P<word>" + RIGHT_WORDS + "|" + WRONG_WORDS + r")(?=[.,;|)\]\n: -]|$)|(?=\n|$))"
 )
 _SAID = re.compile(r"(?:^|[\s:.\-–—|(=>])$")
 _RIGHT = re.compile(rf"(?:{RIGHT_WORDS})$")
 
 
+def _possible(low: str) -> bool:
+    """Whether words for right and for wrong, or ticks, are there at all."""
+    if not low.isascii() or "[x]" in low:
+        return True
+    if "incorrect" in low or "wrong" in low or "false" in low or "not correct" in low:
+        return "correct" in low or "true" in low or "right" in low
+    return "yes" in low and "no" in low and ("\n" in low or ";" in low)
+
+
 def verdicts(view: View) -> Iterator[Candidate]:
     """The one option that a list calls right while it calls others wrong (or that alone is ticked)."""
     low = view.low
-    if not any(word in low for word in ("correct", "true", "false", "wrong", "✅", "✓", "✔", "☑", "❌", "✗", "[x]", "yes", "right")):
+    if not _possible(low):
         return
     right: dict[str, re.Match[str]] = {}
     wrong: set[str] = set()

@@ -46,7 +46,7 @@ def _after(view: View, cue: cues.Cue) -> Iterator[Candidate]:
             continue
         if cue.before and not cue.before.search(low, max(0, start - cues.BEFORE), start):
             continue
-        if cue.checked and cues.denied(low, start, found.group()):
+        if cue.checked and (cues.denied(low, start, found.group()) or "previous" in found.group()):
             continue
         value = value_at(view, end, sure=cue.sure or low[end - 1 : end] == ":")
         if value is None and cue.strength == cues.DECLARED:
@@ -101,7 +101,7 @@ def mentioned(view: View) -> Iterator[Candidate]:
             continue
         if not cues.LEAD.search(low, max(0, found.start() - 36), found.start()):
             continue
-        begin = max(0, found.start() - cues.BEFORE - 40)
+        begin = max(0, found.start() - 2 * cues.BEFORE)
         for rule, strength, before in cues.MENTIONS:
             lead = before.search(low, begin, found.start())
             if not lead:

@@ -128,7 +128,7 @@ MENTIONS: tuple[tuple[str, int, re.Pattern[str]], ...] = tuple(
         ("conclusion", CHOSEN, rf"(?:^|[\n.;:!?,\x1e–—)]\s?|- |\band )(?:so|thus|therefore|hence|consequently|accordingly|in conclusion|overall|finally)(?:,| it is| it's| it must be| it has to be| the answer| that's| this is)?{_HEDGE}:?"),
         ("conclusion", CHOSEN, r"∴|=>|→|⇒"),
         ("names", FIRST - 5, rf"(?:^|[^\w])(?:it's|it is|it must be|it would be|it should be|this is|that is|that's|which is|corresponds? to|corresponding to|matches|points to|consistent with|that leaves|leaving|leaves us with|leaving us with|we are left with|this leaves){_HEDGE}"),
-        ("names", RIGHT, rf"\b(?:{tables.SUPERLATIVES})\b[^.:\n?!]{{1,90}} {_BE}{_HEDGE}"),
+        ("names", RIGHT, rf"\b(?:{tables.SUPERLATIVES})\b[^.:\n?!]{{1,170}} {_BE}{_HEDGE}"),
         ("names", RIGHT, rf"\b(?:the|our|my|his|her) (?:\w+ )?(?:{tables.SUBJECTS})(?: of choice)?(?: (?:for|of|in|to|here)\b[^.:\n?!]{{0,60}})? {_BE}{_HEDGE}"),
     )
 )  # fmt: skip

@@ -139,6 +139,9 @@ def _corrections(view: View, found: list[Candidate]) -> Iterator[Candidate]:
     for cue in cues.SMALL.present(view.keys, low):
         for mark in _marks(cue, low):
             value = value_at(view, mark.end())
+            vague = value is not None and value.by == "text" and cue.word in ("instead", "rather", "actually")
+            if vague and value and not re.compile(r"[\"')\]]*\s?[.!]").match(low, value.end):
+                continue
             if value and "\n" not in low[mark.end() : value.start] and not cues.asked(low, value.end) and _ends_there(low, value.end, value.by):
                 yield candidate(view, "correction", cues.CORRECTED, mark.start(), value)
     if "chang" in low:

@@ -11,10 +11,10 @@ from components.extraction.normal import tokens_of
 from components.extraction.values import AMBIGUOUS, Value, View, letter_at, nearly, separated_initial, text_at, value_at
 
 _LABEL = re.compile(r"[\s#>\-•(\[]*([a-z])\s?[).\]:]", re.IGNORECASE)
-_BULLET = re.compile(r"(?:-(?![\d.])|[\s#>•=✅✓✔☑👉→|\"'\x1e_~])*(?:\d{1,2}[.)]\s(?=\W*[A-Za-z]\b))?[\s\"'\x1e]*(?:(?:option|choice|alternative|assistant:|model:)\s)?\s*", re.IGNORECASE)
+_BULLET = re.compile(r"(?:-(?![\d.])|[\s#>•=✅✓✔☑👉→↵|\"'\x1e_~])*(?:\d{1,2}[.)]\s(?=\W*[A-Za-z]\b))?[\s\"'\x1e]*(?:(?:option|choice|alternative|assistant:|model:)\s)?\s*", re.IGNORECASE)
 _ENDS = " .,;:!\"'()[]{}_#->\n\x1e=|"
 _AFTER_LETTER = re.compile(
-    r"[\"')\]}>]*(?:\s*(?:$|\n|\x1e)|[.:)\]](?:[.,]|\s|$|\n|(?=[A-Z]))|\s?[,;]\s|\s?[-–—]\s|\s(?:because|since|as it|as the|is|rather than|over|due to|for the following|which)\b|\s?\(|\s(?=(?:explanation|rationale|reason|the|this|it)\b))"
+    r"[\"')\]}>]*(?:\s*(?:$|\n|\x1e)|[.:)\]](?:[.,]|\s|$|\n|(?=[A-Z]))|\s?[,;]\s|\s?[-–—]\s|\s(?:because|since|as it|as the|rather than|over|due to|but|and not|so|for the following|which)\b|\s?\(|\s(?=(?:explanation|rationale|reason|the|this|it)\b))"
 )
 _SECOND = re.compile(r"\s?(?:,|and|or|&|/|\+|;|、)\s?(?:and |or |option )?[(\[]?[a-z](?:[)\].,;:\s]|$)")
 _TEXT_ENDS = re.compile(r"[\"')\]]*\s?(?:$|\n|\x1e|[.;:!]|,\s(?:because|since|as|which|it)\b|\s(?:because|since|due to)\b|\s?[-–—]\s|\s\((?!not))")
@@ -34,8 +34,34 @@ def first_line(view: View) -> Iterator[Candidate]:
     if _enumerated(view, start):
         return
     value = _first_value(view, start)
+    if value is None and (number := _NUMBER.match(view.low, start)):
+        value = _first_value(view, number.end())
+        if value and (value.by == "letter" or _numbered(view, value.end)):
+            return
+    if value and value.by == "letter" and _VERDICT.match(view.low, start):
+        return
+    if value and value.by == "text" and _goes_through(view, value):
+        return
     if value and not cues.asked(view.low, value.end - 1 if value.by == "letter" else value.end):
         yield candidate(view, "first_line", cues.FIRST, start, value)
+
+
+_VERDICT = re.compile(r"[(\[]?[a-z][)\].:\-– ]{1,3}(?:this |it )?(?:is )?(?:incorrect|wrong|false|correct|true|no|yes|right)\b")
+# A stray number before the answer, the option's or the question's: "4, silastic sheet", "4 'b' i.e. …", "1b, which is …".
+_NUMBER = re.compile(r"\d{1,3}(?:st|nd|rd|th|%)?(?:[.,:)]|(?=[a-z]\b)|(?=\s))\s?(?:i\.e\.,? |which is )?[\"'(]*")
+_NEXT_NUMBER = re.compile(r"(?:^|\s)2[.):]\s")
+
+
+def _numbered(view: View, end: int) -> bool:
+    """Whether a numbered list goes on."""
+    return bool(_NEXT_NUMBER.search(view.low, end, end + 300))
+
+
+def _goes_through(view: View, value: Value) -> bool:
+    """Whether the next sentence is another option's text too: the options are said one after the other."""
+    follow = re.compile(r"[\"')\]]*[.;,\n]\s*").match(view.low, value.end)
+    after = text_at(view, follow.end()) if follow else None
+    return bool(after and after[0].letter != value.letter and re.compile(r"\s*(?:[.;,\n]|$)").match(view.low, after[1]))
 
 
 def _first_value(view: View, start: int) -> Value | None:
@@ -47,7 +73,8 @@ def _first_value(view: View, start: int) -> Value | None:
     if found and not separated_initial(view, opened, found[0]):
         ends = (_WEAK_ENDS if found[0].weak else _TEXT_ENDS).match(low, found[1])
         bracket = re.compile(r"\s?[(\[](?:option )?[a-z][)\]]").match(low, found[1])
-        if ends or bracket or low.startswith((", option", " over ", " rather than"), found[1]):
+        again = text_at(view, found[1] + 1) if low[found[1] : found[1] + 1] == " " else None
+        if ends or bracket or (again and again[0].letter == found[0].letter and not found[0].weak) or low.startswith((", option", " over ", " rather than"), found[1]):
             return value_at(view, opened)
         return None
     if not labelled:
@@ -89,13 +116,24 @@ def _enumerated(view: View, start: int) -> bool:
     if label is None:
         first, second = text_at(view, start), text_at(view, line_end + len(view.low[line_end : line_end + 9]) - len(view.low[line_end : line_end + 9].lstrip()))
         return bool(first and second and order.index(second[0].letter) == order.index(first[0].letter) + 1)
-    if label not in order or order.index(label) + 1 >= len(order):
+    if label not in order:
+        return False
+    if order.index(label) + 1 >= len(order):
         return False
     nxt = order[order.index(label) + 1]
     found = _LABEL.match(following)
+    if view.low[line_end : line_end + 2] != "\n\n" and found and (after := text_at(view, _after_label(view, line_end))):
+        if not view.low[after[1] :].split("\n", 1)[0].strip(_ENDS):
+            return True
     if found and found.group(1).upper() == nxt:
         return True
     return following.split("\n", 1)[0].strip(_ENDS).upper() == nxt
+
+
+def _after_label(view: View, line_end: int) -> int:
+    found = _LABEL.match(view.low, line_end + 1)
+    end = found.end() if found else line_end + 1
+    return end + 1 if view.low[end : end + 1] == " " else end
 
 
 def last_line(view: View) -> Iterator[Candidate]:
@@ -126,13 +164,13 @@ def _whole(view: View, begin: int, end: int) -> Value | None:
     while start < end and view.low[start] in "([{\"'<":
         start += 1
     bare = view.low[start:end].strip(_ENDS)
-    if len(bare) == 1 and bare.upper() in view.options.letters:
+    if len(bare) == 1 and bare.upper() in view.options.letters and bare.upper() not in view.options.confused:
         at = view.low.index(bare, start)
         return Value(bare.upper(), at, at + 1, "letter")
     if not bare:
         return None
     found = text_at(view, start)
-    if found and not (len(found[0].tokens[0]) == 1 and found[0].tokens[0].upper() in view.options.letters and not found[0].initial):
+    if found and not separated_initial(view, start, found[0]):
         rest = view.low[found[1] : end].strip(_ENDS)
         if not rest:
             return Value(found[0].letter, start, found[1], "text")

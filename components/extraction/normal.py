@@ -15,7 +15,7 @@ from functools import lru_cache
 from components.extraction.text import clean, lower
 
 TOKEN = re.compile(
-    r"(?<![\w)\]])[-+]?(?:\d+(?:[.,]\d+)*|\.\d+)|\d+(?:[.,]\d+)*|[^\W\d_]+|[^\w\s.,;:!?'\"()\[\]{}_|*#\\/^\-–—…·•@&¿¡\x00-\x1f]"
+    r"(?<![\w)\]])[-+]?(?:\d{1,3}(?:,\d{3})+(?![\d,])(?:\.\d+)?|\d+(?:\.\d+)*|\.\d+)|\d{1,3}(?:,\d{3})+(?![\d,])|\d+(?:\.\d+)*|[^\W\d_]+|[^\w\s.,;:!?'\"()\[\]{}_|*#\\/^\-–—…·•@&¿¡\x00-\x1f]"
 )
 _GREEK = dict(
     zip(
@@ -42,6 +42,7 @@ class Text:
     letter: str
     weak: bool  # yes, no, 12, IgE: it must stand alone
     initial: bool  # begins with a letter and a full stop, as "E. coli" does
+    tail: str = ""  # the question or exclamation mark with which it ends
     strict: str = ""  # where tokens are not enough (AA, Aa): the text as written, without spaces
 
 
@@ -56,6 +57,8 @@ class Options:
     longest: int  # tokens
     texts: tuple[Text, ...] = field(default=())
     own: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # each letter's tokens, also of texts that are twins
+    lone: Mapping[str, str] = field(default_factory=dict)  # options whose text is one letter
+    confused: frozenset[str] = frozenset()  # where all texts are single letters: letters that are another option's text
     signed: frozenset[str] = frozenset()  # numbers that occur with and without a minus
 
 
@@ -66,7 +69,7 @@ def fold(token: str) -> str:
     if not token.isascii():
         token = "".join(_GREEK.get(c, c) for c in token)
         token = "".join(c for c in unicodedata.normalize("NFKD", token) if not unicodedata.combining(c))
-    if "," in token and re.fullmatch(r"[-+]?\d{1,3}(?:,\d{3})+", token):
+    if "," in token and token[-1].isdigit():
         token = token.replace(",", "")
     if token[0] == "." or token[:2] in ("-.", "+."):
         token = token.replace(".", "0.", 1)
@@ -98,6 +101,8 @@ def _prepare(pairs: tuple[tuple[str, str], ...]) -> Options:
     by_first: dict[str, list[Text]] = {}
     for text in sorted(texts, key=lambda t: -len(t.tokens)):
         by_first.setdefault(text.tokens[0], []).append(text)
+    lone = {letter: text.strip(" .").upper() for letter, text in cleaned.items() if len(text.strip(" .")) == 1}
+    confused = {text for letter, text in lone.items() if text in letters and text != letter}
     numbers = {text.tokens[0] for text in texts}
     return Options(
         letters,
@@ -107,6 +112,8 @@ def _prepare(pairs: tuple[tuple[str, str], ...]) -> Options:
         max((len(text.tokens) for text in texts), default=1),
         tuple(texts),
         {letter: ways[0] for letter, ways in written.items() if ways and len(ways[0]) <= 40},
+        lone,
+        frozenset(confused) if len(lone) == len(pairs) else frozenset(),
         frozenset(n for n in numbers if "-" + n in numbers),
     )
 
@@ -135,12 +142,14 @@ def _usable(written: dict[str, list[tuple[str, ...]]], cleaned: dict[str, str]) 
     texts = []
     for letter, ways in written.items():
         initial = re.match(r"[a-zA-Z]\s?\.", cleaned[letter]) is not None
+        end = cleaned[letter].rstrip(" \"'.)")[-1:]
+        tail = end if end in ("?", "!") else ""
         for place, way in enumerate(ways):
             weak = _weak(way, cleaned[letter])
             if len(owners[way]) == 1:
-                texts.append(Text(way, letter, weak, initial))
+                texts.append(Text(way, letter, weak, initial, tail))
             elif place == 0 and list(raw.values()).count(raw[letter]) == 1:
-                texts.append(Text(way, letter, True, initial, raw[letter]))
+                texts.append(Text(way, letter, True, initial, tail, raw[letter]))
     return texts
 
 

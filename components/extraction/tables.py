@@ -118,7 +118,7 @@ SUBJECTS = (
     r"|pathogen|choice|intervention|mechanism|explanation|finding|condition|action|one|procedure|approach|etiology"
     r"|complication|factor|statement|disease|disorder|structure|vaccine|recommendation|option|measure|location|site"
 )
-SUPERLATIVES = r"most|best|likely|least|correct|right|appropriate|of choice|first-line|next|single|preferred|ideal"
+SUPERLATIVES = r"most|best|probable|commonest|recommended|likely|least|correct|right|appropriate|of choice|first-line|next|single|preferred|ideal"
 
 # --- Words that govern what is said. ---------------------------------------------------------------------------------
 CHOOSE = (

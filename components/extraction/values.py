@@ -34,6 +34,7 @@ class Value:
 
 
 _OPENERS = re.compile(r"(?:[\s\"'(\[{<_:=>#,~≈→⇒✅✓✔☑👉|\x1e–—]|\.(?!\d)|-(?![\d.])|\\)*")
+_SIGN = re.compile(r"[\s\"'(\[{]*[<>=~≈→⇒–—|]")
 _FILLER = re.compile(
     r"(?:the|an?|option|options|choice|letter|answer|most|likely|probably|clearly|definitely|therefore|thus|then|still|also"
     r"|actually|indeed|simply|obviously|in fact|i think|i believe|i would say|i'd say|number|correct|final|best|right|only"
@@ -66,6 +67,7 @@ _DENIED_VALUE = re.compile(
 )
 _SEPARATOR = re.compile(r"[\s\"')\]}.:,;\-–—_|>(\[=*~/#]*(?:(?:option|i\.? ?e\.?,?|namely|which is|that is|(?:which )?(?:stands for|corresponds to|represents|refers to|means)|is) )?[\"'(\[]*")
 _RIGHT_AFTER = re.compile(r"[\"')\]]* (?:is )?(?:the )?(?:correct|right|best)\b|\s(?:and|but) not\b")
+_LONE = re.compile(r"[\"')\]}]*\s?[.:),(\[\-–]*\s?[\"'(]*(\S)(?=[\s.)\]}\"'<]|$)")
 _INITIAL = re.compile(r"\. ?([a-z]{3,})")
 _LETTER_IN_BRACKETS = re.compile(r"[\"'.,]*\s?(?:[(\[]|- |, |,? ?i\.e\.,? )(?:option |choice |answer |letter |i\.e\.,? )*\(?([a-z])[)\].,:]|[\"'.,]*\s?, (?:which is )?option \(?([a-z])\b")
 _LIST_LABEL = re.compile(r"[\s#>\-•]*[(\[]?([a-z])(?:[).\]:]|\s*(?:\n|$))")
@@ -75,6 +77,9 @@ def value_at(view: View, pos: int, *, sure: bool = False) -> Value | None:
     """The option named at `pos`, after brackets, quotes and small words; `sure` after a colon: a lone "a" is a letter."""
     low = view.low
     for _ in range(7):
+        signed = _SIGN.match(low, pos)
+        if signed and (found := text_at(view, signed.end() - 1)):  # "> 50 %", "→ shift"
+            return _text_value(view, signed.end() - 1, *found)
         pos = _OPENERS.match(low, pos).end()  # type: ignore[union-attr]  # matches the empty string too
         if pos >= len(low):
             return None
@@ -113,6 +118,8 @@ def text_at(view: View, pos: int) -> tuple[Text, int] | None:
         if any(found[k + 1][1] - found[k][2] > GAP_ALLOWED for k in range(size - 1)):
             continue
         end = found[size - 1][2]
+        if text.tail and (rest := view.low[end : end + 4].lstrip(" \"')")).startswith(text.tail):
+            end += len(view.low[end : end + 4]) - len(rest) + 1
         if glued(view.low, end) or (text.strict and not _strictly(view, pos, text)):
             continue
         if text.tokens[0] in options.signed and re.search(r"-\s*[\"'(]?$", view.low[max(0, pos - 3) : pos]):
@@ -192,6 +199,10 @@ def letter_at(view: View, pos: int, *, sure: bool = False) -> Value | None:
         return None  # an output cut off inside a tag
     if _begins_list(view, pos, letter):
         return None
+    if letter in view.options.lone and (own := _LONE.match(low, end)) and own.group(1).upper() == view.options.lone[letter]:
+        return Value(letter, pos, own.end(), "both")
+    if letter in view.options.confused:
+        return Value(AMBIGUOUS, pos, end, "letter")
     told = _told(view, end, letter)
     if told is not None:
         return Value(told[0], pos, told[1], "both")
@@ -254,6 +265,8 @@ def _told(view: View, end: int, letter: str) -> tuple[str, int] | None:
     if between.strip() == "" and "\n" not in between and not view.text[start : start + 1].isupper():
         return None
     ends = _STOP.match(view.low, stop) or _TEXT_CONNECTIVE.match(view.low, stop)
+    if "." in between and view.low[stop : stop + 1] == ",":
+        return None  # a new sentence, which begins with a list
     sentence = "\n" in between or "." in between
     if text.weak and not _STOP.match(view.low, stop):
         return None

@@ -15,7 +15,7 @@ _ENTRY = re.compile(
     r"(?:^|[\n;|]|\. )[\s\-•>#|]*(?P<tick>✅|✓|✔|☑|❌|✗|✘|☐|\[x\]|\[ ?\])?\s?(?:option )?[(\[]?(?P<letter>[a-z])(?:[.):\]|]|\s[-–—|:(]|(?=\s?[✅✓✔❌✗✘]))"
     r"(?P<text>[^\n]{0,200}?)(?:(?P<word>" + RIGHT_WORDS + "|" + WRONG_WORDS + r")(?=[.,;|)\]\n: -]|$)|(?=\n|$))"
 )
-_SAID = re.compile(r"(?:^|[\s:.\-–—|(=>])$")
+_SAID = re.compile(r"(?:^\s?|[:\-–—|(=>.]\s?)(?:this |it |that )?(?:(?:statement|option|answer) )?(?:is )?(?:the )?$")
 _RIGHT = re.compile(rf"(?:{RIGHT_WORDS})$")
 
 
@@ -52,4 +52,4 @@ def verdicts(view: View) -> Iterator[Candidate]:
         letter, entry = next(iter(right.items()))
         if letter not in wrong:
             span = view.text[entry.start() : entry.end()].strip()
-            yield Candidate("verdicts", cues.RIGHT, entry.start(), entry.end(), letter, "letter", span)
+            yield Candidate("verdicts", cues.SAID, entry.start(), entry.end(), letter, "letter", span)

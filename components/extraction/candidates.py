@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from components.extraction import cues
 from components.extraction.subjects import value_before
-from components.extraction.values import AMBIGUOUS, UNKNOWN, Value, View, letter_at, text_at, value_at
+from components.extraction.values import AMBIGUOUS, UNKNOWN, Value, View, called_wrong, letter_at, text_at, value_at
 
 
-@dataclass(frozen=True)
-class Candidate:
+class Candidate(NamedTuple):
     """An option named in `span` (text[start:end]); `rule` says by what kind of words, `strength` what they weigh."""
 
     rule: str
@@ -31,10 +30,9 @@ def candidate(view: View, rule: str, strength: int, begin: int, value: Value) ->
     return Candidate(rule, strength, start, end, value.letter, value.by, view.text[start : min(end, start + 200)])
 
 
-def declared(view: View) -> Iterator[Candidate]:
+def declared(view: View, present: list[cues.Cue]) -> Iterator[Candidate]:
     """Options named after a cue: "the answer is B", "\\\\boxed{B}", "I choose B", "the incorrect statement is B"."""
-    low = view.low
-    for cue in (cues.AFTER_PLAIN if low.isascii() else cues.AFTER_ALL).present(view.keys, low):
+    for cue in present:
         yield from _after(view, cue)
 
 
@@ -52,15 +50,17 @@ def _after(view: View, cue: cues.Cue) -> Iterator[Candidate]:
         if value is None and cue.strength == cues.DECLARED:
             value = apposed(view, end) or _unknown(view, end)
         if value and not (low[value.end : value.end + 3].lstrip("\"')]. ").startswith("?") or (cue.checked and cues.asked(low, value.end))):
+            if cue.checked and called_wrong(view, value):
+                continue
             # A letter that is no option's outranks weaker kinds, but no earlier answer: "B. Actually, the answer is F."
             strength = cue.strength - 1 if value.letter == UNKNOWN else cue.strength
             yield candidate(view, cue.rule, strength, start, value)
 
 
-def called_right(view: View) -> Iterator[Candidate]:
+def called_right(view: View, present: list[cues.Cue]) -> Iterator[Candidate]:
     """Options that are the subject of "is correct", "fits best", "is the exception"."""
     low = view.low
-    for cue in cues.BEFORE_IT.present(view.keys, low):
+    for cue in present:
         if cue.before is None:
             continue
         for found in cue.pattern.finditer(low):
@@ -95,25 +95,31 @@ def after_question(view: View) -> Iterator[Candidate]:
 
 def mentioned(view: View) -> Iterator[Candidate]:
     """A letter that ends a sentence after words that conclude or name: "So B.", "the diagnosis is A."."""
-    low = view.low
-    for found in cues.MENTION.finditer(view.text):
-        if found.group() not in view.options.letters:
-            continue
-        if not cues.LEAD.search(low, max(0, found.start() - 36), found.start()):
-            continue
-        begin = max(0, found.start() - 2 * cues.BEFORE)
-        for rule, strength, before in cues.MENTIONS:
-            lead = before.search(low, begin, found.start())
-            if not lead:
-                continue
-            if not cues.denied(low, lead.start() + 1, "") and not cues.asked(low, found.end()):
-                value = letter_at(view, found.start())
-                if value:
+    low, text = view.low, view.text
+    for letter in view.options.order:
+        at = text.find(letter)
+        while at >= 0:
+            if cues.MENTION.match(text, at) and _led(low, at):
+                yield from _mention(view, at)
+            at = text.find(letter, at + 1)
+
+
+def _led(low: str, at: int) -> bool:
+    before = low[max(0, at - 30) : at].rstrip(" \"'([\n").rstrip(",:.; ")
+    last = before.rsplit(None, 1)
+    return bool(last) and (last[-1] in cues.LEADS or last[-1][-1] in "∴→⇒>")
+
+
+def _mention(view: View, at: int) -> Iterator[Candidate]:
+    begin = max(0, at - 2 * cues.BEFORE)
+    for rule, strength, before in cues.MENTIONS:
+        lead = before.search(view.low, begin, at)
+        if lead:
+            if not cues.denied(view.low, lead.start() + 1, "") and not cues.asked(view.low, at + 1):
+                value = letter_at(view, at)
+                if value and not called_wrong(view, value):
                     yield candidate(view, rule, strength, lead.start(), value)
-            break
-
-
-__all__ = ["AMBIGUOUS", "Candidate", "after_question", "called_right", "candidate", "declared", "mentioned"]
+            return
 
 
 _PLACE = re.compile(r"[,(:] ?(?:namely |i\.e\. |which is |the )?")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from operator import itemgetter
 
 from components.extraction import tables
 
@@ -110,7 +111,7 @@ FORWARD: tuple[Cue, ...] = (
     _cue("say", rf",?:?(?: that)?(?: it's| it is| the answer is)? {_LETTER}", "choose", CHOSEN, r"\b(?:i|we)(?:'d| would|'ll| will)?(?: rather| therefore)? "),
     *(_cue(sign, rf"\s?(?:故)?(?:选择|選擇|选|選)?\s?:?(?:选项|選項)?", "choose", CHOSEN, checked=False) for sign in ("故选", "故選", "应选", "應選", "选择", "選擇", "因此选", "所以选", "我选", "本题选")),
     *(_cue(word, r"(?= ?[a-z](?![a-z]))", "choose", CHOSEN, checked=False) for word in ("选", "選")),
-    _cue("mak", r"(?:e|es|ing) (?=(?:option )?[\"(]?[a-z][\")]? (?:the )?(?:correct|right|best))", "said_correct", RIGHT),
+    *(_cue(word, r" (?=(?:option )?[\"(]?[a-z][\")]? (?:the )?(?:correct|right|best))", "said_correct", RIGHT) for word in ("make", "makes", "making")),
     _cue("statement is", r"(?= (?:true|false)\b)", "answer_is", CHOSEN, r"\b(?:this|the) "),
     *(_cue(word, r"(?: a| an?| definitely| clearly)* (?=\"?(?:yes|no|maybe)\b\"?[.\n!,])", "answer_is", CHOSEN) for word in ("it is", "it's", "this is")),
 )  # fmt: skip
@@ -132,9 +133,10 @@ MENTIONS: tuple[tuple[str, int, re.Pattern[str]], ...] = tuple(
         ("names", RIGHT, rf"\b(?:the|our|my|his|her) (?:\w+ )?(?:{tables.SUBJECTS})(?: of choice)?(?: (?:for|of|in|to|here)\b[^.:\n?!]{{0,60}})? {_BE}{_HEDGE}"),
     )
 )  # fmt: skip
-LEAD = re.compile(
-    r"(?:^|[\s:.,;(])(so|thus|therefore|hence|consequently|accordingly|conclusion|overall|finally|[∴→⇒]|=>|is|was|be|it's|that's|remains|becomes|to"
-    r"|matches|with|leaves|leaving|likely|definitely|clearly|probably|then|indeed|actually|answer)[,:]*\s?(?:the )?(?:correct |best )?(?:option|choice|letter|answer)?\s?[\"'(\[]*$"
+# The last word before such a letter: a quick check before the expressions above are tried.
+LEADS = frozenset(
+    "so thus therefore hence consequently accordingly conclusion overall finally ∴ → ⇒ => is was be it's that's remains becomes to matches with"
+    " leaves leaving likely definitely clearly probably then indeed actually answer option choice letter the correct best".split()
 )
 MENTION = re.compile(r"(?<![\w'\-/.])[A-Z](?=[\")'\]]*(?:[.!\n;\x1e]|,(?! ?(?:and |or )?[A-Z]\b)|\s?\(|\s?$|: ))")
 
@@ -218,46 +220,71 @@ CHANGED = re.compile(r"chang(?:e|ed|ing) (?:my|the) (?:answer|choice|mind) (?:\w
 SOFT_BEFORE = re.compile(r"(?:^|[\n.;!?]\s*)(?:however|but|instead|rather|yet),?\s(?:option )?$")
 
 
-# --- An index: which cues can be in a text at all, by the first letters of its words. --------------------------------
-_PUNCTUATION = {ord(c): " " for c in ".,;:!?()[]{}<>\"'|=-/\\#~+\n\x1e"}
+# --- An index: which cues can be in a text at all, by the words of the text. -----------------------------------------
+_PUNCTUATION = {ord(c): " " for c in ".,;:!?()[]{}<>\"'|=-/\\#~+_\n\x1e"}
 
 
-def keys_of(low: str) -> set[str]:
-    """The first four letters of every word of the text."""
-    return {word[:4] for word in set(low.translate(_PUNCTUATION).split())}
+def words_of(low: str) -> set[str]:
+    """The words of the text."""
+    return set(low.translate(_PUNCTUATION).split())
 
 
-def _key(cue: Cue) -> str:
-    words = cue.word.translate(_PUNCTUATION).split()
-    return words[0][:4] if words and words[0].isascii() and words[0][0].isalpha() else ""
+def _keys(cue: Cue) -> list[str]:
+    """The words of which one is in every text that holds the cue: the longest of its own (the rarest), as it is written."""
+    if not cue.word.isascii():
+        return []
+    words = [word for word in cue.word.translate(_PUNCTUATION).split() if word[0].isalpha()]
+    if not words:
+        return []
+    word = max(words, key=len)
+    return [word, word + "s", *tables.WORD_FORMS.get(word, ())]
 
 
-@dataclass(frozen=True)
+Present = tuple[list[Cue], list[Cue], list[Cue], list[Cue]]  # after, before, small corrections, strong corrections
+
+
 class Index:
-    """Cues by the first letters of their word; those of other scripts and signs are always looked for."""
+    """Every cue by the first letters of its word; those of other scripts and of signs are always looked for."""
 
-    keyed: dict[str, list[tuple[int, Cue]]]
-    always: list[tuple[int, Cue]]
+    def __init__(self, *groups: tuple[Cue, ...]) -> None:
+        self.keyed: dict[str, list[tuple[int, int, Cue]]] = {}
+        self.signs: list[tuple[int, int, Cue]] = []
+        self.always: list[tuple[int, int, Cue]] = []
+        for group, cues in enumerate(groups):
+            for place, cue in enumerate(cues):
+                entry = (group, place, cue)
+                keys = _keys(cue)
+                for key in keys:
+                    self.keyed.setdefault(key, []).append(entry)
+                if keys:
+                    continue
+                if cue.word.isascii():
+                    self.signs.append(entry)
+                else:
+                    self.always.append(entry)
 
-    def present(self, keys: set[str], low: str) -> list[Cue]:
-        """The cues whose word is in the text, in the order of the table."""
-        found = [entry for key in self.keyed.keys() & keys for entry in self.keyed[key] if entry[1].word in low]
-        found.extend(entry for entry in self.always if entry[1].word in low)
-        return [cue for _, cue in sorted(found, key=lambda entry: entry[0])]
+    def present(self, keys: set[str], low: str) -> Present:
+        """The cues whose word is in the text, in the order of the tables."""
+        hits = [entry for entry in self.signs if entry[2].word in low] if "<" in low or "[" in low or "=" in low else []
+        if self.always:
+            hits.extend([entry for entry in self.always if entry[2].word in low])
+        for key in self.keyed.keys() & keys:
+            hits.extend([entry for entry in self.keyed[key] if entry[2].word in low])
+        found: Present = ([], [], [], [])
+        if hits:
+            hits.sort(key=_ORDER)
+            before: Cue | None = None
+            for group, _, cue in hits:
+                if cue is not before:  # both "answer" and "answers" are in the text
+                    found[group].append(cue)
+                before = cue
+        return found
 
 
-def _index(cues: tuple[Cue, ...]) -> Index:
-    keyed: dict[str, list[tuple[int, Cue]]] = {}
-    always: list[tuple[int, Cue]] = []
-    for place, cue in enumerate(cues):
-        key = _key(cue)
-        # A short word is a key of its own only if the text's word cannot go on: "mak" is in "makes".
-        if key and (len(key) == 4 or cue.word.endswith(" ") or " " in cue.word.strip() or key in ("ans", "no")):
-            keyed.setdefault(key, []).append((place, cue))
-        else:
-            always.append((place, cue))
-    return Index(keyed, always)
+_ORDER = itemgetter(0, 1)
+_ANY, _ASCII = (Index(after, BACKWARD, SMALL_CORRECTIONS, STRONG_CORRECTIONS) for after in (ALL, PLAIN))
 
 
-AFTER_ALL, AFTER_PLAIN, BEFORE_IT = _index(ALL), _index(PLAIN), _index(BACKWARD)
-SMALL, STRONG = _index(SMALL_CORRECTIONS), _index(STRONG_CORRECTIONS)
+def present(low: str) -> Present:
+    """The cues that can be in the text at all."""
+    return (_ASCII if low.isascii() else _ANY).present(words_of(low), low)

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
+from operator import attrgetter
 
 from components.extraction import cues, tables
 from components.extraction.candidates import Candidate, after_question, called_right, candidate, declared, mentioned
 from components.extraction.lines import lines
-from components.extraction.cues import keys_of
 from components.extraction.normal import Options, prepare
 from components.extraction.sentence import last_sentence
 from components.extraction.structured import Field, fields
@@ -50,8 +50,11 @@ def extract(output: str, options: Mapping[str, str]) -> str | None:
     return read(output, options).letter
 
 
-def read(output: str, options: Mapping[str, str]) -> Reading:
-    """What `output` chose and why. `options` is {letter: text}, letters A to Z."""
+def read(output: str, options: Mapping[str, str], *, everything: bool = False) -> Reading:
+    """What `output` chose and why. `options` is {letter: text}, letters A to Z.
+
+    Kinds too weak to win are not looked for, unless `everything` is asked for; the answer is the same.
+    """
     spoken = without_thought(output)
     if spoken is None:
         return Reading(None, "unclosed_thought")
@@ -67,19 +70,18 @@ def read(output: str, options: Mapping[str, str]) -> Reading:
     if found:
         structured = tuple(_structured(found, view))
         if structured:
-            return _decide(view, (*structured, *(c for c in _candidates(view) if c.rule == "boxed")))
+            return _decide(view, (*structured, *(c for c in _candidates(view, everything) if c.rule == "boxed")))
     for end in _run_ons(view.low):
         part = _view(text[:end], known)
         if part.low.strip(" \n\x1e"):
-            reading = _decide(part, _candidates(part))
+            reading = _decide(part, _candidates(part, everything))
             if reading.candidates:
                 return reading
-    return _decide(view, _candidates(view))
+    return _decide(view, _candidates(view, everything))
 
 
 def _view(text: str, options: Options) -> View:
-    low = lower(text)
-    return View(text, low, options, keys_of(low))
+    return View(text, lower(text), options)
 
 
 def _run_ons(low: str) -> list[int]:
@@ -124,39 +126,52 @@ def _structured(found: list[Field], view: View) -> Iterator[Candidate]:
             yield Candidate("json", cues.DECLARED, part.start, part.end, letter, "field", span)
 
 
-def _candidates(view: View) -> tuple[Candidate, ...]:
-    """Every candidate; the weak kinds are looked for only where there is no strong one."""
-    found = [*declared(view), *after_question(view), *called_right(view), *mentioned(view), *lines(view), *verdicts(view)]
-    found.extend(_corrections(view, found))
-    if not found:
-        found.extend(last_sentence(view))
-    return tuple(sorted(found, key=lambda c: (c.start, c.strength)))
+def _candidates(view: View, everything: bool = False) -> tuple[Candidate, ...]:
+    """Every candidate that can win (or all): from the strongest kinds on, until one is found."""
+    after, before, small, strong = cues.present(view.low)
+    found = [*declared(view, after), *after_question(view)]
+    marks = [(cue, mark) for cue in small for mark in _marks(cue, view.low)]
+    first = min((mark.start() for cue in strong for mark in _marks(cue, view.low)), default=-1)
+    corrected = bool(marks or first >= 0 or "chang" in view.low or any(word in view.low for word in tables.SOFT_CORRECTIONS))
+    if everything or corrected or not any(c.strength == cues.DECLARED for c in found):
+        found += mentioned(view)
+        found += called_right(view, before)
+        found += lines(view)
+        found += verdicts(view)
+    if corrected:
+        found += list(_corrections(view, found, marks, first))
+    if everything or not found:
+        found += last_sentence(view)
+    if len(found) > 1:
+        found.sort(key=_POSITION)
+    return tuple(found)
 
 
-def _corrections(view: View, found: list[Candidate]) -> Iterator[Candidate]:
+_POSITION = attrgetter("start", "strength")
+
+
+def _corrections(view: View, found: list[Candidate], marks: list[tuple[cues.Cue, re.Match[str]]], first: int) -> Iterator[Candidate]:
     """Options named right after a word of correction, and whatever is said after a sentence of correction."""
     low = view.low
-    for cue in cues.SMALL.present(view.keys, low):
-        for mark in _marks(cue, low):
-            value = value_at(view, mark.end())
-            vague = value is not None and value.by == "text" and cue.word in ("instead", "rather", "actually")
-            if vague and value and not re.compile(r"[\"')\]]*\s?[.!]").match(low, value.end):
-                continue
-            if value and "\n" not in low[mark.end() : value.start] and not cues.asked(low, value.end) and _ends_there(low, value.end, value.by):
-                yield candidate(view, "correction", cues.CORRECTED, mark.start(), value)
+    for cue, mark in marks:
+        value = value_at(view, mark.end())
+        if value is None or "\n" in low[mark.end() : value.start] or cues.asked(low, value.end):
+            continue
+        vague = value.by == "text" and cue.word in ("instead", "rather", "actually")
+        if _ends_there(low, value.end, value.by) and not (vague and not _STOP.match(low, value.end)):
+            yield candidate(view, "correction", cues.CORRECTED, mark.start(), value)
     if "chang" in low:
         for mark in cues.CHANGED.finditer(low):
             if value := value_at(view, mark.end()):
                 yield candidate(view, "correction", cues.CORRECTED, mark.start(), value)
-    strong = min((mark.start() for cue in cues.STRONG.present(view.keys, low) for mark in _marks(cue, low)), default=-1)
-    if strong >= 0:
+    if first >= 0:
         for said in (*found, *last_sentence(view)):
-            if said.start >= strong and said.rule != "first_line" and said.letter != AMBIGUOUS:
-                yield replace(said, rule="correction", strength=cues.CORRECTED)
+            if said.start >= first and said.rule != "first_line" and said.letter != AMBIGUOUS:
+                yield said._replace(rule="correction", strength=cues.CORRECTED)
     for said in found:
         soft = said.rule in ("compared", "is_correct", "said_correct") and said.by == "letter"
         if soft and cues.SOFT_BEFORE.search(low, max(0, said.start - 20), said.start):
-            yield replace(said, rule="correction", strength=cues.CORRECTED)
+            yield said._replace(rule="correction", strength=cues.CORRECTED)
 
 
 def _marks(cue: cues.Cue, low: str) -> Iterator[re.Match[str]]:
@@ -167,9 +182,18 @@ def _marks(cue: cues.Cue, low: str) -> Iterator[re.Match[str]]:
 
 def _ends_there(low: str, end: int, by: str) -> bool:
     """Whether nothing but the end of a clause, or praise, follows the option."""
-    return bool(re.compile(r"[\"')\]]*\s?(?:[.!,;:\n\x1e\-–—(]|$|(?:is|fits|seems|would be|because|since|after all|makes|looks)\b)").match(low, end)) and not (
-        by == "text" and re.compile(r"[\"')\]]* (?:is|seems|would be|looks|makes)\b(?! (?:the |a )?(?:much )?(?:correct|right|better|best|more likely|more appropriate|it))").match(low, end)
-    )
+    if not _CLAUSE_ENDS.match(low, end):
+        return False
+    return by != "text" or not _GOES_ON.match(low, end)
+
+
+_STOP = re.compile(r"[\"')\]]*\s?[.!]")
+_CLAUSE_ENDS = re.compile(
+    r"[\"')\]]*\s?(?:[.!,;:\n\x1e\-–—(]|$|(?:is|fits|seems|would be|because|since|after all|makes|looks)\b)"
+)
+_GOES_ON = re.compile(
+    r"[\"')\]]* (?:is|seems|would be|looks|makes)\b(?! (?:the |a )?(?:much )?(?:correct|right|better|best|more likely|more appropriate|it))"
+)
 
 
 def _decide(view: View, found: tuple[Candidate, ...]) -> Reading:
@@ -185,7 +209,7 @@ def _decide(view: View, found: tuple[Candidate, ...]) -> Reading:
             if _BETWEEN.match(view.low[other.end : won.start]) and other.rule == won.rule:
                 letter = AMBIGUOUS
         break
-    marked = tuple(replace(c, status="won" if c is won else "weaker" if c.strength < top else "earlier") for c in found)
+    marked = tuple(c._replace(status="won" if c is won else "weaker" if c.strength < top else "earlier") for c in found)
     if letter == UNKNOWN:
         return Reading(None, "no_such_option", marked)
     if letter == AMBIGUOUS:
@@ -195,7 +219,7 @@ def _decide(view: View, found: tuple[Candidate, ...]) -> Reading:
 
 def explain(output: str, options: Mapping[str, str]) -> str:
     """The candidates of an output and why one won, as readable lines."""
-    reading = read(output, options)
+    reading = read(output, options, everything=True)
     said = f"read as {reading.letter}, by {reading.read_by}" if reading.letter else f"no answer: {reading.read_by}"
     rows = [f"  {c.status:8} {c.strength:3} {c.rule:12} {c.letter} at {c.start}: {' '.join(c.span.split())!r}" for c in reading.candidates]
     return "\n".join([said, *rows])

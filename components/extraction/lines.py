@@ -8,17 +8,21 @@ from collections.abc import Iterator
 from components.extraction import cues
 from components.extraction.candidates import Candidate, candidate
 from components.extraction.normal import tokens_of
-from components.extraction.values import AMBIGUOUS, Value, View, letter_at, nearly, separated_initial, text_at, value_at
+from components.extraction.values import AMBIGUOUS, Value, View, called_wrong, letter_at, separated_initial, text_at, value_at
 
 _LABEL = re.compile(r"[\s#>\-•(\[]*([a-z])\s?[).\]:]", re.IGNORECASE)
 _BULLET = re.compile(r"(?:-(?![\d.])|[\s#>•=✅✓✔☑👉→↵|\"'\x1e_~])*(?:\d{1,2}[.)]\s(?=\W*[A-Za-z]\b))?[\s\"'\x1e]*(?:(?:option|choice|alternative|assistant:|model:)\s)?\s*", re.IGNORECASE)
 _ENDS = " .,;:!\"'()[]{}_#->\n\x1e=|"
 _AFTER_LETTER = re.compile(
-    r"[\"')\]}>]*(?:\s*(?:$|\n|\x1e)|[.:)\]](?:[.,]|\s|$|\n|(?=[A-Z]))|\s?[,;]\s|\s?[-–—]\s|\s(?:because|since|as it|as the|rather than|over|due to|but|and not|so|for the following|which)\b|\s?\(|\s(?=(?:explanation|rationale|reason|the|this|it)\b))"
+    r"[\"')\]}>]*(?:\s*(?:$|\n|\x1e)|[.:)\]](?:[.,]|\s|$|\n|(?=[A-Z]))|\s?[,;]\s|\s?[-–—]\s|\s(?:because|since|as it|as the|rather than|over|due to|but|and not|so|for the following|which)\b|\s?\((?![^()\n]*\) (?:is|was|are|has|can|does)\b)|\s(?=(?:explanation|rationale|reason|the|this|it)\b))"
 )
 _SECOND = re.compile(r"\s?(?:,|and|or|&|/|\+|;|、)\s?(?:and |or |option )?[(\[]?[a-z](?:[)\].,;:\s]|$)")
 _TEXT_ENDS = re.compile(r"[\"')\]]*\s?(?:$|\n|\x1e|[.;:!]|,\s(?:because|since|as|which|it)\b|\s(?:because|since|due to)\b|\s?[-–—]\s|\s\((?!not))")
 _WEAK_ENDS = re.compile(r"[\"')\]]*\s?(?:$|\n|\x1e|[.!;:]|,\s|\s(?:because|since|due to|as)\b|\s?[-–—]\s)")
+_STOPPED = re.compile(r"[\"')\]]*[.;,\n]\s*")
+_STOPS = re.compile(r"\s*(?:[.;,\n]|$)")
+_OPEN = re.compile(r"[(\[{\"'<]*")
+_LETTER_AFTER = re.compile(r"\s?[(\[](?:option )?[a-z][)\]]")
 _MAX_LINE = 1500
 
 
@@ -42,7 +46,7 @@ def first_line(view: View) -> Iterator[Candidate]:
         return
     if value and value.by == "text" and _goes_through(view, value):
         return
-    if value and not cues.asked(view.low, value.end - 1 if value.by == "letter" else value.end):
+    if value and not called_wrong(view, value) and not cues.asked(view.low, value.end - 1 if value.by == "letter" else value.end):
         yield candidate(view, "first_line", cues.FIRST, start, value)
 
 
@@ -59,20 +63,20 @@ def _numbered(view: View, end: int) -> bool:
 
 def _goes_through(view: View, value: Value) -> bool:
     """Whether the next sentence is another option's text too: the options are said one after the other."""
-    follow = re.compile(r"[\"')\]]*[.;,\n]\s*").match(view.low, value.end)
+    follow = _STOPPED.match(view.low, value.end)
     after = text_at(view, follow.end()) if follow else None
-    return bool(after and after[0].letter != value.letter and re.compile(r"\s*(?:[.;,\n]|$)").match(view.low, after[1]))
+    return bool(after and after[0].letter != value.letter and _STOPS.match(view.low, after[1]))
 
 
 def _first_value(view: View, start: int) -> Value | None:
     low = view.low
-    opened = re.compile(r"[(\[{\"'<]*").match(low, start).end()  # type: ignore[union-attr]
+    opened = _OPEN.match(low, start).end()  # type: ignore[union-attr]
     found = text_at(view, opened)
     letter = low[opened : opened + 1].upper()
     labelled = letter in view.options.letters and not low[opened + 1 : opened + 2].isalnum()
     if found and not separated_initial(view, opened, found[0]):
         ends = (_WEAK_ENDS if found[0].weak else _TEXT_ENDS).match(low, found[1])
-        bracket = re.compile(r"\s?[(\[](?:option )?[a-z][)\]]").match(low, found[1])
+        bracket = _LETTER_AFTER.match(low, found[1])
         again = text_at(view, found[1] + 1) if low[found[1] : found[1] + 1] == " " else None
         if ends or bracket or (again and again[0].letter == found[0].letter and not found[0].weak) or low.startswith((", option", " over ", " rather than"), found[1]):
             return value_at(view, opened)
@@ -143,6 +147,8 @@ def last_line(view: View) -> Iterator[Candidate]:
     for count in range(1, min(view.options.lines, len(rows)) + 1):
         begin = len(low) - sum(len(row) + 1 for row in rows[-count:]) + 1
         value = _whole(view, max(0, begin), len(low))
+        if value and begin > 0 and _NUMBERED_LINE.match(low, max(0, begin)):
+            return
         if value:
             if not _walked(view, max(0, begin), value.letter):
                 yield candidate(view, "last_line", cues.FIRST - 5 if count == 1 else cues.WEAK, value.start, value)
@@ -153,6 +159,7 @@ def last_line(view: View) -> Iterator[Candidate]:
             yield candidate(view, "last_line", cues.FIRST - 5, value.start, value)
 
 
+_NUMBERED_LINE = re.compile(r"\s*\d{1,3}[.)]")
 _SENTENCE_LETTER = re.compile(r"[.!?:]\s[\"'(\[]*([A-Z])[\"')\].!]*$")
 
 

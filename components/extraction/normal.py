@@ -57,6 +57,7 @@ class Options:
     longest: int  # tokens
     texts: tuple[Text, ...] = field(default=())
     own: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # each letter's tokens, also of texts that are twins
+    starts: frozenset[str] = frozenset()  # the first characters of all texts
     lone: Mapping[str, str] = field(default_factory=dict)  # options whose text is one letter
     confused: frozenset[str] = frozenset()  # where all texts are single letters: letters that are another option's text
     signed: frozenset[str] = frozenset()  # numbers that occur with and without a minus
@@ -112,6 +113,7 @@ def _prepare(pairs: tuple[tuple[str, str], ...]) -> Options:
         max((len(text.tokens) for text in texts), default=1),
         tuple(texts),
         {letter: ways[0] for letter, ways in written.items() if ways and len(ways[0]) <= 40},
+        frozenset(first[0] for first in by_first) | frozenset("0123456789.+-"),
         lone,
         frozenset(confused) if len(lone) == len(pairs) else frozenset(),
         frozenset(n for n in numbers if "-" + n in numbers),

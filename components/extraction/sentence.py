@@ -25,13 +25,15 @@ def last_sentence(view: View) -> Iterator[Candidate]:
     low = view.low.rstrip(" \n\x1e")
     if low.endswith("?"):
         return
-    start = 0
-    for mark in _SENTENCE_END.finditer(view.text, max(0, len(low) - _MAX), len(low)):
-        start = mark.end()
-    if start == 0 and len(low) > _MAX:
+    start = sentence_start(view.text, len(low))
+    if len(low) - start > _MAX:
         return
-    if low.isascii() and not any(first in low[start:] for first in view.options.by_first):
-        return
+    if low.isascii():
+        for first in view.options.by_first:
+            if low.find(first, start) >= 0:
+                break
+        else:
+            return
     found = _texts(view, start, len(low))
     if not found:
         return
@@ -60,6 +62,19 @@ def last_sentence(view: View) -> Iterator[Candidate]:
     lead = max((m.end() for cue in _CUES for m in cue.finditer(before)), default=-1)
     if (lead >= 0 and _near(before[lead:])) or _IS_RIGHT.match(low, end):
         yield Candidate("option_text", cues.WEAK, begin, end, text.letter, "text", view.text[max(start, begin - 60) : end])
+
+
+def sentence_start(text: str, end: int) -> int:
+    """Where the last sentence of text[:end] begins."""
+    stop = end
+    while True:
+        at = max(text.rfind(mark, max(0, end - _MAX), stop) for mark in (". ", "\n", "? ", "! ", '." ', ".) "))
+        if at < 0:
+            return 0
+        mark = _SENTENCE_END.match(text, at, end)
+        if mark:
+            return mark.end()
+        stop = at + 1
 
 
 def _near(between: str) -> bool:

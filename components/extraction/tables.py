@@ -173,7 +173,7 @@ INVERTED_PREDICATES = (
 )  # fmt: skip
 # A correction: `strong` ones put whatever is said next above what was said before.
 CORRECTIONS = (
-    ("wait", ""), ("hmm", "m*"), ("on second thought", "s?"), ("on reflection", ""), ("on further ", r"(?:reflection|thought|consideration|review)"),
+    ("wait", ""), ("hmm", ""), ("hmmm", "m*"), ("on second thought", "s?"), ("on reflection", ""), ("on further ", r"(?:reflection|thought|consideration|review)"),
     ("upon ", r"(?:further |closer )?(?:reconsideration|reflection|review|consideration|inspection|thought)"),
     ("on reconsideration", ""), ("on closer ", r"(?:inspection|look|reading)"),
     ("let me ", r"(?:reconsider|re-?check|re-?think|correct|revise|double[- ]check|re-?evaluate|think again|re-?examine|re-?read)"),
@@ -188,7 +188,7 @@ CORRECTIONS = (
 )  # fmt: skip
 # A small word that corrects only together with the option right after it: "No, B.", "actually B".
 SMALL_CORRECTIONS = (
-    "no", "nope", "actually", "instead", "rather", "wait", "sorry", "correction", "i mean", "i meant", "hmm", "oops",
+    "no", "nope", "actually", "instead", "rather", "wait", "sorry", "correction", "i mean", "i meant", "hmm", "hmmm", "oops",
     "on second thought", "on second thoughts", "on reflection", "make that", "scratch that", "it should be", "it must be",
     "it has to be", "nein", "нет", "不对", "不",
 )  # fmt: skip
@@ -211,3 +211,19 @@ CHOICE_CUES = (
     r"\b(?:so|thus|therefore|hence|consequently|it is|it's|this is|that is|i think|i believe|must be|i'd say|i say|namely)\b",
     r"\b(?:antibody|hormone|enzyme|nerve|artery|vein|muscle|gene|protein|vitamin|vector|virus|level|dose|pressure|value|number|rate|type|stage|score|ratio|percentage|risk|age)\b(?: \w+){0,3}? is\b",
 )  # fmt: skip
+# Words of cues that go on in ways other than a plural s.
+WORD_FORMS = {
+    "svar": ("svaret",),
+    "jawaban": ("jawabannya",),
+    "apologi": ("apologize", "apologise"),
+    "hmmm": ("hmmmm", "hmmmmm", "hmmmmmm"),
+    "change": ("changed",),
+    "revise": ("revised",),
+    "submit": ("submitanswer", "submitted"),
+    "toward": ("towards",),
+    "boxed": ("fboxed", "textboxed"),
+    "ans": ("answer",),
+    "antwort": ("antwortmöglichkeit",),
+}
+# Words that correct only before "B is better": cues.SOFT_BEFORE.
+SOFT_CORRECTIONS = ("however", "but ", "instead", "rather", "yet")

@@ -25,7 +25,7 @@ _FOLD = str.maketrans(
         **{chr(0x1F130 + k): chr(65 + k) for k in range(26)},
     }
 )  # fmt: skip
-_ASCII_FOLD = str.maketrans({"*": None, "`": None, "$": None, "\t": " ", "\x0b": " ", "\x0c": " ", "\r": "\n"})
+_ASCII_FOLD = (("*", ""), ("`", ""), ("$", ""), ("\t", " "), ("\x0b", " "), ("\x0c", " "), ("\r", "\n"))
 _SUPERSCRIPT = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
 _SUPERSCRIPTS = re.compile(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻]+")
 _LOOKALIKE = str.maketrans("АВСЕНІІКМОРТХ", "ABCEHIIKMOPTX")
@@ -76,7 +76,12 @@ def clean(text: str) -> str:
     """`text` without bold, code, LaTeX, HTML and invisible marks, single-spaced, its lines kept."""
     if "&" in text:
         text = html.unescape(text)
-    text = text.translate(_ASCII_FOLD) if text.isascii() else _unicode(text)
+    if text.isascii():
+        for sign, plain in _ASCII_FOLD:
+            if sign in text:
+                text = text.replace(sign, plain)
+    else:
+        text = _unicode(text)
     text = without_tags(text)
     if "\\" in text:
         text = _latex(text)

@@ -20,6 +20,7 @@ _PARTS = [
 _MARK = re.compile("|".join(_PARTS), re.IGNORECASE | re.MULTILINE)
 # Plain searches: without any of these words no mark can be there.
 _WORDS = ("think", "thought", *tables.THOUGHT_TAGS, *tables.UNOPENED_HEADINGS, "<unused9", "<|channel", "assistantfinal")
+_NEEDED_BARE = ("think", "thought", "reasoning", "assistantfinal", "assistant final", *tables.UNOPENED_HEADINGS)
 _NEEDED = tuple(sorted({w for w in _WORDS if not any(o != w and o in w for o in _WORDS)}))
 
 
@@ -41,7 +42,10 @@ def without_thought(text: str) -> str | None:
     began with the output.
     """
     low = text.lower()
-    if not any(word in low for word in _NEEDED):
+    for word in _NEEDED if "<" in text or "◁" in text else _NEEDED_BARE:
+        if word in low:
+            break
+    else:
         return text
     kept: list[str] = []
     start, inside = 0, _Mark("", False, False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from typing import NamedTuple
 
 from components.extraction import tables
 from components.extraction.normal import TOKEN, Options, Text, fold, tokens_of
@@ -20,11 +21,9 @@ class View:
     text: str
     low: str
     options: Options
-    keys: frozenset[str] | set[str] = frozenset()  # of its words (cues.keys_of)
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(NamedTuple):
     """An option named in text[start:end]: by "letter", "text", or "both"."""
 
     letter: str
@@ -36,12 +35,13 @@ class Value:
 _OPENERS = re.compile(r"(?:[\s\"'(\[{<_:=>#,~≈→⇒✅✓✔☑👉|\x1e–—]|\.(?!\d)|-(?![\d.])|\\)*")
 _SIGN = re.compile(r"[\s\"'(\[{]*[<>=~≈→⇒–—|]")
 _FILLER = re.compile(
-    r"(?:the|an?|option|options|choice|letter|answer|most|likely|probably|clearly|definitely|therefore|thus|then|still|also"
+    r"(?:the|an?(?= )|option|options|choice|letter|answer|most|likely|probably|clearly|definitely|therefore|thus|then|still|also"
     r"|actually|indeed|simply|obviously|in fact|i think|i believe|i would say|i'd say|number|correct|final|best|right|only"
     r"|indicated by|given by|either|both|as follows|that|item|is|rather|in my opinion|definite|clear|to|approximately|about"
     r"|around|roughly|alternative|variant|opción|alternativa|opzione|réponse|antwort|вариант|选项|選項|选|肢|no\. ?(?=\d))"
     r"(?![^\W_])[\s\"'(\[{<_:,–—-]*"
 )
+_CLOSERS = re.compile(r"[\"')\]}]*")
 _STOP = re.compile(
     r"\s?(?:$|[\n)\]}\"'>;!?<(|=\x1e]|\.{2,}|:(?!\d)|\.(?!\w)|\.(?=[A-Z][a-z])|,(?!\d)|\s-\s|\s?- |\s?[–—→❌✅✓✔]|[^\x00-\u024f\s])"
 )
@@ -65,8 +65,13 @@ _DENIED_VALUE = re.compile(
     r"[^.\n?!]{0,40}?(?:\b(?:is|was|are|would be|can be|should be|seems) (?:\w+ ){0,2}?(?:not|wrong|incorrect|excluded|ruled out"
     r"|eliminated|unlikely|contraindicated|false)\b|\b(?:is|was|does|would|can|could|should)n't\b|\bcannot\b|\b(?:can|does|do|should|would) not\b)"
 )
+# After a named option: "option C, "maybe," is incorrect".
+CALLED_WRONG = re.compile(
+    r"[\"',.)\]]*\s(?:option |choice )?(?:is|was|are) (?:also |clearly |definitely |therefore )?(?:incorrect|wrong|false|not (?:correct|right|the (?:correct |right |best )?(?:answer|option|choice)))\b"
+)
 _SEPARATOR = re.compile(r"[\s\"')\]}.:,;\-–—_|>(\[=*~/#]*(?:(?:option|i\.? ?e\.?,?|namely|which is|that is|(?:which )?(?:stands for|corresponds to|represents|refers to|means)|is) )?[\"'(\[]*")
 _RIGHT_AFTER = re.compile(r"[\"')\]]* (?:is )?(?:the )?(?:correct|right|best)\b|\s(?:and|but) not\b")
+_ARTICLE = re.compile(r"(?:an?|the|it|to) ")
 _LONE = re.compile(r"[\"')\]}]*\s?[.:),(\[\-–]*\s?[\"'(]*(\S)(?=[\s.)\]}\"'<]|$)")
 _INITIAL = re.compile(r"\. ?([a-z]{3,})")
 _LETTER_IN_BRACKETS = re.compile(r"[\"'.,]*\s?(?:[(\[]|- |, |,? ?i\.e\.,? )(?:option |choice |answer |letter |i\.e\.,? )*\(?([a-z])[)\].,:]|[\"'.,]*\s?, (?:which is )?option \(?([a-z])\b")
@@ -104,6 +109,9 @@ def value_at(view: View, pos: int, *, sure: bool = False) -> Value | None:
 def text_at(view: View, pos: int) -> tuple[Text, int] | None:
     """The longest option text that begins at `pos`, and where it ends there."""
     options = view.options
+    here = view.low[pos : pos + 1]
+    if here.isalpha() and here.isascii() and here not in options.starts:
+        return None
     head = TOKEN.search(view.low, pos, pos + 80)
     if head is None or head.start() > pos + 1 or (group := options.by_first.get(fold(head.group()))) is None:
         return None
@@ -158,14 +166,18 @@ def separated_initial(view: View, pos: int, text: Text) -> bool:
     return view.low[pos + 1 : pos + 2] in tuple(".):]") or view.low[pos + 1 : pos + 3] == " -"
 
 
+def called_wrong(view: View, value: Value) -> bool:
+    """Whether what was named is at once called wrong."""
+    return CALLED_WRONG.match(view.low, value.end) is not None
+
+
 def _text_value(view: View, pos: int, text: Text, end: int) -> Value | None:
     """The value of an option's text that stands at `pos`, unless it is denied, part of more, or one of two."""
     low, letter = view.low, text.letter
     named = _LETTER_IN_BRACKETS.match(low, end)
     if named and (said := (named.group(1) or named.group(2)).upper()) in view.options.letters:
         return Value(letter if said == letter else AMBIGUOUS, pos, named.end(), "both")
-    closed = re.compile(r"[\"')\]}]*").match(low, end)
-    stop = _STOP.match(low, closed.end() if closed else end)
+    stop = _STOP.match(low, _CLOSERS.match(low, end).end())  # type: ignore[union-attr]
     if text.weak and not (stop or _TEXT_CONNECTIVE.match(low, end) or (low[end : end + 5] == " only")):
         return None
     join = _SECOND_TEXT.match(low, end)
@@ -250,7 +262,7 @@ def _told(view: View, end: int, letter: str) -> tuple[str, int] | None:
             if at != start and (found := text_at(view, at)):
                 start = at
                 break
-    if not found and (article := re.compile(r"(?:an?|the|it|to) ").match(view.low, start)):
+    if not found and (article := _ARTICLE.match(view.low, start)):
         found = text_at(view, article.end())
         if found and found[0].letter != letter:
             found = None

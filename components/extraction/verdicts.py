@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from components.extraction import cues
 from components.extraction.candidates import Candidate
+from components.extraction.normal import tokens_of
 from components.extraction.values import View
 
 RIGHT_WORDS = r"correct|right|true|yes|correct answer|✅|✓|✔|☑|\[x\]|\[✓\]"
@@ -28,6 +29,11 @@ def _possible(low: str) -> bool:
     return "yes" in low and "no" in low and ("\n" in low or ";" in low)
 
 
+def _own(view: View, letter: str, start: int, end: int) -> bool:
+    """Whether the judging word belongs to the option's own text ("B. no")."""
+    return tuple(token for token, _, _ in tokens_of(view.low, start, end)) == view.options.own.get(letter)
+
+
 def verdicts(view: View) -> Iterator[Candidate]:
     """The one option that a list calls right while it calls others wrong (or that alone is ticked)."""
     low = view.low
@@ -40,6 +46,8 @@ def verdicts(view: View) -> Iterator[Candidate]:
         letter = entry["letter"].upper()
         said = entry["tick"] or entry["word"]
         if letter not in view.options.letters or not said:
+            continue
+        if entry["word"] and _own(view, letter, entry.start("text"), entry.end("word")):
             continue
         if not entry["tick"] and not _SAID.search(entry["text"]) and said[0].isalpha():
             continue

@@ -95,13 +95,9 @@ def after_question(view: View) -> Iterator[Candidate]:
 
 def mentioned(view: View) -> Iterator[Candidate]:
     """A letter that ends a sentence after words that conclude or name: "So B.", "the diagnosis is A."."""
-    low, text = view.low, view.text
-    for letter in view.options.order:
-        at = text.find(letter)
-        while at >= 0:
-            if cues.MENTION.match(text, at) and _led(low, at):
-                yield from _mention(view, at)
-            at = text.find(letter, at + 1)
+    for found in cues.mention(view.options.order).finditer(view.text):
+        if _led(view.low, found.start()):
+            yield from _mention(view, found.start())
 
 
 def _led(low: str, at: int) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from operator import itemgetter
+from functools import lru_cache
 
 from components.extraction import tables
 
@@ -138,7 +138,12 @@ LEADS = frozenset(
     "so thus therefore hence consequently accordingly conclusion overall finally ∴ → ⇒ => is was be it's that's remains becomes to matches with"
     " leaves leaving likely definitely clearly probably then indeed actually answer option choice letter the correct best".split()
 )
-MENTION = re.compile(r"(?<![\w'\-/.])[A-Z](?=[\")'\]]*(?:[.!\n;\x1e]|,(?! ?(?:and |or )?[A-Z]\b)|\s?\(|\s?$|: ))")
+@lru_cache(maxsize=64)
+def mention(letters: tuple[str, ...]) -> re.Pattern[str]:
+    """One of the letters at the end of a sentence or before a bracket, and not at the start of a line."""
+    any_letter = f"[{''.join(letters)}]"
+    return re.compile(rf"{any_letter}(?<![\w'\-/.\n].)(?=[\")'\]]*(?:[.!\n;\x1e]|,(?! ?(?:and |or )?[A-Z]\b)|\s?\(|\s?$|: ))")
+
 
 _ADVERB = r"(?:,? ?(?:thus|therefore|clearly|definitely|most likely|likely|probably|indeed|hence|actually|also|then|certainly|in fact|still|obviously),? )?"
 _IS = rf"(?:(?<=[\s\"')\],.\-–—a-z0-9%])) (?:{_BE}|'s) ?{_ADVERB}(?:the |my |our |a )?"
@@ -244,44 +249,38 @@ Present = tuple[list[Cue], list[Cue], list[Cue], list[Cue]]  # after, before, sm
 
 
 class Index:
-    """Every cue by the first letters of its word; those of other scripts and of signs are always looked for."""
+    """Every cue by a word of its own; those of other scripts and of signs are always looked for."""
 
     def __init__(self, *groups: tuple[Cue, ...]) -> None:
-        self.keyed: dict[str, list[tuple[int, int, Cue]]] = {}
-        self.signs: list[tuple[int, int, Cue]] = []
-        self.always: list[tuple[int, int, Cue]] = []
-        for group, cues in enumerate(groups):
-            for place, cue in enumerate(cues):
-                entry = (group, place, cue)
-                keys = _keys(cue)
-                for key in keys:
-                    self.keyed.setdefault(key, []).append(entry)
-                if keys:
-                    continue
-                if cue.word.isascii():
-                    self.signs.append(entry)
-                else:
-                    self.always.append(entry)
+        self.cues: list[tuple[int, Cue]] = [(group, cue) for group, cues in enumerate(groups) for cue in cues]
+        self.keyed: dict[str, list[tuple[int, str]]] = {}  # place in self.cues, what must be in the text besides the word
+        self.signs: list[tuple[int, str]] = []
+        self.always: list[tuple[int, str]] = []
+        for place, (_, cue) in enumerate(self.cues):
+            keys = _keys(cue)
+            for key in keys:
+                self.keyed.setdefault(key, []).append((place, "" if key.startswith(cue.word) else cue.word))
+            if not keys:
+                (self.signs if cue.word.isascii() else self.always).append((place, cue.word))
 
-    def present(self, keys: set[str], low: str) -> Present:
+    def present(self, words: set[str], low: str) -> Present:
         """The cues whose word is in the text, in the order of the tables."""
-        hits = [entry for entry in self.signs if entry[2].word in low] if "<" in low or "[" in low or "=" in low else []
+        hits = set()
+        if "<" in low or "[" in low or "=" in low:
+            hits.update([place for place, word in self.signs if word in low])
         if self.always:
-            hits.extend([entry for entry in self.always if entry[2].word in low])
-        for key in self.keyed.keys() & keys:
-            hits.extend([entry for entry in self.keyed[key] if entry[2].word in low])
+            hits.update([place for place, word in self.always if word in low])
+        for key in self.keyed.keys() & words:
+            for place, word in self.keyed[key]:
+                if not word or word in low:
+                    hits.add(place)
         found: Present = ([], [], [], [])
-        if hits:
-            hits.sort(key=_ORDER)
-            before: Cue | None = None
-            for group, _, cue in hits:
-                if cue is not before:  # both "answer" and "answers" are in the text
-                    found[group].append(cue)
-                before = cue
+        for place in sorted(hits):
+            group, cue = self.cues[place]
+            found[group].append(cue)
         return found
 
 
-_ORDER = itemgetter(0, 1)
 _ANY, _ASCII = (Index(after, BACKWARD, SMALL_CORRECTIONS, STRONG_CORRECTIONS) for after in (ALL, PLAIN))
 
 

@@ -84,10 +84,17 @@ def _view(text: str, options: Options) -> View:
     return View(text, lower(text), options)
 
 
+def _has_any(low: str, words: tuple[str, ...]) -> bool:
+    for word in words:  # a loop: a generator would take twice as long  # noqa: SIM110
+        if word in low:
+            return True
+    return False
+
+
 def _run_ons(low: str) -> list[int]:
     """Where an invented next question or turn, or a special token, ends what was said."""
     ends = []
-    if "\n" in low and any(word in low for word in tables.RUN_ON_WORDS):
+    if "\n" in low and _has_any(low, tables.RUN_ON_WORDS):
         ends = [mark.start() for mark in islice(_RUN_ON.finditer(low), _MAX_RUN_ONS)]
     at = low.find(SPECIAL_MARK)
     while at >= 0 and len(ends) < 2 * _MAX_RUN_ONS:
@@ -131,11 +138,12 @@ def _candidates(view: View, everything: bool = False) -> tuple[Candidate, ...]:
     after, before, small, strong = cues.present(view.low)
     found = [*declared(view, after), *after_question(view)]
     marks = [(cue, mark) for cue in small for mark in _marks(cue, view.low)]
-    first = min((mark.start() for cue in strong for mark in _marks(cue, view.low)), default=-1)
-    corrected = bool(marks or first >= 0 or "chang" in view.low or any(word in view.low for word in tables.SOFT_CORRECTIONS))
+    first = min((mark.start() for cue in strong for mark in _marks(cue, view.low)), default=-1) if strong else -1
+    corrected = bool(marks or first >= 0 or "chang" in view.low or (before and _has_any(view.low, tables.SOFT_CORRECTIONS)))
     if everything or corrected or not any(c.strength == cues.DECLARED for c in found):
         found += mentioned(view)
-        found += called_right(view, before)
+        if before:
+            found += called_right(view, before)
         found += lines(view)
         found += verdicts(view)
     if corrected:
@@ -147,7 +155,7 @@ def _candidates(view: View, everything: bool = False) -> tuple[Candidate, ...]:
     return tuple(found)
 
 
-_POSITION = attrgetter("start", "strength")
+_POSITION = attrgetter("start", "strength", "end")
 
 
 def _corrections(view: View, found: list[Candidate], marks: list[tuple[cues.Cue, re.Match[str]]], first: int) -> Iterator[Candidate]:

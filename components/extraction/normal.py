@@ -58,6 +58,7 @@ class Options:
     texts: tuple[Text, ...] = field(default=())
     own: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # each letter's tokens, also of texts that are twins
     starts: frozenset[str] = frozenset()  # the first characters of all texts
+    lasts: frozenset[str] = frozenset()  # the last tokens of all texts
     lone: Mapping[str, str] = field(default_factory=dict)  # options whose text is one letter
     confused: frozenset[str] = frozenset()  # where all texts are single letters: letters that are another option's text
     signed: frozenset[str] = frozenset()  # numbers that occur with and without a minus
@@ -114,6 +115,7 @@ def _prepare(pairs: tuple[tuple[str, str], ...]) -> Options:
         tuple(texts),
         {letter: ways[0] for letter, ways in written.items() if ways and len(ways[0]) <= 40},
         frozenset(first[0] for first in by_first) | frozenset("0123456789.+-"),
+        frozenset(text.tokens[-1] for text in texts),
         lone,
         frozenset(confused) if len(lone) == len(pairs) else frozenset(),
         frozenset(n for n in numbers if "-" + n in numbers),

@@ -29,8 +29,11 @@ def last_sentence(view: View) -> Iterator[Candidate]:
     if len(low) - start > _MAX:
         return
     if low.isascii():
-        for first in view.options.by_first:
-            if low.find(first, start) >= 0:
+        for text in view.options.texts:
+            for token in text.tokens:
+                if low.find(token, start) < 0:
+                    break
+            else:
                 break
         else:
             return

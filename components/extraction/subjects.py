@@ -62,6 +62,9 @@ def value_before(view: View, pos: int) -> Value | None:
 def _text_before(view: View, start: int, end: int) -> tuple[str, int] | None:
     """(letter, start) of the longest option text that ends at `end`."""
     options = view.options
+    last = tokens_of(view.low, max(start, end - 40), end)[-1:]
+    if not last or last[0][0] not in options.lasts:
+        return None
     window = tokens_of(view.low, max(start, end - 40 - 40 * options.longest), end)
     best: tuple[int, str, int] | None = None
     for text in options.texts:

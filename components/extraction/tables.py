@@ -180,8 +180,8 @@ CORRECTIONS = (
     ("i need to ", r"(?:correct|revise|change)"), ("i must ", r"(?:correct|revise|change)"), ("scratch that", ""), ("correction", ""),
     ("i was ", r"(?:mistaken|wrong)"), ("i am mistaken", ""), ("i made ", r"an? (?:mistake|error)"), ("i stand corrected", ""),
     ("i take ", r"(?:that|it) back"), ("my mistake", ""), ("sorry", ""), ("apologies", ""), ("i apologi", "[sz]e"),
-    ("that is ", r"(?:wrong|incorrect|not right|a mistake|not correct)"), ("that's ", r"(?:wrong|incorrect|not right|a mistake|not correct)"),
-    ("that was ", r"(?:wrong|incorrect|not right|a mistake|not correct)"), ("they are wrong", ""), ("this is ", r"(?:wrong|incorrect|not right)"),
+    ("that is ", r"(?:wrong|incorrect|not right|a mistake|not correct)(?=\s*(?:[.;,:!?\n–—-]|$))"), ("that's ", r"(?:wrong|incorrect|not right|a mistake|not correct)(?=\s*(?:[.;,:!?\n–—-]|$))"),
+    ("that was ", r"(?:wrong|incorrect|not right|a mistake|not correct)(?=\s*(?:[.;,:!?\n–—-]|$))"), ("they are wrong", ""), ("this is ", r"(?:wrong|incorrect|not right)(?=\s*(?:[.;,:!?\n–—-]|$))"),
     ("i change", r"d? my (?:answer|mind|choice)"), ("i revise", r"d? my (?:answer|choice)"), ("oops", ""), ("hold on", ""),
     ("having ", r"(?:reconsidered|re-?read|reviewed)"), ("revised ", r"(?:answer|choice)"), ("corrected ", r"(?:answer|choice)"),
     ("my previous ", r"(?:answer|choice|thought|guess)"), ("my first ", r"(?:answer|choice|thought|guess)"), ("my initial ", r"(?:answer|choice|thought|guess)"),
@@ -222,7 +222,6 @@ WORD_FORMS = {
     "submit": ("submitanswer", "submitted"),
     "toward": ("towards",),
     "boxed": ("fboxed", "textboxed"),
-    "ans": ("answer",),
     "antwort": ("antwortmöglichkeit",),
 }
 # Words that correct only before "B is better": cues.SOFT_BEFORE.

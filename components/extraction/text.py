@@ -67,7 +67,6 @@ _TAG = re.compile(
     re.IGNORECASE,
 )
 _FORMATTED = re.compile(r"[\w(\[\"']|<(?!/)")  # what may follow an opening tag that is never closed
-_SPACES = re.compile(r" {2,}")
 _SPECIAL = re.compile("(?:" + "|".join(tables.SPECIAL_TOKENS) + r")(?:(?:" + "|".join(tables.ROLES) + r")(?=\s))?", re.I)
 SPECIAL_MARK = "\x1e"  # stands where special tokens stood
 
@@ -89,7 +88,9 @@ def clean(text: str) -> str:
         text = _LINK.sub(r"\1", text)
     if "__" in text:
         text = text.replace("__", "")
-    return _SPACES.sub(" ", text) if "  " in text else text
+    while "  " in text:
+        text = text.replace("  ", " ")
+    return text
 
 
 def _unicode(text: str) -> str:

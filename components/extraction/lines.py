@@ -11,7 +11,7 @@ from components.extraction.normal import tokens_of
 from components.extraction.values import AMBIGUOUS, Value, View, called_wrong, letter_at, separated_initial, text_at, value_at
 
 _LABEL = re.compile(r"[\s#>\-•(\[]*([a-z])\s?[).\]:]", re.IGNORECASE)
-_BULLET = re.compile(r"(?:-(?![\d.])|[\s#>•=✅✓✔☑👉→↵|\"'\x1e_~])*(?:\d{1,2}[.)]\s(?=\W*[A-Za-z]\b))?[\s\"'\x1e]*(?:(?:option|choice|alternative|assistant:|model:)\s)?\s*", re.IGNORECASE)
+_BULLET = re.compile(r"(?:-(?![\d.])|[\s#>•=✅✓✔☑👉→↵|\"'\x1e_~])*(?:\d{1,2}[.)]\s(?=\W*[A-Za-z]\b))?[\s\"'\x1e]*(?:[(\[]?(?:option|choice|alternative|assistant:|model:)\s)?\s*", re.IGNORECASE)
 _ENDS = " .,;:!\"'()[]{}_#->\n\x1e=|"
 _AFTER_LETTER = re.compile(
     r"[\"')\]}>]*(?:\s*(?:$|\n|\x1e)|[.:)\]](?:[.,]|\s|$|\n|(?=[A-Z]))|\s?[,;]\s|\s?[-–—]\s|\s(?:because|since|as it|as the|rather than|over|due to|but|and not|so|for the following|which)\b|\s?\((?![^()\n]*\) (?:is|was|are|has|can|does)\b)|\s(?=(?:explanation|rationale|reason|the|this|it)\b))"
@@ -42,6 +42,8 @@ def first_line(view: View) -> Iterator[Candidate]:
         value = _first_value(view, number.end())
         if value and (value.by == "letter" or _numbered(view, value.end)):
             return
+    if value and value.letter == AMBIGUOUS and _PLURAL_WRONG.match(view.low, start):
+        return  # "A, B and D are wrong": what is left is said later
     if value and value.by == "letter" and _VERDICT.match(view.low, start):
         return
     if value and value.by == "text" and _goes_through(view, value):
@@ -50,6 +52,7 @@ def first_line(view: View) -> Iterator[Candidate]:
         yield candidate(view, "first_line", cues.FIRST, start, value)
 
 
+_PLURAL_WRONG = re.compile(r"[^.\n]{0,80}?\bare (?:all |both |clearly )?(?:wrong|incorrect|false|not|ruled out|excluded|unlikely|eliminated)\b")
 _VERDICT = re.compile(r"[(\[]?[a-z][)\].:\-– ]{1,3}(?:this |it )?(?:is )?(?:incorrect|wrong|false|correct|true|no|yes|right)\b")
 # A stray number before the answer, the option's or the question's: "4, silastic sheet", "4 'b' i.e. …", "1b, which is …".
 _NUMBER = re.compile(r"\d{1,3}(?:st|nd|rd|th|%)?(?:[.,:)]|(?=[a-z]\b)|(?=\s))\s?(?:i\.e\.,? |which is )?[\"'(]*")
@@ -201,9 +204,15 @@ def _walked(view: View, begin: int, letter: str) -> bool:
         return False
     place = view.options.order.index(letter)
     head = view.low[:begin].rstrip(" \n\x1e")
-    if not head or place == 0:
+    if not head:
         return False
     row = head[head.rfind("\n") + 1 :]
+    if view.low[len(head) : begin].count("\n") < 2:  # the line right above is another option
+        above = _whole(view, len(head) - len(row), len(head))
+        if above and above.letter != letter and above.by == "both":
+            return True
+    if place == 0:
+        return False
     label = _LABEL.match(row)
     before = view.options.order[place - 1]
     if label and label.group(1).upper() == before:

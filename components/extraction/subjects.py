@@ -17,7 +17,7 @@ _BRACKETED = re.compile(r"\s?[(\[](?:option |choice |answer )?([a-z])[)\]]$")
 _LONE = re.compile(r"(?:^|[^\w'])[\"'(\[]*([A-Za-z])[\"')\].:]*$")
 _WHO = re.compile(
     r"(?:^|[\n.,;:!?(\"'\]→∴>–—]|(?:^|\s)-|\b(?:that|so|therefore|thus|hence|think|believe|only|say|conclude|option|choice|answer|letter"
-    r"|and|but|since|because|the|an?|clearly|then|statement|response|however|actually|sure|makes?|making|make|leaves|leaving|consider|yes|yeah|ok|okay|now|here|me|mean|certain|while))"
+    r"|and|but|since|because|the|an?|clearly|then|statement|response|however|actually|sure|makes?|making|make|leaves|leaving|consider|yes|yeah|ok|okay|now|here|me|mean|certain|while|as))"
     r"[\s\"'(\[]*$"
 )
 _JOINED = re.compile(r"\b([a-z])[\"')\]]*\s?(?:,|and|or|&|/|\+|;|,? and|,? or|nor|plus)\s?(?:option )?[\"'(\[]*$")

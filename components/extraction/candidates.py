@@ -46,6 +46,8 @@ def _after(view: View, cue: cues.Cue) -> Iterator[Candidate]:
             continue
         if cue.checked and (cues.denied(low, start, found.group()) or "previous" in found.group()):
             continue
+        if cue.foreign and cues.FOREIGN_DENIAL.search(low, max(0, start - 20), end):
+            continue
         value = value_at(view, end, sure=cue.sure or low[end - 1 : end] == ":")
         if value is None and cue.strength == cues.DECLARED:
             value = apposed(view, end) or _unknown(view, end)

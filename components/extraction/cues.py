@@ -6,7 +6,7 @@ A cue starts with a fixed word, so that a plain search finds it; what must stand
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from components.extraction import tables
@@ -28,6 +28,7 @@ class Cue:
     strength: int
     before: re.Pattern[str] | None = None  # what stands before it
     sure: bool = False  # a colon: what follows is the answer's place
+    foreign: bool = False
     checked: bool = True  # does not count when denied or supposed
 
 
@@ -68,9 +69,10 @@ def _foreign() -> list[Cue]:
             cues.append(_cue(word, rf"{rest}\s?(?:{copulas})?\s?:+", "answer_is", sure=True))
             cues.append(_cue(word, rf"{rest}{gap}(?:{copulas}){after}\s?:?", "answer_is", sure=True))
             cues.append(_cue(word, rf"{rest}\s?[-–—=]+", "answer_is", sure=True))
-    return cues
+    return [replace(cue, foreign=True) for cue in cues]
 
 
+FOREIGN_DENIAL = re.compile(tables.FOREIGN_DENIALS)
 FORWARD: tuple[Cue, ...] = (
     _cue("boxed", r"\s*[{(\[]|(?<=boxed) (?=[a-z]\b)", "boxed", sure=True, checked=False),
     _cue("[[", r"(?=[\"' ]?[a-z][\"' .)]*[^\n\]]{0,80}\]\])", "tag", sure=True, checked=False),
@@ -103,7 +105,7 @@ FORWARD: tuple[Cue, ...] = (
     _cue("least ", rf"(?:likely|appropriate|accurate|useful|probable|common|helpful)(?: \w+){{0,4}}? (?:{_BE}\b|:)", "inverted", CHOSEN),
     *(_cue(word, rf"(?: (?:here|among|of|in|to)\b[^.:\n?!]{{0,90}}?)?,? ?(?:{_BE}\b|:)", "inverted", CHOSEN) for word in ("exception", "odd one out")),
     *(
-        _cue(word, rf"(?: not|n't) [^.\n?!]{{1,90}}? {_BE}\b\s?:?", "inverted", CHOSEN, rf"\bthe (?:only )?{tables.INVERTED_NOUN}(?: \w+){{0,3}}? ", checked=False)
+        _cue(word, rf"(?: not|n't) [^.\n?!]{{1,90}}? {_BE}\b\s?:?", "inverted", CHOSEN, rf"\bthe (?:only )?(?:{tables.INVERTED_NOUN}|{tables.SUBJECTS})(?: \w+){{0,3}}? ", checked=False)
         for word in ("that is", "that are", "that does", "that do", "that did", "that was", "that has", "that can", "which is", "which are", "which does", "which do")
     ),
     *(_cue(word, rf"{rest}\b", "choose", CHOSEN, _SUBJECT) for word, rest in tables.CHOOSE),

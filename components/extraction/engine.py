@@ -12,6 +12,7 @@ Change EXTRACTION_VERSION with any change of what is extracted.
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ def read(output: str, options: Mapping[str, str], *, everything: bool = False) -
 
     Kinds too weak to win are not looked for, unless `everything` is asked for; the answer is the same.
     """
-    spoken = without_thought(output)
+    spoken = without_thought(html.unescape(output) if "&lt;" in output else output)
     if spoken is None:
         return Reading(None, "unclosed_thought")
     if len(spoken) > HEAD + TAIL:
@@ -67,10 +68,8 @@ def read(output: str, options: Mapping[str, str], *, everything: bool = False) -
     found = fields(spoken)
     text = clean(_without(spoken, found)).strip(" \n")
     view = _view(text, known)
-    if found:
-        structured = tuple(_structured(found, view))
-        if structured:
-            return _decide(view, (*structured, *(c for c in _candidates(view, everything) if c.rule == "boxed")))
+    if found and (structured := _structured(found, spoken, view)):
+        return _decide(view, (*structured, *(c for c in _candidates(view, everything) if c.rule == "boxed")))
     for end in _run_ons(view.low):
         part = _view(text[:end], known)
         if part.low.strip(" \n\x1e"):
@@ -112,25 +111,42 @@ def _without(text: str, found: list[Field]) -> str:
     return "\n".join([*kept, text[at:]]) if found else text
 
 
-def _structured(found: list[Field], view: View) -> Iterator[Candidate]:
-    """What the answer fields name: the whole value is an option, or says which one."""
+def _structured(found: list[Field], text: str, view: View) -> list[Candidate]:
+    """What the answer fields name, up to an invented next question; two objects side by side that differ are ambiguous."""
+    said: list[Candidate] = []
     for part in found:
-        letters = set()
-        for value in part.values:
-            text = clean(value).strip()
-            inner = _view(text, view.options)
-            named = value_at(inner, 0, sure=True)
-            if named is None or named.letter == AMBIGUOUS or (named.by == "text" and len(text) > 3 * (named.end - named.start) + 40):
-                reading = _decide(inner, _candidates(inner))
-                letter = reading.letter or (AMBIGUOUS if named or reading.read_by == "ambiguous" else None)
-            else:
-                letter = named.letter
-            if letter:
-                letters.add(letter)
-        if letters:
-            letter = letters.pop() if len(letters) == 1 else AMBIGUOUS
-            span = " | ".join(part.values)[:200]
-            yield Candidate("json", cues.DECLARED, part.start, part.end, letter, "field", span)
+        letter = _field_letter(part, view.options)
+        if letter is None:
+            continue
+        if said:
+            between = text[said[-1].end : part.start]
+            if SPECIAL_MARK in between.strip() or _RUN_ON.search("\n" + between.lower()):
+                break
+            if letter != said[-1].letter and not _WORDS.search(between.replace("json", "")):
+                letter = AMBIGUOUS
+        said.append(Candidate("json", cues.DECLARED, part.start, part.end, letter, "field", " | ".join(part.values)[:200]))
+    return said
+
+
+_WORDS = re.compile(r"[^\W\d_]{2}")
+
+
+def _field_letter(part: Field, options: Options) -> str | None:
+    """The one option that the strings of a field name."""
+    letters = set()
+    for value in part.values:
+        inner = _view(clean(value).strip(), options)
+        named = value_at(inner, 0, sure=True)
+        # A text at the start of a sentence is the answer only if the sentence says so.
+        if named and named.letter != AMBIGUOUS and not (named.by == "text" and len(inner.text) > 3 * named.end + 40):
+            letters.add(named.letter)
+            continue
+        reading = _decide(inner, _candidates(inner))
+        if reading.letter or named or reading.read_by == "ambiguous":
+            letters.add(reading.letter or AMBIGUOUS)
+    if not letters:
+        return None
+    return letters.pop() if len(letters) == 1 else AMBIGUOUS
 
 
 def _candidates(view: View, everything: bool = False) -> tuple[Candidate, ...]:
@@ -214,7 +230,7 @@ def _decide(view: View, found: tuple[Candidate, ...]) -> Reading:
     letter: str | None = won.letter
     for other in reversed(group[:-1]):
         if other.letter != won.letter and other.end <= won.start and len(view.low[other.end : won.start]) < 40 and top < cues.CORRECTED:
-            if _BETWEEN.match(view.low[other.end : won.start]) and other.rule == won.rule:
+            if _BETWEEN.match(view.low[other.end : won.start]) and other.rule == won.rule != "json":
                 letter = AMBIGUOUS
         break
     marked = tuple(c._replace(status="won" if c is won else "weaker" if c.strength < top else "earlier") for c in found)

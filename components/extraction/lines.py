@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from components.extraction import cues
+from components.extraction import cues, tables
 from components.extraction.candidates import Candidate, candidate
 from components.extraction.normal import tokens_of
 from components.extraction.values import AMBIGUOUS, Value, View, called_wrong, letter_at, separated_initial, text_at, value_at
@@ -34,7 +34,8 @@ def lines(view: View) -> Iterator[Candidate]:
 
 def first_line(view: View) -> Iterator[Candidate]:
     """An answer before its reasons: "C. Furosemide\\n\\nRationale: …", "C\\n\\nThe other …", "Yes. The trial …"."""
-    start = _BULLET.match(view.low).end()  # type: ignore[union-attr]  # matches the empty string too
+    heading = _HEADING.match(view.low)
+    start = _BULLET.match(view.low, heading.end() if heading else 0).end()  # type: ignore[union-attr]  # matches "" too
     if _enumerated(view, start):
         return
     value = _first_value(view, start)
@@ -53,6 +54,7 @@ def first_line(view: View) -> Iterator[Candidate]:
 
 
 _PLURAL_WRONG = re.compile(r"[^.\n]{0,80}?\bare (?:all |both |clearly )?(?:wrong|incorrect|false|not|ruled out|excluded|unlikely|eliminated)\b")
+_HEADING = re.compile(rf"[\s#>\x1e]*(?:{'|'.join(tables.ANSWER_HEADINGS)})[: ]*\n\s*")
 _VERDICT = re.compile(r"[(\[]?[a-z][)\].:\-– ]{1,3}(?:this |it )?(?:is )?(?:incorrect|wrong|false|correct|true|no|yes|right)\b")
 # A stray number before the answer, the option's or the question's: "4, silastic sheet", "4 'b' i.e. …", "1b, which is …".
 _NUMBER = re.compile(r"\d{1,3}(?:st|nd|rd|th|%)?(?:[.,:)]|(?=[a-z]\b)|(?=\s))\s?(?:i\.e\.,? |which is )?[\"'(]*")

@@ -20,7 +20,7 @@ THOUGHT_MARKS = (
     (r"◁think▷", r"◁/think▷"),  # Kimi
     (r"<\|think_start\|>", r"<\|think_end\|>"),
     (r"<\|channel\|>\s*(?:analysis|commentary)\b[^<]*<\|message\|>", r"<\|channel\|>\s*final\b[^<]*<\|message\|>"),  # gpt-oss
-    (r"\Aanalysis(?=[A-Z\s])", r"assistant\s?final(?![a-z])"),  # the same without its special tokens
+    (r"\A(?-i:analysis(?=[A-Z]))", r"assistant\s?final(?-i:(?![a-z]))"),  # the same without its special tokens
     (r"^here(?: is|'s|’s) my thought process:", r"^here(?: is|'s|’s) my response:"),  # Granite
 )  # fmt: skip
 # Headings that open a thought, and those that end one that no mark opened.
@@ -100,6 +100,12 @@ LANGUAGES = (
     ("Japanese", r"答え|正解|解答|回答|答案|正答", r"は|が"),
     ("Korean", r"정답|답", r"은|는|이"),
 )
+# A denial inside what a cue of another language matched: "答案不是C".
+FOREIGN_DENIALS = (
+    r"\b(?:nicht|keine?\w?|pas|no|não|nao|non|not|не|niet|nie|ikke|inte|değil|bukan|không|falsche?\w?|incorrect\w|fausse)\b"
+    r"|不|非|错|ない|아니|ليس|نیست"
+)
+ARTICLES = r"la|el|le|les|lo|il|die|der|das|den|de|het|letra|lettre|lettera|buchstabe|littera|буква|la letra|la lettre"
 # Nouns of the line that gives the answer ("Final choice: B"); weak ones may also head a line of reasoning.
 NOUNS = (
     "choice", "option", "decision", "prediction", "selection", "final", "correct", "verdict", "response", "letter", "output",
@@ -204,6 +210,7 @@ DENIALS = (
 # A cue of choice before an option's text in the last sentence.
 CHOICE_CUES = (
     rf"(?:(?:\bi|\bwe)(?: would| will|'d|'ll| should| must)?(?: therefore| thus| then)? |\bto |\blet's |^|\bshould (?:be )?|\bnow |please |, so |\bso |\bbest to ){PREFER}\b(?:ing)?",
+    r"\b(?:should|must|needs to|ought to) (?:be (?:given|started on|treated with|offered|prescribed|referred for)|receive|get|undergo|have)\b",
     rf"\b(?:{SUPERLATIVES})\b[^.\n]{{0,120}}? {BE}\b",
     rf"\b(?:{SUBJECTS})\b[^.\n,]{{0,60}} {BE}\b",
     r"\b(?:patient|he|she|they|child|infant|man|woman|boy|girl|this)\b (?:most likely |likely |probably |therefore |clearly |thus )*(?:has|have|suffers from|is suffering from|has developed)\b",

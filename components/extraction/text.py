@@ -141,7 +141,7 @@ def _name(tag: re.Match[str]) -> str:
 def mark_special(text: str) -> str:
     """`text` with every special token replaced by SPECIAL_MARK."""
     if "<" in text or "[" in text or "◁" in text:
-        return _SPECIAL.sub(SPECIAL_MARK, text)
+        return _SPECIAL.sub(SPECIAL_MARK + "\n", text)
     return text
 
 

@@ -46,7 +46,8 @@ def without_thought(text: str) -> str | None:
         if word in low:
             break
     else:
-        return text
+        if not text.startswith("analysis"):
+            return text
     kept: list[str] = []
     start, inside = 0, _Mark("", False, False)
     for found in _MARK.finditer(text):

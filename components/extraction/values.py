@@ -38,12 +38,12 @@ _FILLER = re.compile(
     r"(?:the|an?(?= )|option|options|choice|letter|answer|most|likely|probably|clearly|definitely|therefore|thus|then|still|also"
     r"|actually|indeed|simply|obviously|in fact|i think|i believe|i would say|i'd say|number|correct|final|best|right|only"
     r"|indicated by|given by|either|both|as follows|that|item|is|rather|in my opinion|definite|clear|to|approximately|about"
-    r"|around|roughly|alternative|variant|opción|alternativa|opzione|réponse|antwort|вариант|选项|選項|选|肢|no\. ?(?=\d))"
+    r"|around|roughly|alternative|variant|opción|alternativa|opzione|réponse|antwort|вариант|选项|選項|选|肢|" + tables.ARTICLES + r"|no\. ?(?=\d))"
     r"(?![^\W_])[\s\"'(\[{<_:,–—-]*"
 )
 _CLOSERS = re.compile(r"[\"')\]}]*")
 _STOP = re.compile(
-    r"\s?(?:$|[\n)\]}\"'>;!?<(|=\x1e]|\.{2,}|:(?!\d)|\.(?!\w)|\.(?=[A-Z][a-z])|,(?!\d)|\s-\s|\s?- |\s?[–—→❌✅✓✔]|[^\x00-\u024f\s])"
+    r"\s?(?:$|[\n)\]}\"'>;!?<(\[|=\x1e]|\.{2,}|:(?!\d)|\.(?!\w)|\.(?=[A-Z][a-z])|,(?!\d)|\s-\s|\s?- |\s?[–—→❌✅✓✔]|[^\x00-\u024f\s])"
 )
 _CONNECTIVE = re.compile(
     r"\s(?:because|since|as|due|for|based|given|which|rather|but|not|instead|here|therefore|according|so|and"
@@ -199,6 +199,8 @@ def letter_at(view: View, pos: int, *, sure: bool = False) -> Value | None:
     if letter not in view.options.letters:
         return None
     low = view.low
+    if written == "a" and low[end : end + 1] == " " and view.text[end + 1 : end + 2] in view.options.letters and not glued(low, end + 2):
+        return None  # Portuguese: "é a C"
     if pos and (low[pos - 1].isalnum() and low[pos - 1] < "\u2e80"):
         return None
     if end < len(low) and (glued(low, end) and not (low[end] in "-/" and not _word(low, end + 1, view))):

@@ -38,7 +38,7 @@ def _cue(word: str, rest: str, rule: str, strength: int = DECLARED, before: str 
 
 
 _TO = (
-    r"(?: (?:to|for|of|in|here|choice|option|letter|then|therefore|key|based|given|from|would|according|among)\b[^.:\n?!]{0,90}?"
+    r"(?: (?:to|for|of|in|here|choice|option|letter|then|therefore|key|based|given|from|would|according|among|that|which)\b[^.:\n?!]{0,90}?"
     r"|,[^.:\n?!]{1,60}?(?:,|(?=:))| \([^()\n]{1,40}\))?"
 )
 ARROW = r"(?:-{1,2}>|–|—|-|→|⇒|=>?|\|)"
@@ -106,7 +106,7 @@ FORWARD: tuple[Cue, ...] = (
     *(_cue(word, rf"(?: (?:here|among|of|in|to)\b[^.:\n?!]{{0,90}}?)?,? ?(?:{_BE}\b|:)", "inverted", CHOSEN) for word in ("exception", "odd one out")),
     *(
         _cue(word, rf"(?: not|n't) [^.\n?!]{{1,90}}? {_BE}\b\s?:?", "inverted", CHOSEN, rf"\bthe (?:only )?(?:{tables.INVERTED_NOUN}|{tables.SUBJECTS})(?: \w+){{0,3}}? ", checked=False)
-        for word in ("that is", "that are", "that does", "that do", "that did", "that was", "that has", "that can", "which is", "which are", "which does", "which do")
+        for word in ("that is", "that's", "that are", "that does", "that do", "that did", "that was", "that has", "that can", "which is", "which are", "which does", "which do")
     ),
     *(_cue(word, rf"{rest}\b", "choose", CHOSEN, _SUBJECT) for word, rest in tables.CHOOSE),
     _cue("answer", rf"(?: with)? {_LETTER}", "choose", CHOSEN, r"\b(?:i|we)(?: would|'d| will|'ll)? "),
@@ -148,8 +148,8 @@ def mention(letters: tuple[str, ...]) -> re.Pattern[str]:
 
 
 _ADVERB = r"(?:,? ?(?:thus|therefore|clearly|definitely|most likely|likely|probably|indeed|hence|actually|also|then|certainly|in fact|still|obviously),? )?"
-_IS = rf"(?:(?<=[\s\"')\],.\-–—a-z0-9%])) (?:{_BE}|'s) ?{_ADVERB}(?:the |my |our |a )?"
-_UNLESS = r"(?! (?:\w+ )?(?:if|only|when|unless|for|in (?!this|our|the case|that)))"
+_IS = rf"(?:(?<=[\s\"')\],.\-–—a-z0-9%])) (?:{_BE}|'s) ?{_ADVERB}(?:the |my |our )?"
+_UNLESS = r"(?!,? (?:so|and|but|thus|therefore|hence),? (?:it's |it is |this is |that is )?not\b)(?! (?:\w+ )?(?:if|only|when|unless|for|in (?!this|our|the case|that)))"
 _COMPARED = (" best", " better", " more ", " sense", " most ", " of choice", " remains", " left", " next ")
 BACKWARD: tuple[Cue, ...] = (
     *(_cue(word, rf" {tables.BEST_NOUN}\b{_UNLESS}", "is_correct", RIGHT, rf"{_IS}(?:single |only |most |one )?") for word in ("correct", "right")),
@@ -221,7 +221,10 @@ _SAID_AGAIN = (
     r"(?![^\W_])[,:;.!\-–—]{0,3} ?(?:(?:no|wait|actually|sorry|it|rather)[, ]{1,2})?"
     r"(?:(?:it|that|this)(?:'s| is| should be| must be| has to be| would be)|(?:to|is|was|i would say|i'd say|make (?:it|that))\b)?"
 )
-SMALL_CORRECTIONS = tuple(_cue(word, _SAID_AGAIN, "correction", CORRECTED, _MARK_BEFORE) for word in tables.SMALL_CORRECTIONS)
+SMALL_CORRECTIONS = tuple(
+    _cue(word, (r"(?=[,:;.!\-–—])" if word in tables.DENYING_CORRECTIONS else "") + _SAID_AGAIN, "correction", CORRECTED, _MARK_BEFORE)
+    for word in tables.SMALL_CORRECTIONS
+)
 STRONG_CORRECTIONS = tuple(_cue(word, rest + r"(?![^\W_])", "correction", CORRECTED, _MARK_BEFORE) for word, rest in tables.CORRECTIONS)
 CHANGED = re.compile(r"chang(?:e|ed|ing) (?:my|the) (?:answer|choice|mind) (?:\w+ ){0,2}?to\b")
 SOFT_BEFORE = re.compile(r"(?:^|[\n.;!?]\s*)(?:however|but|instead|rather|yet),?\s(?:option )?$")

@@ -230,7 +230,7 @@ def _decide(view: View, found: tuple[Candidate, ...]) -> Reading:
     letter: str | None = won.letter
     for other in reversed(group[:-1]):
         if other.letter != won.letter and other.end <= won.start and len(view.low[other.end : won.start]) < 40 and top < cues.CORRECTED:
-            if _BETWEEN.match(view.low[other.end : won.start]) and other.rule == won.rule != "json":
+            if _BETWEEN.match(view.low[other.end : won.start]) and other.rule == won.rule and won.rule in tables.ENCLOSING:
                 letter = AMBIGUOUS
         break
     marked = tuple(c._replace(status="won" if c is won else "weaker" if c.strength < top else "earlier") for c in found)

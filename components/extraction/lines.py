@@ -195,9 +195,12 @@ def _whole(view: View, begin: int, end: int) -> Value | None:
         value = letter_at(view, start, sure=True)
         if value and value.by == "both" and not [t for t in tokens_of(view.low, value.end, end)]:
             return value
-        if value and value.letter == AMBIGUOUS:
+        if value and value.letter == AMBIGUOUS and not _LONG_WORD.search(view.low, value.end, end):
             return value
     return None
+
+
+_LONG_WORD = re.compile(r"[^\W\d_]{4}")
 
 
 def _walked(view: View, begin: int, letter: str) -> bool:

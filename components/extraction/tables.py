@@ -124,7 +124,10 @@ SUBJECTS = (
     r"|pathogen|choice|intervention|mechanism|explanation|finding|condition|action|one|procedure|approach|etiology"
     r"|complication|factor|statement|disease|disorder|structure|vaccine|recommendation|option|measure|location|site"
 )
-SUPERLATIVES = r"most|best|probable|commonest|recommended|likely|least|correct|right|appropriate|of choice|first-line|next|single|preferred|ideal"
+SUPERLATIVES = r"most|best|probable|commonest|recommended|likely|least|correct|right|appropriate|of choice|first-line|single|preferred|ideal"
+
+# Rules whose marks enclose the answer: two of them side by side name two options.
+ENCLOSING = ("boxed", "tag", "call")
 
 # --- Words that govern what is said. ---------------------------------------------------------------------------------
 CHOOSE = (
@@ -233,3 +236,5 @@ WORD_FORMS = {
 }
 # Words that correct only before "B is better": cues.SOFT_BEFORE.
 SOFT_CORRECTIONS = ("however", "but ", "instead", "rather", "yet")
+# Of the small corrections those that need a comma or stop after them: "no, B" corrects, "no fever" does not.
+DENYING_CORRECTIONS = ("no", "nope", "nein", "нет")

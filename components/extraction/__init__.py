@@ -5,4 +5,13 @@ from components.extraction.engine import EXTRACTION_VERSION, Reading, explain, e
 from components.extraction.text import without_tags
 from components.extraction.thoughts import without_thought
 
-__all__ = ["EXTRACTION_VERSION", "Candidate", "Reading", "explain", "extract", "read", "without_tags", "without_thought"]
+__all__ = [
+    "EXTRACTION_VERSION",
+    "Candidate",
+    "Reading",
+    "explain",
+    "extract",
+    "read",
+    "without_tags",
+    "without_thought",
+]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from components.extraction import cues
 from components.extraction.subjects import value_before
-from components.extraction.values import AMBIGUOUS, UNKNOWN, Value, View, called_wrong, letter_at, text_at, value_at
+from components.extraction.values import UNKNOWN, Value, View, called_wrong, letter_at, text_at, value_at
 
 
 class Candidate(NamedTuple):
@@ -40,7 +40,13 @@ def _after(view: View, cue: cues.Cue) -> Iterator[Candidate]:
     low = view.low
     for found in cue.pattern.finditer(low):
         start, end = found.span()
-        if start and low[start - 1].isalnum() and low[start - 1] < "\u2e80" and low[start].isalnum() and low[start] < "\u2e80":
+        if (
+            start
+            and low[start - 1].isalnum()
+            and low[start - 1] < "\u2e80"
+            and low[start].isalnum()
+            and low[start] < "\u2e80"
+        ):
             continue
         if cue.before and not cue.before.search(low, max(0, start - cues.BEFORE), start):
             continue
@@ -51,7 +57,10 @@ def _after(view: View, cue: cues.Cue) -> Iterator[Candidate]:
         value = value_at(view, end, sure=cue.sure or low[end - 1 : end] == ":")
         if value is None and cue.strength == cues.DECLARED:
             value = apposed(view, end) or _unknown(view, end)
-        if value and not (low[value.end : value.end + 3].lstrip("\"')]. ").startswith("?") or (cue.checked and cues.asked(low, value.end))):
+        if value and not (
+            low[value.end : value.end + 3].lstrip("\"')]. ").startswith("?")
+            or (cue.checked and cues.asked(low, value.end))
+        ):
             if cue.checked and called_wrong(view, value):
                 continue
             # A letter that is no option's outranks weaker kinds, but no earlier answer: "B. Actually, the answer is F."
@@ -133,7 +142,7 @@ def apposed(view: View, pos: int) -> Value | None:
         return None
     found = [text_at(view, place.end()) for place in _PLACE.finditer(view.low, pos, stop)]
     named = [(text, at) for text, at in (f for f in found if f)]
-    if len(named) != 1 or named[0][0].weak or named[0][1] < stop and view.low[named[0][1]] not in "),;":
+    if len(named) != 1 or named[0][0].weak or (named[0][1] < stop and view.low[named[0][1]] not in "),;"):
         return None
     text, at = named[0]
     return Value(text.letter, at - 1, at, "text")

@@ -34,7 +34,9 @@ class Cue:
 
 def _cue(word: str, rest: str, rule: str, strength: int = DECLARED, before: str = "", *, sure: bool = False,
          checked: bool = True) -> Cue:  # fmt: skip
-    return Cue(word, re.compile(re.escape(word) + rest), rule, strength, re.compile(before + "$") if before else None, sure, checked)
+    left = re.compile(before + "$") if before else None
+    return Cue(word, re.compile(re.escape(word) + rest), rule, strength, left, sure=sure, checked=checked)
+
 
 
 _TO = (
@@ -48,9 +50,7 @@ _SUBJECT = (
     r"(?:\bi|\bwe|\blet'?s|\blet us|\bplease|(?:^|[\n.!;:,])|\bso|\btherefore|\bthus)"
     r"(?:'d|'ll|'m| would| will| shall| must| have to| am| need to| should)?(?: (?:therefore|thus|then|have to|finally|rather|now|would|also))? ?"
 )
-_OPTION_BEFORE = (
-    r"(?:\b(?:correct|best|right|final|my|appropriate|likely|suitable|accurate|chosen|selected|single|better|preferred) (?:answer )?|(?:^|\n|\. )(?:the )?)"
-)
+_OPTION_BEFORE = r"(?:\b(?:correct|best|right|final|my|appropriate|likely|suitable|accurate|chosen|selected|single|better|preferred) (?:answer )?|(?:^|\n|\. )(?:the )?)"
 _GOES = rf"(?: here| letter)?(?: (?:to|for|of|in)\b[^.:\n?!]{{0,90}}?)?,? {_BE}\b\s?:?"
 _ENDED = r"(?=[(\[]?[a-z][)\]]?(?:$|[\n.:;,!]))"
 _LETTER = r"(?=[\"'(\[]?[a-z][\"')\]]?(?:$|[\s.:;,!]))"
@@ -111,7 +111,7 @@ FORWARD: tuple[Cue, ...] = (
     *(_cue(word, rf"{rest}\b", "choose", CHOSEN, _SUBJECT) for word, rest in tables.CHOOSE),
     _cue("answer", rf"(?: with)? {_LETTER}", "choose", CHOSEN, r"\b(?:i|we)(?: would|'d| will|'ll)? "),
     _cue("say", rf",?:?(?: that)?(?: it's| it is| the answer is)? {_LETTER}", "choose", CHOSEN, r"\b(?:i|we)(?:'d| would|'ll| will)?(?: rather| therefore)? "),
-    *(_cue(sign, rf"\s?(?:故)?(?:选择|選擇|选|選)?\s?:?(?:选项|選項)?", "choose", CHOSEN, checked=False) for sign in ("故选", "故選", "应选", "應選", "选择", "選擇", "因此选", "所以选", "我选", "本题选")),
+    *(_cue(sign, r"\s?(?:故)?(?:选择|選擇|选|選)?\s?:?(?:选项|選項)?", "choose", CHOSEN, checked=False) for sign in ("故选", "故選", "应选", "應選", "选择", "選擇", "因此选", "所以选", "我选", "本题选")),
     *(_cue(word, r"(?= ?[a-z](?![a-z]))", "choose", CHOSEN, checked=False) for word in ("选", "選")),
     *(_cue(word, r" (?=(?:option )?[\"(]?[a-z][\")]? (?:the )?(?:correct|right|best))", "said_correct", RIGHT) for word in ("make", "makes", "making")),
     _cue("statement is", r"(?= (?:true|false)\b)", "answer_is", CHOSEN, r"\b(?:this|the) "),
@@ -137,14 +137,57 @@ MENTIONS: tuple[tuple[str, int, re.Pattern[str]], ...] = tuple(
 )  # fmt: skip
 # The last word before such a letter: a quick check before the expressions above are tried.
 LEADS = frozenset(
-    "so thus therefore hence consequently accordingly conclusion overall finally ∴ → ⇒ => is was be it's that's remains becomes to matches with"
-    " leaves leaving likely definitely clearly probably then indeed actually answer option choice letter the correct best".split()
+    [
+        "so",
+        "thus",
+        "therefore",
+        "hence",
+        "consequently",
+        "accordingly",
+        "conclusion",
+        "overall",
+        "finally",
+        "∴",
+        "→",
+        "⇒",
+        "=>",
+        "is",
+        "was",
+        "be",
+        "it's",
+        "that's",
+        "remains",
+        "becomes",
+        "to",
+        "matches",
+        "with",
+        "leaves",
+        "leaving",
+        "likely",
+        "definitely",
+        "clearly",
+        "probably",
+        "then",
+        "indeed",
+        "actually",
+        "answer",
+        "option",
+        "choice",
+        "letter",
+        "the",
+        "correct",
+        "best",
+    ]
 )
+
+
 @lru_cache(maxsize=64)
 def mention(letters: tuple[str, ...]) -> re.Pattern[str]:
     """One of the letters at the end of a sentence or before a bracket, and not at the start of a line."""
     any_letter = f"[{''.join(letters)}]"
-    return re.compile(rf"{any_letter}(?<![\w'\-/.\n].)(?=[\")'\]]*(?:[.!\n;\x1e]|,(?! ?(?:and |or )?[A-Z]\b)|\s?\(|\s?$|: ))")
+    return re.compile(
+        rf"{any_letter}(?<![\w'\-/.\n].)(?=[\")'\]]*(?:[.!\n;\x1e]|,(?! ?(?:and |or )?[A-Z]\b)|\s?\(|\s?$|: ))"
+    )
 
 
 _ADVERB = r"(?:,? ?(?:thus|therefore|clearly|definitely|most likely|likely|probably|indeed|hence|actually|also|then|certainly|in fact|still|obviously),? )?"
@@ -222,10 +265,18 @@ _SAID_AGAIN = (
     r"(?:(?:it|that|this)(?:'s| is| should be| must be| has to be| would be)|(?:to|is|was|i would say|i'd say|make (?:it|that))\b)?"
 )
 SMALL_CORRECTIONS = tuple(
-    _cue(word, (r"(?=[,:;.!\-–—])" if word in tables.DENYING_CORRECTIONS else "") + _SAID_AGAIN, "correction", CORRECTED, _MARK_BEFORE)
+    _cue(
+        word,
+        (r"(?=[,:;.!\-–—])" if word in tables.DENYING_CORRECTIONS else "") + _SAID_AGAIN,
+        "correction",
+        CORRECTED,
+        _MARK_BEFORE,
+    )
     for word in tables.SMALL_CORRECTIONS
 )
-STRONG_CORRECTIONS = tuple(_cue(word, rest + r"(?![^\W_])", "correction", CORRECTED, _MARK_BEFORE) for word, rest in tables.CORRECTIONS)
+STRONG_CORRECTIONS = tuple(
+    _cue(word, rest + r"(?![^\W_])", "correction", CORRECTED, _MARK_BEFORE) for word, rest in tables.CORRECTIONS
+)
 CHANGED = re.compile(r"chang(?:e|ed|ing) (?:my|the) (?:answer|choice|mind) (?:\w+ ){0,2}?to\b")
 SOFT_BEFORE = re.compile(r"(?:^|[\n.;!?]\s*)(?:however|but|instead|rather|yet),?\s(?:option )?$")
 
@@ -258,7 +309,9 @@ class Index:
 
     def __init__(self, *groups: tuple[Cue, ...]) -> None:
         self.cues: list[tuple[int, Cue]] = [(group, cue) for group, cues in enumerate(groups) for cue in cues]
-        self.keyed: dict[str, list[tuple[int, str]]] = {}  # place in self.cues, what must be in the text besides the word
+        self.keyed: dict[
+            str, list[tuple[int, str]]
+        ] = {}  # place in self.cues, what must be in the text besides the word
         self.signs: list[tuple[int, str]] = []
         self.always: list[tuple[int, str]] = []
         for place, (_, cue) in enumerate(self.cues):

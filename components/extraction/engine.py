@@ -124,7 +124,9 @@ def _structured(found: list[Field], text: str, view: View) -> list[Candidate]:
                 break
             if letter != said[-1].letter and not _WORDS.search(between.replace("json", "")):
                 letter = AMBIGUOUS
-        said.append(Candidate("json", cues.DECLARED, part.start, part.end, letter, "field", " | ".join(part.values)[:200]))
+        said.append(
+            Candidate("json", cues.DECLARED, part.start, part.end, letter, "field", " | ".join(part.values)[:200])
+        )
     return said
 
 
@@ -155,7 +157,9 @@ def _candidates(view: View, everything: bool = False) -> tuple[Candidate, ...]:
     found = [*declared(view, after), *after_question(view)]
     marks = [(cue, mark) for cue in small for mark in _marks(cue, view.low)]
     first = min((mark.start() for cue in strong for mark in _marks(cue, view.low)), default=-1) if strong else -1
-    corrected = bool(marks or first >= 0 or "chang" in view.low or (before and _has_any(view.low, tables.SOFT_CORRECTIONS)))
+    corrected = bool(
+        marks or first >= 0 or "chang" in view.low or (before and _has_any(view.low, tables.SOFT_CORRECTIONS))
+    )
     if everything or corrected or not any(c.strength == cues.DECLARED for c in found):
         found += mentioned(view)
         if before:
@@ -167,14 +171,27 @@ def _candidates(view: View, everything: bool = False) -> tuple[Candidate, ...]:
     if everything or not found:
         found += last_sentence(view)
     if len(found) > 1:
+        found = _outside_texts(found)
         found.sort(key=_POSITION)
     return tuple(found)
+
+
+def _outside_texts(found: list[Candidate]) -> list[Candidate]:
+    """The candidates without those that an option's own words make: "C. No, B is correct" where that is C's text."""
+    texts = [(c.start, c.end, c.letter) for c in found if c.by == "both"]
+    if not texts:
+        return found
+    return [
+        c for c in found if not any(start < c.start and c.end <= end and c.letter != letter for start, end, letter in texts)
+    ]
 
 
 _POSITION = attrgetter("start", "strength", "end")
 
 
-def _corrections(view: View, found: list[Candidate], marks: list[tuple[cues.Cue, re.Match[str]]], first: int) -> Iterator[Candidate]:
+def _corrections(
+    view: View, found: list[Candidate], marks: list[tuple[cues.Cue, re.Match[str]]], first: int
+) -> Iterator[Candidate]:
     """Options named right after a word of correction, and whatever is said after a sentence of correction."""
     low = view.low
     for cue, mark in marks:
@@ -229,8 +246,17 @@ def _decide(view: View, found: tuple[Candidate, ...]) -> Reading:
     won = group[-1]
     letter: str | None = won.letter
     for other in reversed(group[:-1]):
-        if other.letter != won.letter and other.end <= won.start and len(view.low[other.end : won.start]) < 40 and top < cues.CORRECTED:
-            if _BETWEEN.match(view.low[other.end : won.start]) and other.rule == won.rule and won.rule in tables.ENCLOSING:
+        if (
+            other.letter != won.letter
+            and other.end <= won.start
+            and len(view.low[other.end : won.start]) < 40
+            and top < cues.CORRECTED
+        ):
+            if (
+                _BETWEEN.match(view.low[other.end : won.start])
+                and other.rule == won.rule
+                and won.rule in tables.ENCLOSING
+            ):
                 letter = AMBIGUOUS
         break
     marked = tuple(c._replace(status="won" if c is won else "weaker" if c.strength < top else "earlier") for c in found)
@@ -245,5 +271,8 @@ def explain(output: str, options: Mapping[str, str]) -> str:
     """The candidates of an output and why one won, as readable lines."""
     reading = read(output, options, everything=True)
     said = f"read as {reading.letter}, by {reading.read_by}" if reading.letter else f"no answer: {reading.read_by}"
-    rows = [f"  {c.status:8} {c.strength:3} {c.rule:12} {c.letter} at {c.start}: {' '.join(c.span.split())!r}" for c in reading.candidates]
+    rows = [
+        f"  {c.status:8} {c.strength:3} {c.rule:12} {c.letter} at {c.start}: {' '.join(c.span.split())!r}"
+        for c in reading.candidates
+    ]
     return "\n".join([said, *rows])

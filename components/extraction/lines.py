@@ -8,16 +8,30 @@ from collections.abc import Iterator
 from components.extraction import cues, tables
 from components.extraction.candidates import Candidate, candidate
 from components.extraction.normal import tokens_of
-from components.extraction.values import AMBIGUOUS, Value, View, called_wrong, letter_at, separated_initial, text_at, value_at
+from components.extraction.values import (
+    AMBIGUOUS,
+    Value,
+    View,
+    called_wrong,
+    letter_at,
+    separated_initial,
+    text_at,
+    value_at,
+)
 
 _LABEL = re.compile(r"[\s#>\-•(\[]*([a-z])\s?[).\]:]", re.IGNORECASE)
-_BULLET = re.compile(r"(?:-(?![\d.])|[\s#>•=✅✓✔☑👉→↵|\"'\x1e_~])*(?:\d{1,2}[.)]\s(?=\W*[A-Za-z]\b))?[\s\"'\x1e]*(?:[(\[]?(?:option|choice|alternative|assistant:|model:)\s)?\s*", re.IGNORECASE)
+_BULLET = re.compile(
+    r"(?:-(?![\d.])|[\s#>•=✅✓✔☑👉→↵|\"'\x1e_~])*(?:\d{1,2}[.)]\s(?=\W*[A-Za-z]\b))?[\s\"'\x1e]*(?:[(\[]?(?:option|choice|alternative|assistant:|model:)\s)?\s*",
+    re.IGNORECASE,
+)
 _ENDS = " .,;:!\"'()[]{}_#->\n\x1e=|"
 _AFTER_LETTER = re.compile(
     r"[\"')\]}>]*(?:\s*(?:$|\n|\x1e)|[.:)\]](?:[.,]|\s|$|\n|(?=[A-Z]))|\s?[,;]\s|\s?[-–—]\s|\s(?:because|since|as it|as the|rather than|over|due to|but|and not|so|for the following|which)\b|\s?\((?![^()\n]*\) (?:is|was|are|has|can|does)\b)|\s(?=(?:explanation|rationale|reason|the|this|it)\b))"
 )
 _SECOND = re.compile(r"\s?(?:,|and|or|&|/|\+|;|、)\s?(?:and |or |option )?[(\[]?[a-z](?:[)\].,;:\s]|$)")
-_TEXT_ENDS = re.compile(r"[\"')\]]*\s?(?:$|\n|\x1e|[.;:!]|,\s(?:because|since|as|which|it)\b|\s(?:because|since|due to)\b|\s?[-–—]\s|\s\((?!not))")
+_TEXT_ENDS = re.compile(
+    r"[\"')\]]*\s?(?:$|\n|\x1e|[.;:!]|,\s(?:because|since|as|which|it)\b|\s(?:because|since|due to)\b|\s?[-–—]\s|\s\((?!not))"
+)
 _WEAK_ENDS = re.compile(r"[\"')\]]*\s?(?:$|\n|\x1e|[.!;:]|,\s|\s(?:because|since|due to|as)\b|\s?[-–—]\s)")
 _STOPPED = re.compile(r"[\"')\]]*[.;,\n]\s*")
 _STOPS = re.compile(r"\s*(?:[.;,\n]|$)")
@@ -28,8 +42,13 @@ _MAX_LINE = 1500
 
 def lines(view: View) -> Iterator[Candidate]:
     """The option that the first line begins with, and the one that the last line is."""
-    yield from first_line(view)
-    yield from last_line(view)
+    first, last = next(first_line(view), None), next(last_line(view), None)
+    if first:
+        yield first
+    if last:
+        # Two lines and nothing else: the last one counts as within a kind.
+        alone = first is not None and last.start > first.end and not view.low[first.end : last.start].strip(_ENDS)
+        yield last._replace(strength=cues.FIRST) if alone else last
 
 
 def first_line(view: View) -> Iterator[Candidate]:
@@ -49,13 +68,21 @@ def first_line(view: View) -> Iterator[Candidate]:
         return
     if value and value.by == "text" and _goes_through(view, value):
         return
-    if value and not called_wrong(view, value) and not cues.asked(view.low, value.end - 1 if value.by == "letter" else value.end):
+    if (
+        value
+        and not called_wrong(view, value)
+        and not cues.asked(view.low, value.end - 1 if value.by == "letter" else value.end)
+    ):
         yield candidate(view, "first_line", cues.FIRST, start, value)
 
 
-_PLURAL_WRONG = re.compile(r"[^.\n]{0,80}?\bare (?:all |both |clearly )?(?:wrong|incorrect|false|not|ruled out|excluded|unlikely|eliminated)\b")
+_PLURAL_WRONG = re.compile(
+    r"[^.\n]{0,80}?\bare (?:all |both |clearly )?(?:wrong|incorrect|false|not|ruled out|excluded|unlikely|eliminated)\b"
+)
 _HEADING = re.compile(rf"[\s#>\x1e]*(?:{'|'.join(tables.ANSWER_HEADINGS)})[: ]*\n\s*")
-_VERDICT = re.compile(r"[(\[]?[a-z][)\].:\-– ]{1,3}(?:this |it )?(?:is )?(?:incorrect|wrong|false|correct|true|no|yes|right)\b")
+_VERDICT = re.compile(
+    r"[(\[]?[a-z][)\].:\-– ]{1,3}(?:this |it )?(?:is )?(?:incorrect|wrong|false|correct|true|no|yes|right)\b"
+)
 # A stray number before the answer, the option's or the question's: "4, silastic sheet", "4 'b' i.e. …", "1b, which is …".
 _NUMBER = re.compile(r"\d{1,3}(?:st|nd|rd|th|%)?(?:[.,:)]|(?=[a-z]\b)|(?=\s))\s?(?:i\.e\.,? |which is )?[\"'(]*")
 _NEXT_NUMBER = re.compile(r"(?:^|\s)2[.):]\s")
@@ -83,7 +110,12 @@ def _first_value(view: View, start: int) -> Value | None:
         ends = (_WEAK_ENDS if found[0].weak else _TEXT_ENDS).match(low, found[1])
         bracket = _LETTER_AFTER.match(low, found[1])
         again = text_at(view, found[1] + 1) if low[found[1] : found[1] + 1] == " " else None
-        if ends or bracket or (again and again[0].letter == found[0].letter and not found[0].weak) or low.startswith((", option", " over ", " rather than"), found[1]):
+        if (
+            ends
+            or bracket
+            or (again and again[0].letter == found[0].letter and not found[0].weak)
+            or low.startswith((", option", " over ", " rather than"), found[1])
+        ):
             return value_at(view, opened)
         return None
     if not labelled:
@@ -123,7 +155,13 @@ def _enumerated(view: View, start: int) -> bool:
         label = view.low[start:line_end].strip(_ENDS).upper()
     following = view.low[line_end : line_end + _MAX_LINE].lstrip("\n ")
     if label is None:
-        first, second = text_at(view, start), text_at(view, line_end + len(view.low[line_end : line_end + 9]) - len(view.low[line_end : line_end + 9].lstrip()))
+        first, second = (
+            text_at(view, start),
+            text_at(
+                view,
+                line_end + len(view.low[line_end : line_end + 9]) - len(view.low[line_end : line_end + 9].lstrip()),
+            ),
+        )
         return bool(first and second and order.index(second[0].letter) == order.index(first[0].letter) + 1)
     if label not in order:
         return False
@@ -164,7 +202,7 @@ def last_line(view: View) -> Iterator[Candidate]:
             yield candidate(view, "last_line", cues.FIRST - 5, value.start, value)
 
 
-_NUMBERED_LINE = re.compile(r"\s*\d{1,3}[.)]")
+_NUMBERED_LINE = re.compile(r"\s*\d{1,3}[.)](?!\d)")
 _SENTENCE_LETTER = re.compile(r"[.!?:]\s[\"'(\[]*([A-Z])[\"')\].!]*$")
 
 
@@ -176,7 +214,7 @@ def _whole(view: View, begin: int, end: int) -> Value | None:
     while start < end and view.low[start] in "([{\"'<":
         start += 1
     bare = view.low[start:end].strip(_ENDS)
-    if len(bare) == 1 and bare.upper() in view.options.letters and bare.upper() not in view.options.confused:
+    if len(bare) == 1 and bare.upper() in view.options.letters and not {view.text[start:end].strip(_ENDS)} & view.options.confused:
         at = view.low.index(bare, start)
         return Value(bare.upper(), at, at + 1, "letter")
     if not bare:
@@ -211,7 +249,12 @@ def _walked(view: View, begin: int, letter: str) -> bool:
     head = view.low[:begin].rstrip(" \n\x1e")
     if not head:
         return False
-    row = head[head.rfind("\n") + 1 :]
+    rows = head.rsplit("\n", view.options.lines)
+    for count in range(2, min(view.options.lines, len(rows)) + 1):  # options that are tables
+        above = _whole(view, len(head) - len("\n".join(rows[-count:])), len(head))
+        if above and above.letter != letter:
+            return True
+    row = rows[-1]
     if view.low[len(head) : begin].count("\n") < 2:  # the line right above is another option
         above = _whole(view, len(head) - len(row), len(head))
         if above and above.letter != letter and above.by == "both":

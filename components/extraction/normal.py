@@ -20,8 +20,7 @@ TOKEN = re.compile(
 _GREEK = dict(
     zip(
         "αβγδεζηθικλμνξοπρσςτυφχψω",
-        ("alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma sigma tau upsilon"
-         " phi chi psi omega").split(),
+        ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi", "omicron", "pi", "rho", "sigma", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega"],
         strict=True,
     )
 )  # fmt: skip
@@ -30,8 +29,9 @@ COMMON = frozenset(
     ["yes", "no", "maybe", "none", "all", "both", "neither", "true", "false", "other", "unknown", "normal"]
 )
 _BAKED = re.compile(r"[(\[]?([a-z])\s?[.):\]]\s*(?=\S)")
+_APART = re.compile(r"^-\s+(?=[\d.])")  # "- 5" is -5 in an option
 _ARTICLE = frozenset(["a", "an", "the"])
-GAP = 12  # characters that may stand between two words of one text
+GAP, TABLE_GAP = 12, 80  # characters that may stand between two words of one text, and of one table
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,13 @@ class Options:
     lines: int  # of the longest text: a table can be an option
     longest: int  # tokens
     texts: tuple[Text, ...] = field(default=())
-    own: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # each letter's tokens, also of texts that are twins
+    own: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # each letter's tokens, also of texts that are twins
     starts: frozenset[str] = frozenset()  # the first characters of all texts
     lasts: frozenset[str] = frozenset()  # the last tokens of all texts
     lone: Mapping[str, str] = field(default_factory=dict)  # options whose text is one letter
-    confused: frozenset[str] = frozenset()  # where all texts are single letters: letters that are another option's text
+    confused: frozenset[str] = frozenset()  # letters, as written, that are also another option's text
     signed: frozenset[str] = frozenset()  # numbers that occur with and without a minus
 
 
@@ -89,6 +91,11 @@ def tokens_of(low: str, start: int = 0, end: int | None = None, limit: int | Non
     return found
 
 
+def together(low: str, end: int, start: int) -> bool:
+    """Whether two words that end and start there can belong to one text."""
+    return start - end <= GAP or (start - end <= TABLE_GAP and "|" in low[end:start])
+
+
 def prepare(options: Mapping[str, str]) -> Options:
     """The options in the spelling in which outputs are read."""
     return _prepare(tuple(options.items()))
@@ -103,8 +110,13 @@ def _prepare(pairs: tuple[tuple[str, str], ...]) -> Options:
     by_first: dict[str, list[Text]] = {}
     for text in sorted(texts, key=lambda t: -len(t.tokens)):
         by_first.setdefault(text.tokens[0], []).append(text)
-    lone = {letter: text.strip(" .").upper() for letter, text in cleaned.items() if len(text.strip(" .")) == 1}
-    confused = {text for letter, text in lone.items() if text in letters and text != letter}
+    lone = {letter: text.strip(" .") for letter, text in cleaned.items() if len(text.strip(" .")) == 1}
+    # Where all texts are single letters, or a text is a small letter, "c" may be the text "c" or the letter C.
+    confused = {
+        text
+        for letter, text in lone.items()
+        if text.upper() in letters and text.upper() != letter and (text.islower() or len(lone) == len(pairs))
+    }
     numbers = {text.tokens[0] for text in texts}
     return Options(
         letters,
@@ -117,14 +129,14 @@ def _prepare(pairs: tuple[tuple[str, str], ...]) -> Options:
         frozenset(first[0] for first in by_first) | frozenset("0123456789.+-"),
         frozenset(text.tokens[-1] for text in texts),
         lone,
-        frozenset(confused) if len(lone) == len(pairs) else frozenset(),
+        frozenset(confused),
         frozenset(n for n in numbers if "-" + n in numbers),
     )
 
 
 def _written(text: str, letter: str, letters: frozenset[str]) -> list[tuple[str, ...]]:
     """The tokens of a text: as it is, then without its article or the label that is baked into it."""
-    low = lower(text)
+    low = _APART.sub("-", lower(text))
     whole = tuple(token for token, _, _ in tokens_of(low))
     ways = [whole]
     if len(whole) > 2 and whole[0] in _ARTICLE:
@@ -145,7 +157,7 @@ def _usable(written: dict[str, list[tuple[str, ...]]], cleaned: dict[str, str]) 
     raw = {letter: "".join(text.split()).rstrip(".;,") for letter, text in cleaned.items()}
     texts = []
     for letter, ways in written.items():
-        initial = re.match(r"[a-zA-Z]\s?\.", cleaned[letter]) is not None
+        initial = re.match(r"[a-zA-Z]\s?\.|[(\[]?a[)\]].*\bb[)\]]", cleaned[letter], re.IGNORECASE | re.DOTALL) is not None
         end = cleaned[letter].rstrip(" \"'.)")[-1:]
         tail = end if end in ("?", "!") else ""
         for place, way in enumerate(ways):
@@ -153,7 +165,7 @@ def _usable(written: dict[str, list[tuple[str, ...]]], cleaned: dict[str, str]) 
             if len(owners[way]) == 1:
                 texts.append(Text(way, letter, weak, initial, tail))
             elif place == 0 and list(raw.values()).count(raw[letter]) == 1:
-                texts.append(Text(way, letter, True, initial, tail, raw[letter]))
+                texts.append(Text(way, letter, weak, initial, tail, raw[letter]))
     return texts
 
 

@@ -7,15 +7,17 @@ from collections.abc import Iterator
 
 from components.extraction import cues, tables
 from components.extraction.candidates import Candidate
-from components.extraction.normal import Options, Text, tokens_of
-from components.extraction.values import GAP_ALLOWED, View, glued
+from components.extraction.normal import Options, Text, together, tokens_of
+from components.extraction.values import View, glued
 
 _SENTENCE_END = re.compile(r"[.!?][\"')\]]*\s+(?=[\"'(\[A-Z0-9])|\n")
 _CONTRAST = re.compile(rf"\b(?:{tables.CONTRASTS})\b")
 _DENIAL = re.compile(rf"\b(?:{tables.DENIALS})\b|n't\b")
 _CUES = tuple(re.compile(cue) for cue in tables.CHOICE_CUES)
 _MARK = re.compile(r"(?:^|\W)([a-z])\s?[.):(\-–—]+\s?[\"'(]*$")
-_IS_RIGHT = re.compile(r"[\"')\]]* (?:is|are|was|would be) (?:the )?(?:responsible|indicated|involved|appropriate|warranted|recommended|needed|preferred|present|affected|given|required|right|it|used first)\b")
+_IS_RIGHT = re.compile(
+    r"[\"')\]]* (?:is|are|was|would be) (?:the )?(?:responsible|indicated|involved|appropriate|warranted|recommended|needed|preferred|present|affected|given|required|right|it|used first)\b"
+)
 _TRAIL = re.compile(r"\s*(?:over|instead of|rather than|in preference to|not)\b")
 _MAX = 700
 
@@ -57,14 +59,19 @@ def last_sentence(view: View) -> Iterator[Candidate]:
     before, after = low[start:begin], low[end:]
     if _DENIAL.search(re.sub(r"^\s*(?:unlike|rather than|instead of|in contrast to) [^,]{1,80},", "", before)):
         return
-    if not trailing and (_CONTRAST.search(re.sub(r"^\s*(?:unlike|rather than|instead of) [^,]{1,80},", "", before)) or _denied_after(after)):
+    if not trailing and (
+        _CONTRAST.search(re.sub(r"^\s*(?:unlike|rather than|instead of) [^,]{1,80},", "", before))
+        or _denied_after(after)
+    ):
         return
     mark = _MARK.search(low[max(0, begin - 10) : begin])
     if mark and mark.group(1).upper() in view.options.letters and mark.group(1).upper() != text.letter:
         return
     lead = max((m.end() for cue in _CUES for m in cue.finditer(before)), default=-1)
     if (lead >= 0 and _near(before[lead:])) or _IS_RIGHT.match(low, end):
-        yield Candidate("option_text", cues.WEAK, begin, end, text.letter, "text", view.text[max(start, begin - 60) : end])
+        yield Candidate(
+            "option_text", cues.WEAK, begin, end, text.letter, "text", view.text[max(start, begin - 60) : end]
+        )
 
 
 def sentence_start(text: str, end: int) -> int:
@@ -82,13 +89,18 @@ def sentence_start(text: str, end: int) -> int:
 
 def _near(between: str) -> bool:
     """Whether only a few words stand between the cue and the text, none of them a new clause."""
-    return len(between.split()) <= 8 and not re.search(r"[;:]|\b(?:but|because|since|that|which|who|when|for|after|before)\b", between)
+    return len(between.split()) <= 8 and not re.search(
+        r"[;:]|\b(?:but|because|since|that|which|who|when|for|after|before)\b", between
+    )
 
 
 def _denied_after(after: str) -> bool:
-    return bool(re.match(r"[^.;]{0,60}?\b(?:is|are|was|would be|can be|should be) (?:\w+ ){0,2}?(?:not|wrong|incorrect|excluded|ruled out|unlikely|contraindicated|less|too)\b|[^.;]{0,40}n't\b", after)) or bool(
-        re.search(r"\b(?:but|although|though|however|unless|if)\b", after)
-    )
+    return bool(
+        re.match(
+            r"[^.;]{0,60}?\b(?:is|are|was|would be|can be|should be) (?:\w+ ){0,2}?(?:not|wrong|incorrect|excluded|ruled out|unlikely|contraindicated|less|too)\b|[^.;]{0,40}n't\b",
+            after,
+        )
+    ) or bool(re.search(r"\b(?:but|although|though|however|unless|if)\b", after))
 
 
 def _texts(view: View, start: int, end: int) -> list[tuple[Text, int, int]]:
@@ -112,7 +124,7 @@ def _match(view: View, tokens: list[tuple[str, int, int]], k: int, options: Opti
         part = tokens[k : k + size]
         if len(part) < size or any(part[n][0] != text.tokens[n] for n in range(size)):
             continue
-        if any(part[n + 1][1] - part[n][2] > GAP_ALLOWED for n in range(size - 1)) or glued(view.low, part[-1][2]):
+        if not all(together(view.low, part[n][2], part[n + 1][1]) for n in range(size - 1)) or glued(view.low, part[-1][2]):
             continue
         begin = part[0][1]
         if begin and view.low[begin - 1] in "-/" and view.low[begin - 2 : begin - 1].isalnum():

@@ -38,7 +38,7 @@ def fields(text: str) -> list[Field]:
         return found
     pos, blocks, decoder = text.find("{"), 0, json.JSONDecoder(strict=False)
     broken_from = 0
-    while 0 <= pos and blocks < _MAX_BLOCKS:
+    while pos >= 0 and blocks < _MAX_BLOCKS:
         blocks += 1
         value, end = _decoded(text, pos, decoder)
         if value is not None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from components.extraction.normal import tokens_of
-from components.extraction.values import AMBIGUOUS, GAP_ALLOWED, Value, View, glued
+from components.extraction.normal import together, tokens_of
+from components.extraction.values import AMBIGUOUS, Value, View, glued
 
 REACH = 600  # characters before "is correct" in which its subject is looked for
 _TRIM = " \"'.,:;-–—*"
@@ -16,7 +16,7 @@ _BARE_LABEL = re.compile(r"(?:option|choice|answer|letter) ([a-z]) [\"'(]*$")
 _BRACKETED = re.compile(r"\s?[(\[](?:option |choice |answer )?([a-z])[)\]]$")
 _LONE = re.compile(r"(?:^|[^\w'])[\"'(\[]*([A-Za-z])[\"')\].:]*$")
 _WHO = re.compile(
-    r"(?:^|[\n.,;:!?(\"'\]→∴>–—]|(?:^|\s)-|\b(?:that|so|therefore|thus|hence|think|believe|only|say|conclude|option|choice|answer|letter"
+    r"(?:^|[\n.,;:!?()\"'\]→∴>–—]|(?:^|\s)-|\b(?:that|so|therefore|thus|hence|think|believe|only|say|conclude|option|choice|answer|letter"
     r"|and|but|since|because|the|an?|clearly|then|statement|response|however|actually|sure|makes?|making|make|leaves|leaving|consider|yes|yeah|ok|okay|now|here|me|mean|certain|while|as))"
     r"[\s\"'(\[]*$"
 )
@@ -34,7 +34,8 @@ def value_before(view: View, pos: int) -> Value | None:
     if end <= start:
         return None
     bracket = _BRACKETED.search(view.low, max(start, end - 14), end)
-    if bracket and bracket.group(1).upper() in view.options.letters:
+    whole = _text_before(view, start, end) if bracket else None  # "Lipoprotein(a)"
+    if bracket and whole is None and bracket.group(1).upper() in view.options.letters:
         letter = bracket.group(1).upper()
         text = _text_before(view, start, bracket.start())
         named = letter if text is None or text[0] == letter else AMBIGUOUS
@@ -74,10 +75,12 @@ def _text_before(view: View, start: int, end: int) -> tuple[str, int] | None:
         tail = window[-size:]
         if tuple(token for token, _, _ in tail) != text.tokens:
             continue
-        if any(tail[k + 1][1] - tail[k][2] > GAP_ALLOWED for k in range(size - 1)):
+        if not all(together(view.low, tail[k][2], tail[k + 1][1]) for k in range(size - 1)):
             continue
         begin = tail[0][1]
-        if begin > start and (view.low[begin - 1].isalnum() or view.low[begin - 1] in "-/" and view.low[begin - 2 : begin - 1].isalnum()):
+        if begin > start and (
+            view.low[begin - 1].isalnum() or (view.low[begin - 1] in "-/" and view.low[begin - 2 : begin - 1].isalnum())
+        ):
             continue
         if text.strict and not "".join(view.text[begin:end].split()).startswith(text.strict):
             continue

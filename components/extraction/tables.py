@@ -170,7 +170,9 @@ COMPARISONS = (
     ("is left", r" "),
     ("the one", rf" {BE} "),
 )
-INVERTED_NOUN = r"(?:statement|option|one|choice|item|exception|finding|feature|cause|assertion|claim|entry|combination)"
+INVERTED_NOUN = (
+    r"(?:statement|option|one|choice|item|exception|finding|feature|cause|assertion|claim|entry|combination)"
+)
 INVERTED = (
     "incorrect", "false", "wrong", "untrue", "inaccurate", "not true", "not correct", "not accurate", "inappropriate",
     "least likely", "least appropriate", "least accurate", "erroneous", "odd",

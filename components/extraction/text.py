@@ -35,7 +35,9 @@ _ZERO_WIDTH_IN_WORD = re.compile(rf"(?<=[a-z])[{ZERO_WIDTH}]+(?=[a-z])")
 _ZERO_WIDTH_RUN = re.compile(rf"[{ZERO_WIDTH}]+")
 _DASH_SIGN = re.compile(r"(?<![\w)\]])[–—](?=\d)")  # a dash before a number is its sign
 # A literal "\n" that is no LaTeX command.
-_LITERAL_NEWLINE = re.compile(r"\\r?\\n|\\n(?!(?:eq|u|abla|ot|e|ewline|i|leq|geq|mid|earrow|ormalsize|onumber)(?![a-z]))")
+_LITERAL_NEWLINE = re.compile(
+    r"\\r?\\n|\\n(?!(?:eq|u|abla|ot|e|ewline|i|leq|geq|mid|earrow|ormalsize|onumber)(?![a-z]))"
+)
 _LATEX = re.compile(
     r"\\(?:text|textbf|textit|textrm|textsf|texttt|textnormal|textsc|emph|underline|mathrm|mathbf|mathsf|mathit|mathtt"
     r"|mathcal|mathbb|boldsymbol|bm|mbox|hbox|rm|bf|operatorname|fbox|framebox|large|Large|ce)\*?\s*\{([^{}]*)\}"
@@ -50,7 +52,9 @@ _LATEX_SIGNS = {
     "\\rightarrow": "→", "\\to": "→", "\\Rightarrow": "⇒", "\\uparrow": "↑", "\\downarrow": "↓", "\\therefore": "∴",
     "\\implies": "⇒", "\\degree": "°", "\\circ": "°", "\\sim": "~",
 }  # fmt: skip
-_LATEX_SIGN = re.compile(r"\\(?:" + "|".join(sorted((s[1:] for s in _LATEX_SIGNS), key=len, reverse=True)) + r")(?![a-zA-Z])")
+_LATEX_SIGN = re.compile(
+    r"\\(?:" + "|".join(sorted((s[1:] for s in _LATEX_SIGNS), key=len, reverse=True)) + r")(?![a-zA-Z])"
+)
 _GREEK_COMMAND = re.compile(
     r"\\(alpha|beta|gamma|delta|epsilon|zeta|eta|theta|kappa|lambda|mu|nu|pi|rho|sigma|tau|phi|chi|psi|omega|Delta"
     r"|Gamma|Omega|Sigma)(?![a-zA-Z])"
@@ -67,7 +71,9 @@ _TAG = re.compile(
     re.IGNORECASE,
 )
 _FORMATTED = re.compile(r"[\w(\[\"']|<(?!/)")  # what may follow an opening tag that is never closed
-_SPECIAL = re.compile("(?:" + "|".join(tables.SPECIAL_TOKENS) + r")(?:(?:" + "|".join(tables.ROLES) + r")(?=\s))?", re.I)
+_SPECIAL = re.compile(
+    "(?:" + "|".join(tables.SPECIAL_TOKENS) + r")(?:(?:" + "|".join(tables.ROLES) + r")(?=\s))?", re.I
+)
 SPECIAL_MARK = "\x1e"  # stands where special tokens stood
 
 

@@ -19,7 +19,15 @@ _PARTS = [
 ]
 _MARK = re.compile("|".join(_PARTS), re.IGNORECASE | re.MULTILINE)
 # Plain searches: without any of these words no mark can be there.
-_WORDS = ("think", "thought", *tables.THOUGHT_TAGS, *tables.UNOPENED_HEADINGS, "<unused9", "<|channel", "assistantfinal")
+_WORDS = (
+    "think",
+    "thought",
+    *tables.THOUGHT_TAGS,
+    *tables.UNOPENED_HEADINGS,
+    "<unused9",
+    "<|channel",
+    "assistantfinal",
+)
 _NEEDED_BARE = ("think", "thought", "reasoning", "assistantfinal", "assistant final", *tables.UNOPENED_HEADINGS)
 _NEEDED = tuple(sorted({w for w in _WORDS if not any(o != w and o in w for o in _WORDS)}))
 

@@ -8,7 +8,7 @@ from difflib import SequenceMatcher
 from typing import NamedTuple
 
 from components.extraction import tables
-from components.extraction.normal import TOKEN, Options, Text, fold, tokens_of
+from components.extraction.normal import TOKEN, Options, Text, fold, together, tokens_of
 
 UNKNOWN = "-"  # a letter that is no option's
 AMBIGUOUS = "?"  # two options at once, or a letter with another option's text: named, but no answer
@@ -38,7 +38,9 @@ _FILLER = re.compile(
     r"(?:the|an?(?= )|option|options|choice|letter|answer|most|likely|probably|clearly|definitely|therefore|thus|then|still|also"
     r"|actually|indeed|simply|obviously|in fact|i think|i believe|i would say|i'd say|number|correct|final|best|right|only"
     r"|indicated by|given by|either|both|as follows|that|item|is|rather|in my opinion|definite|clear|to|approximately|about"
-    r"|around|roughly|alternative|variant|opción|alternativa|opzione|réponse|antwort|вариант|选项|選項|选|肢|" + tables.ARTICLES + r"|no\. ?(?=\d))"
+    r"|around|roughly|alternative|variant|opción|alternativa|opzione|réponse|antwort|вариант|选项|選項|选|肢|"
+    + tables.ARTICLES
+    + r"|no\. ?(?=\d))"
     r"(?![^\W_])[\s\"'(\[{<_:,–—-]*"
 )
 _CLOSERS = re.compile(r"[\"')\]}]*")
@@ -54,8 +56,12 @@ _JOIN = re.compile(
     r"[\"')\]}]*\s?(?:,? ?(?:and/or|and|or|as well as|plus|then|also|along with|und|oder|et|ou|y|e|и|和|与|及|或)\b ?|[&+/,;、-] ?|(?<=[\")\]}]) ?"
     r"|(?: \((?=(?:and|or|also|plus)))|\s)(?:and |or |also |then |option |either |both )*[\"'(\[{]*"
 )
-_SECOND_TEXT = re.compile(r"[\"')\]}]*\s?(?:,? ?(?:and/or|and|or|as well as|plus|und|oder|et)\b ?|[&+/,;、] ?)(?:also |the |an? |both )*[\"'(\[{]*")
-_OPEN_JOIN = re.compile(r"[\"')\]}]*\s?(?:and|or|plus|&|\+)\b(?! (?:it|this|that|the|not|its|he|she|they|is|so|therefore|thus|then|we|i)\b)")
+_SECOND_TEXT = re.compile(
+    r"[\"')\]}]*\s?(?:,? ?(?:and/or|and|or|as well as|plus|und|oder|et)\b ?|[&+/,;、] ?)(?:also |the |an? |both )*[\"'(\[{]*"
+)
+_OPEN_JOIN = re.compile(
+    r"[\"')\]}]*\s?(?:and|or|plus|&|\+)\b(?! (?:it|this|that|the|not|its|he|she|they|is|so|therefore|thus|then|we|i)\b)"
+)
 _NOT_BUT = re.compile(r"not\b[^.\n?!]{1,80}?(?:,? but(?: rather)?|,? rather|, it is|, it's|; it is|; it's)(?= )")
 NEGATED_VALUE = re.compile(
     r"(?:not|neither|never|none of (?:these|them)|anything but|everything (?:but|except)|all (?:but|except)|unlikely"
@@ -69,12 +75,16 @@ _DENIED_VALUE = re.compile(
 CALLED_WRONG = re.compile(
     r"[\"',.)\]]*\s(?:option |choice )?(?:is|was|are) (?:also |clearly |definitely |therefore )?(?:incorrect|wrong|false|not (?:correct|right|the (?:correct |right |best )?(?:answer|option|choice)))\b"
 )
-_SEPARATOR = re.compile(r"[\s\"')\]}.:,;\-–—_|>(\[=*~/#]*(?:(?:option|i\.? ?e\.?,?|namely|which is|that is|(?:which )?(?:stands for|corresponds to|represents|refers to|means)|is) )?[\"'(\[]*")
+_SEPARATOR = re.compile(
+    r"[\s\"')\]}.:,;\-–—_|>(\[=*~/#]*(?:(?:option|i\.? ?e\.?,?|namely|which is|that is|(?:which )?(?:stands for|corresponds to|represents|refers to|means)|is) )?[\"'(\[]*"
+)
 _RIGHT_AFTER = re.compile(r"[\"')\]]* (?:is )?(?:the )?(?:correct|right|best)\b|\s(?:and|but) not\b")
 _ARTICLE = re.compile(r"(?:an?|the|it|to) ")
 _LONE = re.compile(r"[\"')\]}]*\s?[.:),(\[\-–]*\s?[\"'(]*(\S)(?=[\s.)\]}\"'<]|$)")
 _INITIAL = re.compile(r"\. ?([a-z]{3,})")
-_LETTER_IN_BRACKETS = re.compile(r"[\"'.,]*\s?(?:[(\[]|- |, |,? ?i\.e\.,? )(?:option |choice |answer |letter |i\.e\.,? )*\(?([a-z])[)\].,:]|[\"'.,]*\s?, (?:which is )?option \(?([a-z])\b")
+_LETTER_IN_BRACKETS = re.compile(
+    r"[\"'.,]*\s?(?:[(\[]|- |, |,? ?i\.e\.,? )(?:option |choice |answer |letter |i\.e\.,? )*\(?([a-z])[)\].,:]|[\"'.,]*\s?, (?:which is )?option \(?([a-z])\b"
+)
 _LIST_LABEL = re.compile(r"[\s#>\-•]*[(\[]?([a-z])(?:[).\]:]|\s*(?:\n|$))")
 
 
@@ -123,7 +133,7 @@ def text_at(view: View, pos: int) -> tuple[Text, int] | None:
         size = len(text.tokens)
         if size > len(found) or any(found[k][0] != text.tokens[k] for k in range(size)):
             continue
-        if any(found[k + 1][1] - found[k][2] > GAP_ALLOWED for k in range(size - 1)):
+        if not all(together(view.low, found[k][2], found[k + 1][1]) for k in range(size - 1)):
             continue
         end = found[size - 1][2]
         if text.tail and (rest := view.low[end : end + 4].lstrip(" \"')")).startswith(text.tail):
@@ -134,9 +144,6 @@ def text_at(view: View, pos: int) -> tuple[Text, int] | None:
             continue
         return text, end
     return None
-
-
-GAP_ALLOWED = 12
 
 
 def _strictly(view: View, pos: int, text: Text) -> bool:
@@ -199,7 +206,12 @@ def letter_at(view: View, pos: int, *, sure: bool = False) -> Value | None:
     if letter not in view.options.letters:
         return None
     low = view.low
-    if written == "a" and low[end : end + 1] == " " and view.text[end + 1 : end + 2] in view.options.letters and not glued(low, end + 2):
+    if (
+        written == "a"
+        and low[end : end + 1] == " "
+        and view.text[end + 1 : end + 2] in view.options.letters
+        and not glued(low, end + 2)
+    ):
         return None  # Portuguese: "é a C"
     if pos and (low[pos - 1].isalnum() and low[pos - 1] < "\u2e80"):
         return None
@@ -213,9 +225,13 @@ def letter_at(view: View, pos: int, *, sure: bool = False) -> Value | None:
         return None  # an output cut off inside a tag
     if _begins_list(view, pos, letter):
         return None
-    if letter in view.options.lone and (own := _LONE.match(low, end)) and own.group(1).upper() == view.options.lone[letter]:
+    if (
+        letter in view.options.lone
+        and (own := _LONE.match(low, end))
+        and own.group(1).upper() == view.options.lone[letter].upper()
+    ):
         return Value(letter, pos, own.end(), "both")
-    if letter in view.options.confused:
+    if written in view.options.confused:
         return Value(AMBIGUOUS, pos, end, "letter")
     told = _told(view, end, letter)
     if told is not None:
@@ -234,7 +250,9 @@ def letter_at(view: View, pos: int, *, sure: bool = False) -> Value | None:
             return None
         return Value(letter, pos, end, "letter")
     if written.isupper() and letter != "I" and not stop and _CONNECTIVE.match(low, end):
-        if letter == "A" and not re.match(r"\s(?:because|since|as|due|based|given|which|rather|but|not|here|therefore|so)\b", low[end:]):
+        if letter == "A" and not re.match(
+            r"\s(?:because|since|as|due|based|given|which|rather|but|not|here|therefore|so)\b", low[end:]
+        ):
             return None
         return Value(letter, pos, end, "letter")
     return None
@@ -284,7 +302,9 @@ def _told(view: View, end: int, letter: str) -> tuple[str, int] | None:
     sentence = "\n" in between or "." in between
     if text.weak and not _STOP.match(view.low, stop):
         return None
-    if sentence and (not ends or view.low[stop : stop + 1] in ("(", "\n") and "\n" in between and view.low[stop : stop + 1] != "\n"):
+    if sentence and (
+        not ends or (view.low[stop : stop + 1] in ("(", "\n") and "\n" in between and view.low[stop : stop + 1] != "\n")
+    ):
         return None
     if "\n" in between and not re.match(r"\s*(?:\n|$)|[.)\"']*\s*(?:\n|$)", view.low[stop:]):
         return None
@@ -327,7 +347,7 @@ def _second(view: View, end: int, first: str) -> bool:
         return False
     if "-" in said and not said.startswith("-"):
         return False
-    follows = bool(_STOP.match(view.low, pos + 1) or _JOIN.match(view.low, pos + 1) and not spaced)
+    follows = bool(_STOP.match(view.low, pos + 1) or (_JOIN.match(view.low, pos + 1) and not spaced))
     if spaced and other in "AI" and not _STOP.match(view.low, pos + 1):
         return False
     if follows and re.match(r"\s?(?:is|was|would|could|can|may|does)\b", view.low[pos + 1 : pos + 8]):
@@ -344,6 +364,6 @@ def _begins_list(view: View, pos: int, letter: str) -> bool:
         return False
     place = view.options.order.index(letter) + 1
     following = _LIST_LABEL.match(low[line_end : line_end + 60].lstrip())
-    return place < len(view.options.order) and bool(following) and following.group(1).upper() == view.options.order[place]  # type: ignore[union-attr]
-
-
+    return (
+        place < len(view.options.order) and bool(following) and following.group(1).upper() == view.options.order[place]
+    )  # type: ignore[union-attr]

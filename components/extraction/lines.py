@@ -64,6 +64,8 @@ def first_line(view: View) -> Iterator[Candidate]:
             return
     if value and value.letter == AMBIGUOUS and _PLURAL_WRONG.match(view.low, start):
         return  # "A, B and D are wrong": what is left is said later
+    if value and ("is incorrect" in view.low or "is wrong" in view.low) and _taken_back(view, value):
+        return
     if value and value.by == "letter" and _VERDICT.match(view.low, start):
         return
     if value and value.by == "text" and _goes_through(view, value):
@@ -86,6 +88,11 @@ _VERDICT = re.compile(
 # A stray number before the answer, the option's or the question's: "4, silastic sheet", "4 'b' i.e. …", "1b, which is …".
 _NUMBER = re.compile(r"\d{1,3}(?:st|nd|rd|th|%)?(?:[.,:)]|(?=[a-z]\b)|(?=\s))\s?(?:i\.e\.,? |which is )?[\"'(]*")
 _NEXT_NUMBER = re.compile(r"(?:^|\s)2[.):]\s")
+
+
+def _taken_back(view: View, value: Value) -> bool:
+    """Whether a later sentence calls the letter wrong: "D is incorrect"."""
+    return bool(re.search(rf"[.\n]\s*(?:option )?{value.letter.lower()} is (?:incorrect|wrong)\b", view.low[value.end :]))
 
 
 def _numbered(view: View, end: int) -> bool:
@@ -211,15 +218,16 @@ def _whole(view: View, begin: int, end: int) -> Value | None:
     if end - begin > _MAX_LINE:
         return None
     start = _BULLET.match(view.low, begin, end).end()  # type: ignore[union-attr]
-    while start < end and view.low[start] in "([{\"'<":
+    found = text_at(view, start)
+    while not found and start < end and view.low[start] in "([{\"'<":
         start += 1
+        found = text_at(view, start)
     bare = view.low[start:end].strip(_ENDS)
     if len(bare) == 1 and bare.upper() in view.options.letters and not {view.text[start:end].strip(_ENDS)} & view.options.confused:
         at = view.low.index(bare, start)
         return Value(bare.upper(), at, at + 1, "letter")
     if not bare:
         return None
-    found = text_at(view, start)
     if found and not separated_initial(view, start, found[0]):
         rest = view.low[found[1] : end].strip(_ENDS)
         if not rest:

@@ -14,6 +14,7 @@ _SENTENCE_END = re.compile(r"[.!?][\"')\]]*\s+(?=[\"'(\[A-Z0-9])|\n")
 _CONTRAST = re.compile(rf"\b(?:{tables.CONTRASTS})\b")
 _DENIAL = re.compile(rf"\b(?:{tables.DENIALS})\b|n't\b")
 _CUES = tuple(re.compile(cue) for cue in tables.CHOICE_CUES)
+_SINGLE = re.compile(tables.SINGLE_SENTENCE_CUE)
 _MARK = re.compile(r"(?:^|\W)([a-z])\s?[.):(\-–—]+\s?[\"'(]*$")
 _IS_RIGHT = re.compile(
     r"[\"')\]]* (?:is|are|was|would be) (?:the )?(?:responsible|indicated|involved|appropriate|warranted|recommended|needed|preferred|present|affected|given|required|right|it|used first)\b"
@@ -68,6 +69,8 @@ def last_sentence(view: View) -> Iterator[Candidate]:
     if mark and mark.group(1).upper() in view.options.letters and mark.group(1).upper() != text.letter:
         return
     lead = max((m.end() for cue in _CUES for m in cue.finditer(before)), default=-1)
+    if lead < 0 and start == 0 and not low[end:].strip(" .!\"')") and (wide := _SINGLE.search(before)):
+        lead = wide.end()
     if (lead >= 0 and _near(before[lead:])) or _IS_RIGHT.match(low, end):
         yield Candidate(
             "option_text", cues.WEAK, begin, end, text.letter, "text", view.text[max(start, begin - 60) : end]

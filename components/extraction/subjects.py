@@ -54,6 +54,10 @@ def value_before(view: View, pos: int) -> Value | None:
     lone = _LONE.search(view.text, max(start, end - 8), end)
     if not lone or lone.group(1).upper() not in view.options.letters:
         return None
+    if lone.group(1) in view.options.confused:
+        label = _LABEL.search(view.text, start, lone.start(1))
+        own = label and view.options.lone.get(label.group(1).upper()) == lone.group(1)
+        return Value(label.group(1).upper() if label and own else AMBIGUOUS, lone.start(1), end, "letter")
     marked = re.search(r"(?:option|choice|answer) [\"'(\[]*$", view.low[max(start, lone.start(1) - 12) : lone.start(1)])
     if lone.group(1).islower() and not marked and not view.low[: lone.start(1)].endswith("("):
         return None

@@ -213,6 +213,8 @@ DENIALS = (
     r"|unless|less|avoid\w*|contraindicated|eliminat\w+|dismiss\w*|doubt\w*|might|may|could|too|against|fails?|lacks?"
 )
 # A cue of choice before an option's text in the last sentence.
+# In an output of a single sentence also any statement that ends with the text: "It is found in the spleen."
+SINGLE_SENTENCE_CUE = r"\b(?:is|are|was|were|has|have|causes?|involves?|shows?)\b"
 CHOICE_CUES = (
     rf"(?:(?:\bi|\bwe)(?: would| will|'d|'ll| should| must)?(?: therefore| thus| then)? |\bto |\blet's |^|\bshould (?:be )?|\bnow |please |, so |\bso |\bbest to ){PREFER}\b(?:ing)?",
     r"\b(?:should|must|needs to|ought to) (?:be (?:given|started on|treated with|offered|prescribed|referred for)|receive|get|undergo|have)\b",

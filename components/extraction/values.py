@@ -98,12 +98,12 @@ def value_at(view: View, pos: int, *, sure: bool = False) -> Value | None:
         pos = _OPENERS.match(low, pos).end()  # type: ignore[union-attr]  # matches the empty string too
         if pos >= len(low):
             return None
-        if low[pos] == "n" and (other := _NOT_BUT.match(low, pos)):
-            pos = other.end()
-            continue
         found = text_at(view, pos)
         if found and not separated_initial(view, pos, found[0]):
             return _text_value(view, pos, *found)
+        if low[pos] == "n" and (other := _NOT_BUT.match(low, pos)):
+            pos = other.end()
+            continue
         if NEGATED_VALUE.match(low, pos):
             return None
         value = letter_at(view, pos, sure=sure)

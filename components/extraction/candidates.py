@@ -112,9 +112,12 @@ def mentioned(view: View) -> Iterator[Candidate]:
 
 
 def _led(low: str, at: int) -> bool:
-    before = low[max(0, at - 30) : at].rstrip(" \"'([\n").rstrip(",:.; ")
-    last = before.rsplit(None, 1)
-    return bool(last) and (last[-1] in cues.LEADS or last[-1][-1] in "∴→⇒>")
+    """Whether the word before a letter can lead to it: a quick check before the costly one."""
+    end = at
+    while end and low[end - 1] in " \"'([\n":
+        end -= 1
+    word = low[max(low.rfind(" ", 0, end), low.rfind("\n", 0, end)) + 1 : end].rstrip(",:.;")
+    return word in cues.LEADS or (not word.isascii() and word[-1:] in "∴→⇒") or word.endswith(">")
 
 
 def _mention(view: View, at: int) -> Iterator[Candidate]:

@@ -38,7 +38,6 @@ def _cue(word: str, rest: str, rule: str, strength: int = DECLARED, before: str 
     return Cue(word, re.compile(re.escape(word) + rest), rule, strength, left, sure=sure, checked=checked)
 
 
-
 _TO = (
     r"(?: (?:to|for|of|in|here|choice|option|letter|then|therefore|key|based|given|from|would|according|among|that|which)\b[^.:\n?!]{0,90}?"
     r"|,[^.:\n?!]{1,60}?(?:,|(?=:))| \([^()\n]{1,40}\))?"
@@ -282,12 +281,17 @@ SOFT_BEFORE = re.compile(r"(?:^|[\n.;!?]\s*)(?:however|but|instead|rather|yet),?
 
 
 # --- An index: which cues can be in a text at all, by the words of the text. -----------------------------------------
-_PUNCTUATION = {ord(c): " " for c in ".,;:!?()[]{}<>\"'|=-/\\#~+_\n\x1e"}
+_SIGNS = ".,;:!?()[]{}<>\"'|=-/\\#~+_\n\x1e"
+_PUNCTUATION = {ord(sign): " " for sign in _SIGNS}
 
 
 def words_of(low: str) -> set[str]:
     """The words of the text."""
-    return set(low.translate(_PUNCTUATION).split())
+    if low.isascii():
+        return set(low.translate(_PUNCTUATION).split())
+    for sign in _SIGNS:  # translating is slow where a text is not ASCII
+        low = low.replace(sign, " ")
+    return set(low.split())
 
 
 def _keys(cue: Cue) -> list[str]:
@@ -302,6 +306,10 @@ def _keys(cue: Cue) -> list[str]:
 
 
 Present = tuple[list[Cue], list[Cue], list[Cue], list[Cue]]  # after, before, small corrections, strong corrections
+
+
+_OTHER_SCRIPT = re.compile(r"[\u0370-\u1fff\u3040-\ud7ff\uf900-\ufdff\ufe70-\ufefc]|\u2234")
+_ACCENTED = re.compile(r"[à-ÿā-ž]")
 
 
 class Index:
@@ -326,7 +334,7 @@ class Index:
         hits = set()
         if "<" in low or "[" in low or "=" in low:
             hits.update([place for place, word in self.signs if word in low])
-        if self.always:
+        if self.always and (_OTHER_SCRIPT.search(low) or _ACCENTED.search(low)):
             hits.update([place for place, word in self.always if word in low])
         for key in self.keyed.keys() & words:
             for place, word in self.keyed[key]:

@@ -182,7 +182,9 @@ def _outside_texts(found: list[Candidate]) -> list[Candidate]:
     if not texts:
         return found
     return [
-        c for c in found if not any(start < c.start and c.end <= end and c.letter != letter for start, end, letter in texts)
+        c
+        for c in found
+        if not any(start < c.start and c.end <= end and c.letter != letter for start, end, letter in texts)
     ]
 
 

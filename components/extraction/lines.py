@@ -92,7 +92,9 @@ _NEXT_NUMBER = re.compile(r"(?:^|\s)2[.):]\s")
 
 def _taken_back(view: View, value: Value) -> bool:
     """Whether a later sentence calls the letter wrong: "D is incorrect"."""
-    return bool(re.search(rf"[.\n]\s*(?:option )?{value.letter.lower()} is (?:incorrect|wrong)\b", view.low[value.end :]))
+    return bool(
+        re.search(rf"[.\n]\s*(?:option )?{value.letter.lower()} is (?:incorrect|wrong)\b", view.low[value.end :])
+    )
 
 
 def _numbered(view: View, end: int) -> bool:
@@ -223,7 +225,11 @@ def _whole(view: View, begin: int, end: int) -> Value | None:
         start += 1
         found = text_at(view, start)
     bare = view.low[start:end].strip(_ENDS)
-    if len(bare) == 1 and bare.upper() in view.options.letters and not {view.text[start:end].strip(_ENDS)} & view.options.confused:
+    if (
+        len(bare) == 1
+        and bare.upper() in view.options.letters
+        and not {view.text[start:end].strip(_ENDS)} & view.options.confused
+    ):
         at = view.low.index(bare, start)
         return Value(bare.upper(), at, at + 1, "letter")
     if not bare:

@@ -15,7 +15,9 @@ from functools import lru_cache
 from components.extraction.text import clean, lower
 
 TOKEN = re.compile(
-    r"(?<![\w)\]])[-+]?(?:\d{1,3}(?:,\d{3})+(?![\d,])(?:\.\d+)?|\d+(?:\.\d+)*|\.\d+)|\d{1,3}(?:,\d{3})+(?![\d,])|\d+(?:\.\d+)*|[^\W\d_]+|[^\w\s.,;:!?'\"()\[\]{}_|*#\\/^\-–—…·•@&¿¡\x00-\x1f]"
+    r"[^\W\d_]+"
+    r"|(?<![\w)\]])[-+]?(?:\d{1,3}(?:,\d{3})+(?![\d,])(?:\.\d+)?|\d+(?:\.\d+)*|\.\d+)|\d{1,3}(?:,\d{3})+(?![\d,])|\d+(?:\.\d+)*"
+    r"|[^\w\s.,;:!?'\"()\[\]{}_|*#\\/^\-–—…·•@&¿¡\x00-\x1f]"
 )
 _GREEK = dict(
     zip(
@@ -84,8 +86,10 @@ def tokens_of(low: str, start: int = 0, end: int | None = None, limit: int | Non
     """(token, start, end) of the lower-case text, at most `limit` of them."""
     found = []
     for match in TOKEN.finditer(low, start, len(low) if end is None else end):
-        token = fold(match.group())
-        found.append((token, match.start(), match.end()))
+        token = match[0]
+        if not (token.isalpha() and token.isascii()):
+            token = fold(token)
+        found.append((token, *match.span()))
         if limit is not None and len(found) >= limit:
             break
     return found
@@ -157,7 +161,9 @@ def _usable(written: dict[str, list[tuple[str, ...]]], cleaned: dict[str, str]) 
     raw = {letter: "".join(text.split()).rstrip(".;,") for letter, text in cleaned.items()}
     texts = []
     for letter, ways in written.items():
-        initial = re.match(r"[a-zA-Z]\s?\.|[(\[]?a[)\]].*\bb[)\]]", cleaned[letter], re.IGNORECASE | re.DOTALL) is not None
+        initial = (
+            re.match(r"[a-zA-Z]\s?\.|[(\[]?a[)\]].*\bb[)\]]", cleaned[letter], re.IGNORECASE | re.DOTALL) is not None
+        )
         end = cleaned[letter].rstrip(" \"'.)")[-1:]
         tail = end if end in ("?", "!") else ""
         for place, way in enumerate(ways):

@@ -127,7 +127,9 @@ def _match(view: View, tokens: list[tuple[str, int, int]], k: int, options: Opti
         part = tokens[k : k + size]
         if len(part) < size or any(part[n][0] != text.tokens[n] for n in range(size)):
             continue
-        if not all(together(view.low, part[n][2], part[n + 1][1]) for n in range(size - 1)) or glued(view.low, part[-1][2]):
+        if not all(together(view.low, part[n][2], part[n + 1][1]) for n in range(size - 1)) or glued(
+            view.low, part[-1][2]
+        ):
             continue
         begin = part[0][1]
         if begin and view.low[begin - 1] in "-/" and view.low[begin - 2 : begin - 1].isalnum():

@@ -9,9 +9,8 @@ import unicodedata
 from components.extraction import tables
 
 ZERO_WIDTH = "\u200b\u200c\u200d\u2060\ufeff\u00ad\u200e\u200f\u202a\u202b\u202c\u2066\u2067\u2068\u2069\ufe0f"
-_FOLD = str.maketrans(
-    {
-        **dict.fromkeys("*`$", None),
+_FOLD: dict[str, str] = {
+        **dict.fromkeys("*`$", ""),
         **dict.fromkeys("“”„«»″", '"'),
         **dict.fromkeys("‘’‚′", "'"),
         **dict.fromkeys("\u00a0\u2007\u202f\u3000\t\x0b\x0c", " "),
@@ -23,11 +22,12 @@ _FOLD = str.maketrans(
         **{chr(0x1F150 + k): chr(65 + k) for k in range(26)},  # letters in filled circles and squares
         **{chr(0x1F170 + k): chr(65 + k) for k in range(26)},
         **{chr(0x1F130 + k): chr(65 + k) for k in range(26)},
-    }
-)  # fmt: skip
+}  # fmt: skip
 _ASCII_FOLD = (("*", ""), ("`", ""), ("$", ""), ("\t", " "), ("\x0b", " "), ("\x0c", " "), ("\r", "\n"))
 _SUPERSCRIPT = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
 _SUPERSCRIPTS = re.compile(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻]+")
+_SUPERSCRIPT_SIGNS, _ZERO_WIDTH_SIGNS = frozenset("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻"), frozenset(ZERO_WIDTH)
+_LOOKALIKE_SIGNS = frozenset("АВСЕНІКМОРТХ")
 _LOOKALIKE = str.maketrans("АВСЕНІІКМОРТХ", "ABCEHIIKMOPTX")
 _LONE_CYRILLIC = re.compile(r"(?<!\w)[АВСЕНІКМОРТХ](?!\w)")
 _CYRILLIC = re.compile(r"[Ѐ-ӿ]{2}")
@@ -100,12 +100,25 @@ def clean(text: str) -> str:
 
 
 def _unicode(text: str) -> str:
-    text = _SUPERSCRIPTS.sub(lambda m: "^" + m.group().translate(_SUPERSCRIPT), text)
-    text = _ZERO_WIDTH_IN_WORD.sub("", text.translate(_FOLD))
-    text = unicodedata.normalize("NFKC", _ZERO_WIDTH_RUN.sub(" ", text))
-    if not _CYRILLIC.search(text):  # in a Russian text "В" is no B
+    signs = set(text)
+    if signs & _SUPERSCRIPT_SIGNS:
+        text = _SUPERSCRIPTS.sub(lambda m: "^" + m.group().translate(_SUPERSCRIPT), text)
+    if signs & _ZERO_WIDTH_SIGNS:
+        text = _ZERO_WIDTH_RUN.sub(" ", _ZERO_WIDTH_IN_WORD.sub("", text))
+    text = _folded(text, signs)
+    if not unicodedata.is_normalized("NFKC", text):
+        text = unicodedata.normalize("NFKC", text)
+        text = _folded(text, set(text))
+    if signs & _LOOKALIKE_SIGNS and not _CYRILLIC.search(text):  # in a Russian text "В" is no B
         text = _LONE_CYRILLIC.sub(lambda m: m.group().translate(_LOOKALIKE), text)
-    return _DASH_SIGN.sub("-", text.translate(_FOLD))
+    return _DASH_SIGN.sub("-", text) if "–" in signs or "—" in signs else text
+
+
+def _folded(text: str, signs: set[str]) -> str:
+    """`text` with every sign of the table replaced: a few replacements, where translating would look at each character."""
+    for sign in signs & _FOLD.keys():
+        text = text.replace(sign, _FOLD[sign])
+    return text
 
 
 def _latex(text: str) -> str:

@@ -28,7 +28,14 @@ _WORDS = (
     "<|channel",
     "assistantfinal",
 )
-_NEEDED_BARE = ("think", "thought", "reasoning", "assistantfinal", "assistant final", *tables.UNOPENED_HEADINGS)
+_NEEDED_BARE = (
+    "\nthink",
+    "think]",
+    "assistantfinal",
+    "assistant final",
+    *tables.THOUGHT_HEADINGS,
+    *tables.UNOPENED_HEADINGS,
+)
 _NEEDED = tuple(sorted({w for w in _WORDS if not any(o != w and o in w for o in _WORDS)}))
 
 
@@ -54,7 +61,7 @@ def without_thought(text: str) -> str | None:
         if word in low:
             break
     else:
-        if not text.startswith("analysis"):
+        if not low.startswith(("analysis", "think")):
             return text
     kept: list[str] = []
     start, inside = 0, _Mark("", False, False)

@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from components.extraction import cues
+from components.extraction import cues, governing
+from components.extraction.places import UNKNOWN, Value, View, called_wrong, text_at
 from components.extraction.subjects import value_before
-from components.extraction.values import UNKNOWN, Value, View, called_wrong, letter_at, text_at, value_at
+from components.extraction.values import letter_at, value_at
 
 
 class Candidate(NamedTuple):
@@ -50,7 +51,7 @@ def _after(view: View, cue: cues.Cue) -> Iterator[Candidate]:
             continue
         if cue.before and not cue.before.search(low, max(0, start - cues.BEFORE), start):
             continue
-        if cue.checked and (cues.denied(low, start, found.group()) or "previous" in found.group()):
+        if cue.checked and (governing.denied(low, start, found.group()) or "previous" in found.group()):
             continue
         if cue.foreign and cues.FOREIGN_DENIAL.search(low, max(0, start - 20), end):
             continue
@@ -59,7 +60,7 @@ def _after(view: View, cue: cues.Cue) -> Iterator[Candidate]:
             value = apposed(view, end) or _unknown(view, end)
         if value and not (
             low[value.end : value.end + 3].lstrip("\"')]. ").startswith("?")
-            or (cue.checked and cues.asked(low, value.end))
+            or (cue.checked and governing.asked(low, value.end))
         ):
             if cue.checked and called_wrong(view, value):
                 continue
@@ -76,7 +77,7 @@ def called_right(view: View, present: list[cues.Cue]) -> Iterator[Candidate]:
             continue
         for found in cue.pattern.finditer(low):
             before = cue.before.search(low, max(0, found.start() - cues.BEFORE), found.start())
-            if not before or cues.asked(low, found.end()):
+            if not before or governing.asked(low, found.end()):
                 continue
             at = before.start() + (1 if before.group()[:1].isalnum() or before.group()[:1] in ")\"'" else 0)
             value = value_before(view, at)
@@ -125,7 +126,7 @@ def _mention(view: View, at: int) -> Iterator[Candidate]:
     for rule, strength, before in cues.MENTIONS:
         lead = before.search(view.low, begin, at)
         if lead:
-            if not cues.denied(view.low, lead.start() + 1, "") and not cues.asked(view.low, at + 1):
+            if not governing.denied(view.low, lead.start() + 1, "") and not governing.asked(view.low, at + 1):
                 value = letter_at(view, at)
                 if value and not called_wrong(view, value):
                     yield candidate(view, rule, strength, lead.start(), value)
@@ -138,10 +139,10 @@ _UNKNOWN = re.compile(r" ?(?:option |choice )?[\"'(\[]*([A-Z])[\"')\]]*(?:[.\n]|
 
 def apposed(view: View, pos: int) -> Value | None:
     """The one option whose text explains what a cue announces: "is the beta blocker, metoprolol"."""
-    end = cues.END_OF_CLAUSE.search(view.low, pos, pos + 200)
+    end = governing.END_OF_CLAUSE.search(view.low, pos, pos + 200)
     stop = end.start() if end else min(len(view.low), pos + 200)
     head = view.low[pos:stop]
-    if cues.DENYING.search(head):
+    if governing.DENYING.search(head):
         return None
     found = [text_at(view, place.end()) for place in _PLACE.finditer(view.low, pos, stop)]
     named = [(text, at) for text, at in (f for f in found if f)]

@@ -19,15 +19,17 @@ from dataclasses import dataclass
 from itertools import islice
 from operator import attrgetter
 
-from components.extraction import cues, tables
+from components.extraction import cues, governing, tables
 from components.extraction.candidates import Candidate, after_question, called_right, candidate, declared, mentioned
+from components.extraction.index import present as present_cues
 from components.extraction.lines import lines
 from components.extraction.normal import Options, prepare
+from components.extraction.places import AMBIGUOUS, UNKNOWN, View
 from components.extraction.sentence import last_sentence
 from components.extraction.structured import Field, fields
 from components.extraction.text import SPECIAL_MARK, clean, lower, mark_special
 from components.extraction.thoughts import without_thought
-from components.extraction.values import AMBIGUOUS, UNKNOWN, View, value_at
+from components.extraction.values import value_at
 from components.extraction.verdicts import verdicts
 
 EXTRACTION_VERSION = "4"
@@ -153,7 +155,7 @@ def _field_letter(part: Field, options: Options) -> str | None:
 
 def _candidates(view: View, everything: bool = False) -> tuple[Candidate, ...]:
     """Every candidate that can win (or all): from the strongest kinds on, until one is found."""
-    after, before, small, strong = cues.present(view.low)
+    after, before, small, strong = present_cues(view.low)
     found = [*declared(view, after), *after_question(view)]
     marks = [(cue, mark) for cue in small for mark in _marks(cue, view.low)]
     first = min((mark.start() for cue in strong for mark in _marks(cue, view.low)), default=-1) if strong else -1
@@ -198,7 +200,7 @@ def _corrections(
     low = view.low
     for cue, mark in marks:
         value = value_at(view, mark.end())
-        if value is None or "\n" in low[mark.end() : value.start] or cues.asked(low, value.end):
+        if value is None or "\n" in low[mark.end() : value.start] or governing.asked(low, value.end):
             continue
         vague = value.by == "text" and cue.word in ("instead", "rather", "actually")
         if _ends_there(low, value.end, value.by) and not (vague and not _STOP.match(low, value.end)):

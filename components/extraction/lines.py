@@ -5,19 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from components.extraction import cues, tables
+from components.extraction import cues, governing, tables
 from components.extraction.candidates import Candidate, candidate
 from components.extraction.normal import tokens_of
-from components.extraction.values import (
-    AMBIGUOUS,
-    Value,
-    View,
-    called_wrong,
-    letter_at,
-    separated_initial,
-    text_at,
-    value_at,
-)
+from components.extraction.places import AMBIGUOUS, Value, View, called_wrong, separated_initial, text_at
+from components.extraction.values import letter_at, value_at
 
 _LABEL = re.compile(r"[\s#>\-•(\[]*([a-z])\s?[).\]:]", re.IGNORECASE)
 _BULLET = re.compile(
@@ -73,7 +65,7 @@ def first_line(view: View) -> Iterator[Candidate]:
     if (
         value
         and not called_wrong(view, value)
-        and not cues.asked(view.low, value.end - 1 if value.by == "letter" else value.end)
+        and not governing.asked(view.low, value.end - 1 if value.by == "letter" else value.end)
     ):
         yield candidate(view, "first_line", cues.FIRST, start, value)
 

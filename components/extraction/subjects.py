@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from components.extraction.normal import together, tokens_of
-from components.extraction.values import AMBIGUOUS, Value, View, glued
+from components.extraction.places import AMBIGUOUS, Value, View, glued
 
 REACH = 600  # characters before "is correct" in which its subject is looked for
 _TRIM = " \"'.,:;-–—*"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from components.extraction import cues
 from components.extraction.candidates import Candidate
 from components.extraction.normal import tokens_of
-from components.extraction.values import View
+from components.extraction.places import View
 
 RIGHT_WORDS = r"correct|right|true|yes|correct answer|✅|✓|✔|☑|\[x\]|\[✓\]"
 WRONG_WORDS = r"incorrect|wrong|false|no|not correct|❌|✗|✘|☐|×|\[ \]"

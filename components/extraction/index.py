@@ -1,0 +1,81 @@
+"""Which cues can be in a text at all, by the words of the text."""
+
+from __future__ import annotations
+
+import re
+
+from components.extraction import tables
+from components.extraction.cues import ALL, BACKWARD, PLAIN, SMALL_CORRECTIONS, STRONG_CORRECTIONS, Cue
+
+_SIGNS = ".,;:!?()[]{}<>\"'|=-/\\#~+_\n\x1e"
+_PUNCTUATION = {ord(sign): " " for sign in _SIGNS}
+
+
+def words_of(low: str) -> set[str]:
+    """The words of the text."""
+    if low.isascii():
+        return set(low.translate(_PUNCTUATION).split())
+    for sign in _SIGNS:  # translating is slow where a text is not ASCII
+        low = low.replace(sign, " ")
+    return set(low.split())
+
+
+def _keys(cue: Cue) -> list[str]:
+    """The words of which one is in every text that holds the cue: the longest of its own (the rarest), as it is written."""
+    if not cue.word.isascii():
+        return []
+    words = [word for word in cue.word.translate(_PUNCTUATION).split() if word[0].isalpha()]
+    if not words:
+        return []
+    word = max(words, key=len)
+    return [word, word + "s", *tables.WORD_FORMS.get(word, ())]
+
+
+Present = tuple[list[Cue], list[Cue], list[Cue], list[Cue]]  # after, before, small corrections, strong corrections
+
+
+_OTHER_SCRIPT = re.compile(r"[\u0370-\u1fff\u3040-\ud7ff\uf900-\ufdff\ufe70-\ufefc]|\u2234")
+_ACCENTED = re.compile(r"[à-ÿā-ž]")
+
+
+class Index:
+    """Every cue by a word of its own; those of other scripts and of signs are always looked for."""
+
+    def __init__(self, *groups: tuple[Cue, ...]) -> None:
+        self.cues: list[tuple[int, Cue]] = [(group, cue) for group, cues in enumerate(groups) for cue in cues]
+        self.keyed: dict[
+            str, list[tuple[int, str]]
+        ] = {}  # place in self.cues, what must be in the text besides the word
+        self.signs: list[tuple[int, str]] = []
+        self.always: list[tuple[int, str]] = []
+        for place, (_, cue) in enumerate(self.cues):
+            keys = _keys(cue)
+            for key in keys:
+                self.keyed.setdefault(key, []).append((place, "" if key.startswith(cue.word) else cue.word))
+            if not keys:
+                (self.signs if cue.word.isascii() else self.always).append((place, cue.word))
+
+    def present(self, words: set[str], low: str) -> Present:
+        """The cues whose word is in the text, in the order of the tables."""
+        hits = set()
+        if "<" in low or "[" in low or "=" in low:
+            hits.update([place for place, word in self.signs if word in low])
+        if self.always and (_OTHER_SCRIPT.search(low) or _ACCENTED.search(low)):
+            hits.update([place for place, word in self.always if word in low])
+        for key in self.keyed.keys() & words:
+            for place, word in self.keyed[key]:
+                if not word or word in low:
+                    hits.add(place)
+        found: Present = ([], [], [], [])
+        for place in sorted(hits):
+            group, cue = self.cues[place]
+            found[group].append(cue)
+        return found
+
+
+_ANY, _ASCII = (Index(after, BACKWARD, SMALL_CORRECTIONS, STRONG_CORRECTIONS) for after in (ALL, PLAIN))
+
+
+def present(low: str) -> Present:
+    """The cues that can be in the text at all."""
+    return (_ASCII if low.isascii() else _ANY).present(words_of(low), low)

@@ -237,7 +237,8 @@ _CLAUSE_ENDS = re.compile(
     r"[\"')\]]*\s?(?:[.!,;:\n\x1e\-–—(]|$|(?:is|fits|seems|would be|because|since|after all|makes|looks)\b)"
 )
 _GOES_ON = re.compile(
-    r"[\"')\]]* (?:is|seems|would be|looks|makes)\b(?! (?:the |a )?(?:much )?(?:correct|right|better|best|more likely|more appropriate|it))"
+    r"[\"')\]]* (?:is|seems|would be|looks|makes)\b(?! (?:the |a )?(?:much )?(?:correct|right|better|best"
+    r"|more likely|more appropriate|it))"
 )
 
 

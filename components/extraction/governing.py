@@ -11,19 +11,24 @@ CLAUSE_START = re.compile(
 )
 # A denial or a supposition that governs the cue itself, not whatever stands before it.
 _SUPPOSED = re.compile(
-    r"\b(?:if|whether|unless|suppose|supposing|assuming|assume|imagine|were|what|which|when|had|could|until|before)\b(?:\W+\w+){0,10}\W*$"
+    r"\b(?:if|whether|unless|suppose|supposing|assuming|assume|imagine|were|what|which|when|had|could|until"
+    r"|before)\b(?:\W+\w+){0,10}\W*$"
 )
 _DENIED = re.compile(
-    r"(?:(?:\b(?:not|never|no|nor|neither|hardly|cannot)|n't) (?:\w+ ){0,4}?(?:think|believe|say|agree|conclude|mean|true|case"
-    r"|correct|right|evidence|reason|way|clear|sure|certain|know|convinced|imply|suggest|proof|indication|guarantee|support)\w* ?(?:\w+ ){0,4}"
+    r"(?:(?:\b(?:not|never|no|nor|neither|hardly|cannot)|n't) (?:\w+ ){0,4}?(?:think|believe|say|agree|conclude"
+    r"|mean|true|case"
+    r"|correct|right|evidence|reason|way|clear|sure|certain|know|convinced|imply|suggest|proof|indication"
+    r"|guarantee|support)\w* ?(?:\w+ ){0,4}"
     r"|(?:\b(?:not|never|nor|neither)|n't) (?:be )?(?:the |a |my |an |this |to )?(?:\w+ ){0,1}"
-    r"|\b(?:incorrect|wrong|false|previous|earlier|initial|first|doubt(?:ful)?|unclear|unlikely|unsure|tempting|common|popular"
+    r"|\b(?:incorrect|wrong|false|previous|earlier|initial|first|doubt(?:ful)?|unclear|unlikely|unsure|tempting"
+    r"|common|popular"
     r"|deny|denies|avoid|wrongly|mistakenly|another|second) (?:that )?(?:the |my |an? |to )?(?:\w+ ){0,1})$"
 )
 _AFFIRMED = re.compile(r"\b(?:no|without(?: a)?) (?:doubt|question)\b")
 _UNREAL = re.compile(r"\b(?:if|had|were|unless|otherwise)\b")
 _IF_SENTENCE = re.compile(
-    r"(?:^|[.?!\n]\s*(?:and |but |however, |conversely, |alternatively, )?)(?:if|had|suppose|supposing)\b(?! (?:i|we) (?:had|have|must|were|need|am|are)\b)[^.?!\n]{0,180}$"
+    r"(?:^|[.?!\n]\s*(?:and |but |however, |conversely, |alternatively, )?)(?:if|had|suppose|supposing)\b(?! (?:i"
+    r"|we) (?:had|have|must|were|need|am|are)\b)[^.?!\n]{0,180}$"
 )
 _END = re.compile(r"[?!\n]|\.(?=\s|$)")
 _NEAR = 300

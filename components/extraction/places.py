@@ -32,7 +32,8 @@ class Value(NamedTuple):
 
 # After a named option: "option C, "maybe," is incorrect".
 CALLED_WRONG = re.compile(
-    r"[\"',.)\]]*\s(?:option |choice )?(?:is|was|are) (?:also |clearly |definitely |therefore )?(?:incorrect|wrong|false|not (?:correct|right|the (?:correct |right |best )?(?:answer|option|choice)))\b"
+    r"[\"',.)\]]*\s(?:option |choice )?(?:is|was|are) (?:also |clearly |definitely |therefore )?(?:incorrect"
+    r"|wrong|false|not (?:correct|right|the (?:correct |right |best )?(?:answer|option|choice)))\b"
 )
 
 

@@ -17,7 +17,8 @@ _CUES = tuple(re.compile(cue) for cue in tables.CHOICE_CUES)
 _SINGLE = re.compile(tables.SINGLE_SENTENCE_CUE)
 _MARK = re.compile(r"(?:^|\W)([a-z])\s?[.):(\-–—]+\s?[\"'(]*$")
 _IS_RIGHT = re.compile(
-    r"[\"')\]]* (?:is|are|was|would be) (?:the )?(?:responsible|indicated|involved|appropriate|warranted|recommended|needed|preferred|present|affected|given|required|right|it|used first)\b"
+    r"[\"')\]]* (?:is|are|was|would be) (?:the )?(?:responsible|indicated|involved|appropriate|warranted"
+    r"|recommended|needed|preferred|present|affected|given|required|right|it|used first)\b"
 )
 _TRAIL = re.compile(r"\s*(?:over|instead of|rather than|in preference to|not)\b")
 _MAX = 700
@@ -100,7 +101,8 @@ def _near(between: str) -> bool:
 def _denied_after(after: str) -> bool:
     return bool(
         re.match(
-            r"[^.;]{0,60}?\b(?:is|are|was|would be|can be|should be) (?:\w+ ){0,2}?(?:not|wrong|incorrect|excluded|ruled out|unlikely|contraindicated|less|too)\b|[^.;]{0,40}n't\b",
+            r"[^.;]{0,60}?\b(?:is|are|was|would be|can be|should be) (?:\w+ ){0,2}?(?:not|wrong|incorrect"
+            r"|excluded|ruled out|unlikely|contraindicated|less|too)\b|[^.;]{0,40}n't\b",
             after,
         )
     ) or bool(re.search(r"\b(?:but|although|though|however|unless|if)\b", after))

@@ -15,7 +15,8 @@ _NO_NAME = re.compile(r"[^\w]|_")
 # A field of broken JSON: its name, and a value in quotes (perhaps never closed), a bare letter, or a list.
 _FIELD = re.compile(
     r"(?P<q>\\?[\"']?)(?P<name>[^\W\d][\w -]{1,30}?)(?P=q)\s*:\s*"
-    r"(?:\\?\"(?P<double>(?:[^\"\\\n]|\\.){0,2000})(?:\\?\"|$|\n)|'(?P<single>[^'\n]{0,2000})(?:'|$|\n)|\[(?P<list>[^\[\]\n]{0,300})\]"
+    r"(?:\\?\"(?P<double>(?:[^\"\\\n]|\\.){0,2000})(?:\\?\"|$|\n)|'(?P<single>[^'\n]{0,2000})(?:'|$|\n)|\["
+    r"(?P<list>[^\[\]\n]{0,300})\]"
     r"|(?P<bare>[A-Za-z])(?=\s*[,}\n]|\s*$))"
 )
 _MAX_BLOCKS = 40

@@ -10,20 +10,24 @@ from components.extraction.places import AMBIGUOUS, Value, View, glued
 REACH = 600  # characters before "is correct" in which its subject is looked for
 _TRIM = " \"'.,:;-–—*"
 _LABEL = re.compile(
-    r"(?:^|[^\w])(?:(?:option|choice|answer|letter) )?[(\[]?([A-Za-z])[)\]]?\s?(?:[.):,\-–—(=]+|, which is|which is|is|, i\.e\.,?)\s?(?:the |an? )?[\"'(]*$"
+    r"(?:^|[^\w])(?:(?:option|choice|answer|letter) )?[(\[]?([A-Za-z])[)\]]?\s?(?:[.):,\-–—(=]+|, which is"
+    r"|which is|is|, i\.e\.,?)\s?(?:the |an? )?[\"'(]*$"
 )
 _BARE_LABEL = re.compile(r"(?:option|choice|answer|letter) ([a-z]) [\"'(]*$")
 _BRACKETED = re.compile(r"\s?[(\[](?:option |choice |answer )?([a-z])[)\]]$")
 _LONE = re.compile(r"(?:^|[^\w'])[\"'(\[]*([A-Za-z])[\"')\].:]*$")
 _WHO = re.compile(
-    r"(?:^|[\n.,;:!?()\"'\]→∴>–—]|(?:^|\s)-|\b(?:that|so|therefore|thus|hence|think|believe|only|say|conclude|option|choice|answer|letter"
-    r"|and|but|since|because|the|an?|clearly|then|statement|response|however|actually|sure|makes?|making|make|leaves|leaving|consider|yes|yeah|ok|okay|now|here|me|mean|certain|while|as))"
+    r"(?:^|[\n.,;:!?()\"'\]→∴>–—]|(?:^|\s)-|\b(?:that|so|therefore|thus|hence|think|believe|only|say|conclude"
+    r"|option|choice|answer|letter"
+    r"|and|but|since|because|the|an?|clearly|then|statement|response|however|actually|sure|makes?|making|make"
+    r"|leaves|leaving|consider|yes|yeah|ok|okay|now|here|me|mean|certain|while|as))"
     r"[\s\"'(\[]*$"
 )
 _JOINED = re.compile(r"\b([a-z])[\"')\]]*\s?(?:,|and|or|&|/|\+|;|,? and|,? or|nor|plus)\s?(?:option )?[\"'(\[]*$")
 _CLAUSE = re.compile(r"[.;:!?\n]|\b(?:but|however|so|therefore|thus|hence)\b|, (?=and|which)")
 DENIED_BEFORE = re.compile(
-    r"\b(?:not|never|nor|neither|n't|cannot|if|whether|unless|suppose|supposing|assuming|assume|doubt|unlikely|wrong|incorrect|why|than|over|none)\b|n't\b"
+    r"\b(?:not|never|nor|neither|n't|cannot|if|whether|unless|suppose|supposing|assuming|assume|doubt|unlikely"
+    r"|wrong|incorrect|why|than|over|none)\b|n't\b"
 )
 
 
@@ -55,9 +59,10 @@ def value_before(view: View, pos: int) -> Value | None:
     if not lone or lone.group(1).upper() not in view.options.letters:
         return None
     if lone.group(1) in view.options.confused:
-        label = _LABEL.search(view.text, start, lone.start(1))
-        own = label and view.options.lone.get(label.group(1).upper()) == lone.group(1)
-        return Value(label.group(1).upper() if label and own else AMBIGUOUS, lone.start(1), end, "letter")
+        before = _LABEL.search(view.text, start, lone.start(1))
+        named = before.group(1).upper() if before else AMBIGUOUS
+        own = view.options.lone.get(named) == lone.group(1)
+        return Value(named if own else AMBIGUOUS, lone.start(1), end, "letter")
     marked = re.search(r"(?:option|choice|answer) [\"'(\[]*$", view.low[max(start, lone.start(1) - 12) : lone.start(1)])
     if lone.group(1).islower() and not marked and not view.low[: lone.start(1)].endswith("("):
         return None

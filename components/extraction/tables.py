@@ -19,7 +19,8 @@ THOUGHT_MARKS = (
     (r"<\|thinking\|>", r"<\|/thinking\|>"),
     (r"◁think▷", r"◁/think▷"),  # Kimi
     (r"<\|think_start\|>", r"<\|think_end\|>"),
-    (r"<\|channel\|>\s*(?:analysis|commentary)\b[^<]*<\|message\|>", r"<\|channel\|>\s*final\b[^<]*<\|message\|>"),  # gpt-oss
+    (r"<\|channel\|>\s*(?:analysis"
+     r"|commentary)\b[^<]*<\|message\|>", r"<\|channel\|>\s*final\b[^<]*<\|message\|>"),  # gpt-oss
     (r"\A(?-i:analysis(?=[A-Z]))", r"assistant\s?final(?-i:(?![a-z]))"),  # the same without its special tokens
     (r"^here(?: is|'s|’s) my thought process:", r"^here(?: is|'s|’s) my response:"),  # Granite
 )  # fmt: skip
@@ -68,14 +69,16 @@ FIELDS = (
      "finaldiagnosis"),
 )  # fmt: skip
 # Tags and calls that hold an answer: <answer>, [ANSWER], Finish[B], submit("B"), answer="B".
-ANSWER_TAGS = r"(?:final[_ -]?|correct[_ -]?|selected[_ -]?)?(?:answer|choice|option|ans|decision|letter|response|output|solution|result|final)(?:[_ -]?(?:choice|letter|option|idx|key))?"  # fmt: skip # noqa: E501
+ANSWER_TAGS = (r"(?:final[_ -]?|correct[_ -]?|selected[_ -]?)?(?:answer|choice|option|ans|decision|letter|response"
+              r"|output|solution|result|final)(?:[_ -]?(?:choice|letter|option|idx|key))?")  # fmt: skip # noqa: E501
 CALL_NAMES = (
     "finish", "submit", "final_answer", "select_option", "choose_option", "return_answer", "give_answer", "answer(",
     "answer[", "respond(",
 )  # fmt: skip
 
 # --- Words that mark an answer, by language. -------------------------------------------------------------------------
-BE = r"(?:is|was|would be|should be|must be|will be|has to be|ought to be|could only be|can only be|remains|becomes|seems to be|appears to be)"  # fmt: skip # noqa: E501
+BE = (r"(?:is|was|would be|should be|must be|will be|has to be|ought to be|could only be|can only be|remains"
+     r"|becomes|seems to be|appears to be)")  # fmt: skip # noqa: E501
 # (language, nouns for "answer", words for "is"); with a colon or such a word after it the noun announces an answer.
 LANGUAGES = (
     ("German", r"antwort(?:möglichkeit)?|lösung|richtig", r"ist|lautet|wäre"),
@@ -102,7 +105,8 @@ LANGUAGES = (
 )
 # A denial inside what a cue of another language matched: "答案不是C".
 FOREIGN_DENIALS = (
-    r"\b(?:nicht|keine?\w?|pas|no|não|nao|non|not|не|niet|nie|ikke|inte|değil|bukan|không|falsche?\w?|incorrect\w|fausse)\b"
+    r"\b(?:nicht|keine?\w?|pas|no|não|nao|non|not|не|niet|nie|ikke|inte|değil|bukan|không|falsche?\w?|incorrect\w"
+    r"|fausse)\b"
     r"|不|非|错|ない|아니|ليس|نیست"
 )
 ARTICLES = r"la|el|le|les|lo|il|die|der|das|den|de|het|letra|lettre|lettera|buchstabe|littera|буква|la letra|la lettre"
@@ -124,7 +128,10 @@ SUBJECTS = (
     r"|pathogen|choice|intervention|mechanism|explanation|finding|condition|action|one|procedure|approach|etiology"
     r"|complication|factor|statement|disease|disorder|structure|vaccine|recommendation|option|measure|location|site"
 )
-SUPERLATIVES = r"most|best|probable|commonest|recommended|likely|least|correct|right|appropriate|of choice|first-line|single|preferred|ideal"
+SUPERLATIVES = (
+    r"most|best|probable|commonest|recommended|likely|least|correct|right|appropriate|of choice"
+    r"|first-line|single|preferred|ideal"
+)
 
 # Rules whose marks enclose the answer: two of them side by side name two options.
 ENCLOSING = ("boxed", "tag", "call")
@@ -184,18 +191,34 @@ INVERTED_PREDICATES = (
 )  # fmt: skip
 # A correction: `strong` ones put whatever is said next above what was said before.
 CORRECTIONS = (
-    ("wait", ""), ("hmm", ""), ("hmmm", "m*"), ("on second thought", "s?"), ("on reflection", ""), ("on further ", r"(?:reflection|thought|consideration|review)"),
+    ("wait", ""), ("hmm", ""), ("hmmm", "m*"), ("on second thought", "s?"), ("on reflection", ""), ("on further ", r"(?:reflection|thought"
+                                                                                                                   r"|consideration|review)"),
     ("upon ", r"(?:further |closer )?(?:reconsideration|reflection|review|consideration|inspection|thought)"),
     ("on reconsideration", ""), ("on closer ", r"(?:inspection|look|reading)"),
-    ("let me ", r"(?:reconsider|re-?check|re-?think|correct|revise|double[- ]check|re-?evaluate|think again|re-?examine|re-?read)"),
-    ("i need to ", r"(?:correct|revise|change)"), ("i must ", r"(?:correct|revise|change)"), ("scratch that", ""), ("correction", ""),
+    ("let me ", r"(?:reconsider|re-?check|re-?think|correct|revise|double[- ]check|re-?evaluate|think again"
+                r"|re-?examine|re-?read)"),
+    ("i need to ", r"(?:correct"
+                   r"|revise|change)"), ("i must ", r"(?:correct"
+                                                    r"|revise|change)"), ("scratch that", ""), ("correction", ""),
     ("i was ", r"(?:mistaken|wrong)"), ("i am mistaken", ""), ("i made ", r"an? (?:mistake|error)"), ("i stand corrected", ""),
     ("i take ", r"(?:that|it) back"), ("my mistake", ""), ("sorry", ""), ("apologies", ""), ("i apologi", "[sz]e"),
-    ("that is ", r"(?:wrong|incorrect|not right|a mistake|not correct)(?=\s*(?:[.;,:!?\n–—-]|$))"), ("that's ", r"(?:wrong|incorrect|not right|a mistake|not correct)(?=\s*(?:[.;,:!?\n–—-]|$))"),
-    ("that was ", r"(?:wrong|incorrect|not right|a mistake|not correct)(?=\s*(?:[.;,:!?\n–—-]|$))"), ("they are wrong", ""), ("this is ", r"(?:wrong|incorrect|not right)(?=\s*(?:[.;,:!?\n–—-]|$))"),
-    ("i change", r"d? my (?:answer|mind|choice)"), ("i revise", r"d? my (?:answer|choice)"), ("oops", ""), ("hold on", ""),
-    ("having ", r"(?:reconsidered|re-?read|reviewed)"), ("revised ", r"(?:answer|choice)"), ("corrected ", r"(?:answer|choice)"),
-    ("my previous ", r"(?:answer|choice|thought|guess)"), ("my first ", r"(?:answer|choice|thought|guess)"), ("my initial ", r"(?:answer|choice|thought|guess)"),
+    ("that is ", r"(?:wrong|incorrect|not right|a mistake"
+                 r"|not correct)(?=\s*(?:[.;,:!?\n–—-]|$))"), ("that's ", r"(?:wrong|incorrect|not right"
+                                                                          r"|a mistake|not correct)(?=\s*"
+                                                                          r"(?:[.;,:!?\n–—-]|$))"),
+    ("that was ", r"(?:wrong|incorrect|not right|a mistake"
+                  r"|not correct)(?=\s*"
+                  r"(?:[.;,:!?\n–—-]|$))"), ("they are wrong", ""), ("this is ", r"(?:wrong|incorrect"
+                                                                                                    r"|not right)(?=\s*"
+                                                                                                    r"(?:[.;,:!?\n–—-]|$))"),
+    ("i change", r"d? my (?:"
+                 r"answer|mind|choice)"), ("i revise", r"d? my (?:answer|choice)"), ("oops", ""), ("hold on", ""),
+    ("having ", r"(?:reconsidered"
+                r"|re-?read|reviewed)"), ("revised ", r"(?:answer|choice)"), ("corrected ", r"(?:answer|choice)"),
+    ("my previous ", r"(?:answer"
+                     r"|choice|thought|guess)"), ("my first ", r"(?:answer"
+                                                               r"|choice|thought|guess)"), ("my initial ", r"(?:answer"
+                                                                                                           r"|choice|thought|guess)"),
 )  # fmt: skip
 # A small word that corrects only together with the option right after it: "No, B.", "actually B".
 SMALL_CORRECTIONS = (
@@ -204,7 +227,8 @@ SMALL_CORRECTIONS = (
     "it has to be", "nein", "нет", "不对", "不",
 )  # fmt: skip
 CONTRASTS = (
-    r"while|whereas|unlike|although|though|despite|but not|rather than|instead of|would also|could also|can also|may also"
+    r"while|whereas|unlike|although|though|despite|but not|rather than|instead of|would also|could also|can also"
+    r"|may also"
     r"|might also|as opposed to|in contrast|compared|versus|vs|other than|apart from|similar to|mimics?|resembles?"
     r"|differential|alternatively|also considered|such as|including|e\.g|like|both|than|over"
 )
@@ -216,14 +240,21 @@ DENIALS = (
 # In an output of a single sentence also any statement that ends with the text: "It is found in the spleen."
 SINGLE_SENTENCE_CUE = r"\b(?:is|are|was|were|has|have|causes?|involves?|shows?)\b"
 CHOICE_CUES = (
-    rf"(?:(?:\bi|\bwe)(?: would| will|'d|'ll| should| must)?(?: therefore| thus| then)? |\bto |\blet's |^|\bshould (?:be )?|\bnow |please |, so |\bso |\bbest to ){PREFER}\b(?:ing)?",
-    r"\b(?:should|must|needs to|ought to) (?:be (?:given|started on|treated with|offered|prescribed|referred for)|receive|get|undergo|have)\b",
+    rf"(?:(?:\bi|\bwe)(?: would| will|'d|'ll| should| must)?(?: therefore| thus| then)? |\bto |\blet's |^"
+    rf"|\bshould (?:be )?|\bnow |please |, so |\bso |\bbest to ){PREFER}\b(?:ing)?",
+    r"\b(?:should|must|needs to|ought to) (?:be (?:given|started on|treated with|offered|prescribed|referred for)"
+    r"|receive|get|undergo|have)\b",
     rf"\b(?:{SUPERLATIVES})\b[^.\n]{{0,120}}? {BE}\b",
     rf"\b(?:{SUBJECTS})\b[^.\n,]{{0,60}} {BE}\b",
-    r"\b(?:patient|he|she|they|child|infant|man|woman|boy|girl|this)\b (?:most likely |likely |probably |therefore |clearly |thus )*(?:has|have|suffers from|is suffering from|has developed)\b",
-    r"\b(?:consistent with|points? to|points? towards?|indicative of|diagnostic of|suggests?|suggestive of|indicates?|leaves|leaving|confirms?|most likely|corresponds to|pathognomonic (?:of|for)|characteristic of|diagnosis of)\b",
-    r"\b(?:so|thus|therefore|hence|consequently|it is|it's|this is|that is|i think|i believe|must be|i'd say|i say|namely)\b",
-    r"\b(?:antibody|hormone|enzyme|nerve|artery|vein|muscle|gene|protein|vitamin|vector|virus|level|dose|pressure|value|number|rate|type|stage|score|ratio|percentage|risk|age)\b(?: \w+){0,3}? is\b",
+    r"\b(?:patient|he|she|they|child|infant|man|woman|boy|girl|this)\b (?:most likely |likely |probably "
+    r"|therefore |clearly |thus )*(?:has|have|suffers from|is suffering from|has developed)\b",
+    r"\b(?:consistent with|points? to|points? towards?|indicative of|diagnostic of|suggests?|suggestive of"
+    r"|indicates?|leaves|leaving|confirms?|most likely|corresponds to|pathognomonic (?:of|for)|characteristic of"
+    r"|diagnosis of)\b",
+    r"\b(?:so|thus|therefore|hence|consequently|it is|it's|this is|that is|i think|i believe|must be|i'd say"
+    r"|i say|namely)\b",
+    r"\b(?:antibody|hormone|enzyme|nerve|artery|vein|muscle|gene|protein|vitamin|vector|virus|level|dose|pressure"
+    r"|value|number|rate|type|stage|score|ratio|percentage|risk|age)\b(?: \w+){0,3}? is\b",
 )  # fmt: skip
 # Words of cues that go on in ways other than a plural s.
 WORD_FORMS = {

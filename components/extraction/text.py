@@ -43,7 +43,8 @@ _LATEX = re.compile(
     r"|mathcal|mathbb|boldsymbol|bm|mbox|hbox|rm|bf|operatorname|fbox|framebox|large|Large|ce)\*?\s*\{([^{}]*)\}"
 )
 _LATEX_WORD = re.compile(
-    r"\\(?:displaystyle|textstyle|large|Large|LARGE|huge|Huge|small|normalsize|quad|qquad|bf|rm|it|left|right|bigl?|bigr?"
+    r"\\(?:displaystyle|textstyle|large|Large|LARGE|huge|Huge|small|normalsize|quad|qquad|bf|rm|it|left|right"
+    r"|bigl?|bigr?"
     r"|Big|hspace|vspace|,|;|!|:| |~|newline)(?![a-zA-Z])"
 )
 _LATEX_FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]{1,40})\}\s*\{([^{}]{1,40})\}")

@@ -12,9 +12,12 @@ from components.extraction.places import AMBIGUOUS, Value, View, glued, separate
 _OPENERS = re.compile(r"(?:[\s\"'(\[{<_:=>#,~≈→⇒✅✓✔☑👉|\x1e–—]|\.(?!\d)|-(?![\d.])|\\)*")
 _SIGN = re.compile(r"[\s\"'(\[{]*[<>=~≈→⇒–—|]")
 _FILLER = re.compile(
-    r"(?:the|an?(?= )|option|options|choice|letter|answer|most|likely|probably|clearly|definitely|therefore|thus|then|still|also"
-    r"|actually|indeed|simply|obviously|in fact|i think|i believe|i would say|i'd say|number|correct|final|best|right|only"
-    r"|indicated by|given by|either|both|as follows|that|item|is|rather|in my opinion|definite|clear|to|approximately|about"
+    r"(?:the|an?(?= )|option|options|choice|letter|answer|most|likely|probably|clearly|definitely|therefore|thus"
+    r"|then|still|also"
+    r"|actually|indeed|simply|obviously|in fact|i think|i believe|i would say|i'd say|number|correct|final|best"
+    r"|right|only"
+    r"|indicated by|given by|either|both|as follows|that|item|is|rather|in my opinion|definite|clear|to"
+    r"|approximately|about"
     r"|around|roughly|alternative|variant|opción|alternativa|opzione|réponse|antwort|вариант|选项|選項|选|肢|"
     + tables.ARTICLES
     + r"|no\. ?(?=\d))"
@@ -22,7 +25,8 @@ _FILLER = re.compile(
 )
 _CLOSERS = re.compile(r"[\"')\]}]*")
 _STOP = re.compile(
-    r"\s?(?:$|[\n)\]}\"'>;!?<(\[|=\x1e]|\.{2,}|:(?!\d)|\.(?!\w)|\.(?=[A-Z][a-z])|,(?!\d)|\s-\s|\s?- |\s?[–—→❌✅✓✔]|[^\x00-\u024f\s])"
+    r"\s?(?:$|[\n)\]}\"'>;!?<(\[|=\x1e]|\.{2,}|:(?!\d)|\.(?!\w)|\.(?=[A-Z][a-z])|,(?!\d)|\s-\s|\s?- |\s?[–—→❌✅✓✔]"
+    r"|[^\x00-\u024f\s])"
 )
 _CONNECTIVE = re.compile(
     r"\s(?:because|since|as|due|for|based|given|which|rather|but|not|instead|here|therefore|according|so|and"
@@ -30,11 +34,13 @@ _CONNECTIVE = re.compile(
 )
 _TEXT_CONNECTIVE = re.compile(r"\s(?:because|since|as|due to|based on|given|which|rather than|but|not|so|here)\b")
 _JOIN = re.compile(
-    r"[\"')\]}]*\s?(?:,? ?(?:and/or|and|or|as well as|plus|then|also|along with|und|oder|et|ou|y|e|и|和|与|及|或)\b ?|[&+/,;、-] ?|(?<=[\")\]}]) ?"
+    r"[\"')\]}]*\s?(?:,? ?(?:and/or|and|or|as well as|plus|then|also|along with|und|oder|et|ou|y|e|и|和|与|及|或)\b ?"
+    r"|[&+/,;、-] ?|(?<=[\")\]}]) ?"
     r"|(?: \((?=(?:and|or|also|plus)))|\s)(?:and |or |also |then |option |either |both )*[\"'(\[{]*"
 )
 _SECOND_TEXT = re.compile(
-    r"[\"')\]}]*\s?(?:,? ?(?:and/or|and|or|as well as|plus|und|oder|et)\b ?|[&+/,;、] ?)(?:also |the |an? |both )*[\"'(\[{]*"
+    r"[\"')\]}]*\s?(?:,? ?(?:and/or|and|or|as well as|plus|und|oder|et)\b ?|[&+/,;、] ?)(?:also |the |an? "
+    r"|both )*[\"'(\[{]*"
 )
 _OPEN_JOIN = re.compile(
     r"[\"')\]}]*\s?(?:and|or|plus|&|\+)\b(?! (?:it|this|that|the|not|its|he|she|they|is|so|therefore|thus|then|we|i)\b)"
@@ -45,18 +51,22 @@ NEGATED_VALUE = re.compile(
     r"|un(?:clear|known)|no option|don't|do not)\b"
 )
 _DENIED_VALUE = re.compile(
-    r"[^.\n?!]{0,40}?(?:\b(?:is|was|are|would be|can be|should be|seems) (?:\w+ ){0,2}?(?:not|wrong|incorrect|excluded|ruled out"
-    r"|eliminated|unlikely|contraindicated|false)\b|\b(?:is|was|does|would|can|could|should)n't\b|\bcannot\b|\b(?:can|does|do|should|would) not\b)"
+    r"[^.\n?!]{0,40}?(?:\b(?:is|was|are|would be|can be|should be|seems) (?:\w+ ){0,2}?(?:not|wrong|incorrect"
+    r"|excluded|ruled out"
+    r"|eliminated|unlikely|contraindicated|false)\b|\b(?:is|was|does|would|can|could|should)n't\b|\bcannot\b|\b"
+    r"(?:can|does|do|should|would) not\b)"
 )
 _SEPARATOR = re.compile(
-    r"[\s\"')\]}.:,;\-–—_|>(\[=*~/#]*(?:(?:option|i\.? ?e\.?,?|namely|which is|that is|(?:which )?(?:stands for|corresponds to|represents|refers to|means)|is) )?[\"'(\[]*"
+    r"[\s\"')\]}.:,;\-–—_|>(\[=*~/#]*(?:(?:option|i\.? ?e\.?,?|namely|which is|that is|(?:which )?(?:stands for"
+    r"|corresponds to|represents|refers to|means)|is) )?[\"'(\[]*"
 )
 _RIGHT_AFTER = re.compile(r"[\"')\]]* (?:is )?(?:the )?(?:correct|right|best)\b|\s(?:and|but) not\b")
 _ARTICLE = re.compile(r"(?:an?|the|it|to) ")
 _LONE = re.compile(r"[\"')\]}]*\s?[.:),(\[\-–]*\s?[\"'(]*(\S)(?=[\s.)\]}\"'<]|$)")
 _INITIAL = re.compile(r"\. ?([a-z]{3,})")
 _LETTER_IN_BRACKETS = re.compile(
-    r"[\"'.,]*\s?(?:[(\[]|- |, |,? ?i\.e\.,? )(?:option |choice |answer |letter |i\.e\.,? )*\(?([a-z])[)\].,:]|[\"'.,]*\s?, (?:which is )?option \(?([a-z])\b"
+    r"[\"'.,]*\s?(?:[(\[]|- |, |,? ?i\.e\.,? )(?:option |choice |answer |letter |i\.e\.,? )*\(?([a-z])[)\].,:]"
+    r"|[\"'.,]*\s?, (?:which is )?option \(?([a-z])\b"
 )
 _LIST_LABEL = re.compile(r"[\s#>\-•]*[(\[]?([a-z])(?:[).\]:]|\s*(?:\n|$))")
 
@@ -141,7 +151,7 @@ def letter_at(view: View, pos: int, *, sure: bool = False) -> Value | None:
         and (own := _LONE.match(low, end))
         and own.group(1).upper() == view.options.lone[letter].upper()
     ):
-        return Value(letter, pos, own.end(), "both")
+        return Value(letter, pos, lone.end(), "both")
     if written in view.options.confused:
         return Value(AMBIGUOUS, pos, end, "letter")
     told = _told(view, end, letter)

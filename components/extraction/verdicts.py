@@ -13,7 +13,8 @@ from components.extraction.places import View
 RIGHT_WORDS = r"correct|right|true|yes|correct answer|✅|✓|✔|☑|\[x\]|\[✓\]"
 WRONG_WORDS = r"incorrect|wrong|false|no|not correct|❌|✗|✘|☐|×|\[ \]"
 _ENTRY = re.compile(
-    r"(?:^|[\n;|]|\. )[\s\-•>#|]*(?P<tick>✅|✓|✔|☑|❌|✗|✘|☐|\[x\]|\[ ?\])?\s?(?:option )?[(\[]?(?P<letter>[a-z])(?:[.):\]|]|\s[-–—|:(]|(?=\s?[✅✓✔❌✗✘]))"
+    r"(?:^|[\n;|]|\. )[\s\-•>#|]*(?P<tick>✅|✓|✔|☑|❌|✗|✘|☐|\[x\]|\[ ?\])?\s?(?:option )?[(\[]?(?P<letter>[a-z])"
+    r"(?:[.):\]|]|\s[-–—|:(]|(?=\s?[✅✓✔❌✗✘]))"
     r"(?P<text>[^\n]{0,200}?)(?:(?P<word>" + RIGHT_WORDS + "|" + WRONG_WORDS + r")(?=[.,;|)\]\n: -]|$)|(?=\n|$))"
 )
 _SAID = re.compile(r"(?:^\s?|[:\-–—|(=>.]\s?)(?:this |it |that )?(?:(?:statement|option|answer) )?(?:is )?(?:the )?$")

@@ -282,11 +282,13 @@ THOUGHT_FORMATS: dict[str, str] = {
     "reasoning": "<reasoning>\n{thought}\n</reasoning>\n{answer}",
     "Magistral": "[THINK]{thought}[/THINK]{answer}",
     "MedGemma": "<unused94>thought\n{thought}<unused95>{answer}",
-    "OpenThinker": "<|begin_of_thought|>\n{thought}\n<|end_of_thought|>\n\n<|begin_of_solution|>\n{answer}\n<|end_of_solution|>",
+    "OpenThinker": "<|begin_of_thought|>\n{thought}\n<|end_of_thought|>\n\n<|begin_of_solution|>\n{answer}\n<"
+    "|end_of_solution|>",
     "Cohere": "<|START_THINKING|>{thought}<|END_THINKING|><|START_RESPONSE|>{answer}<|END_RESPONSE|>",
     "Kimi": "◁think▷{thought}◁/think▷{answer}",
     "Seed": "<seed:think>{thought}</seed:think>{answer}",
-    "gpt-oss": "<|channel|>analysis<|message|>{thought}<|end|><|start|>assistant<|channel|>final<|message|>{answer}<|return|>",
+    "gpt-oss": "<|channel|>analysis<|message|>{thought}<|end|><|start|>assistant<|channel|>final<|message"
+    "|>{answer}<|return|>",
     "gpt-oss without special tokens": "analysis{thought}assistantfinal{answer}",
     "HuatuoGPT-o1": "## Thinking\n\n{thought}\n\n## Final Response\n\n{answer}",
     "three signs": "### Thinking\n{thought}\n### Answer\n{answer}",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from components.extraction import cues, governing
+from components.extraction import cues, cues_before, governing
 from components.extraction.places import UNKNOWN, Value, View, called_wrong, text_at
 from components.extraction.subjects import value_before
 from components.extraction.values import letter_at, value_at
@@ -100,14 +100,14 @@ _SO = re.compile(r"\b(?:so|thus|therefore|hence|consequently|overall|in conclusi
 
 def after_question(view: View) -> Iterator[Candidate]:
     """The option after an "A:" that follows its "Q:"."""
-    if "\na" in view.low and "q" in view.low and (found := cues.Q_THEN_A.search(view.low)):
-        if value := value_at(view, found.end(), sure=True):
-            yield candidate(view, "answer_is", cues.DECLARED, found.end(), value)
+    found = cues.Q_THEN_A.search(view.low) if "\na" in view.low and "q" in view.low else None
+    if found and (value := value_at(view, found.end(), sure=True)):
+        yield candidate(view, "answer_is", cues.DECLARED, found.end(), value)
 
 
 def mentioned(view: View) -> Iterator[Candidate]:
     """A letter that ends a sentence after words that conclude or name: "So B.", "the diagnosis is A."."""
-    for found in cues.mention(view.options.order).finditer(view.text):
+    for found in cues_before.mention(view.options.order).finditer(view.text):
         if _led(view.low, found.start()):
             yield from _mention(view, found.start())
 
@@ -118,12 +118,12 @@ def _led(low: str, at: int) -> bool:
     while end and low[end - 1] in " \"'([\n":
         end -= 1
     word = low[max(low.rfind(" ", 0, end), low.rfind("\n", 0, end)) + 1 : end].rstrip(",:.;")
-    return word in cues.LEADS or (not word.isascii() and word[-1:] in "∴→⇒") or word.endswith(">")
+    return word in cues_before.LEADS or (not word.isascii() and word[-1:] in "∴→⇒") or word.endswith(">")
 
 
 def _mention(view: View, at: int) -> Iterator[Candidate]:
     begin = max(0, at - 2 * cues.BEFORE)
-    for rule, strength, before in cues.MENTIONS:
+    for rule, strength, before in cues_before.MENTIONS:
         lead = before.search(view.low, begin, at)
         if lead:
             if not governing.denied(view.low, lead.start() + 1, "") and not governing.asked(view.low, at + 1):

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from itertools import islice
 from operator import attrgetter
 
-from components.extraction import cues, governing, tables
+from components.extraction import cues, cues_before, governing, tables
 from components.extraction.candidates import Candidate, after_question, called_right, candidate, declared, mentioned
 from components.extraction.index import present as present_cues
 from components.extraction.lines import lines
@@ -114,7 +114,7 @@ def _without(text: str, found: list[Field]) -> str:
 
 
 def _structured(found: list[Field], text: str, view: View) -> list[Candidate]:
-    """What the answer fields name, up to an invented next question; two objects side by side that differ are ambiguous."""
+    """What the answer fields name, up to an invented next question; two side by side that differ are ambiguous."""
     said: list[Candidate] = []
     for part in found:
         letter = _field_letter(part, view.options)
@@ -206,7 +206,7 @@ def _corrections(
         if _ends_there(low, value.end, value.by) and not (vague and not _STOP.match(low, value.end)):
             yield candidate(view, "correction", cues.CORRECTED, mark.start(), value)
     if "chang" in low:
-        for mark in cues.CHANGED.finditer(low):
+        for mark in cues_before.CHANGED.finditer(low):
             if value := value_at(view, mark.end()):
                 yield candidate(view, "correction", cues.CORRECTED, mark.start(), value)
     if first >= 0:
@@ -215,7 +215,7 @@ def _corrections(
                 yield said._replace(rule="correction", strength=cues.CORRECTED)
     for said in found:
         soft = said.rule in ("compared", "is_correct", "said_correct") and said.by == "letter"
-        if soft and cues.SOFT_BEFORE.search(low, max(0, said.start - 20), said.start):
+        if soft and cues_before.SOFT_BEFORE.search(low, max(0, said.start - 20), said.start):
             yield said._replace(rule="correction", strength=cues.CORRECTED)
 
 
@@ -242,6 +242,13 @@ _GOES_ON = re.compile(
 )
 
 
+def _side_by_side(view: View, first: Candidate, second: Candidate) -> bool:
+    """Whether two marks enclose two options with nothing between them: "\\boxed{A} or \\boxed{B}"."""
+    if first.letter == second.letter or first.rule != second.rule or second.rule not in tables.ENCLOSING:
+        return False
+    return first.end <= second.start <= first.end + 40 and bool(_BETWEEN.match(view.low[first.end : second.start]))
+
+
 def _decide(view: View, found: tuple[Candidate, ...]) -> Reading:
     """The last of the strongest candidates."""
     if not found:
@@ -250,20 +257,8 @@ def _decide(view: View, found: tuple[Candidate, ...]) -> Reading:
     group = [c for c in found if c.strength == top]
     won = group[-1]
     letter: str | None = won.letter
-    for other in reversed(group[:-1]):
-        if (
-            other.letter != won.letter
-            and other.end <= won.start
-            and len(view.low[other.end : won.start]) < 40
-            and top < cues.CORRECTED
-        ):
-            if (
-                _BETWEEN.match(view.low[other.end : won.start])
-                and other.rule == won.rule
-                and won.rule in tables.ENCLOSING
-            ):
-                letter = AMBIGUOUS
-        break
+    if len(group) > 1 and _side_by_side(view, group[-2], won):
+        letter = AMBIGUOUS
     marked = tuple(c._replace(status="won" if c is won else "weaker" if c.strength < top else "earlier") for c in found)
     if letter == UNKNOWN:
         return Reading(None, "no_such_option", marked)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from components.extraction import tables
-from components.extraction.cues import ALL, BACKWARD, PLAIN, SMALL_CORRECTIONS, STRONG_CORRECTIONS, Cue
+from components.extraction.cues import ALL, PLAIN, Cue
+from components.extraction.cues_before import BACKWARD, SMALL_CORRECTIONS, STRONG_CORRECTIONS
 
 _SIGNS = ".,;:!?()[]{}<>\"'|=-/\\#~+_\n\x1e"
 _PUNCTUATION = {ord(sign): " " for sign in _SIGNS}
@@ -21,7 +22,7 @@ def words_of(low: str) -> set[str]:
 
 
 def _keys(cue: Cue) -> list[str]:
-    """The words of which one is in every text that holds the cue: the longest of its own (the rarest), as it is written."""
+    """The words of which one is in every text that holds the cue: its longest, which is the rarest."""
     if not cue.word.isascii():
         return []
     words = [word for word in cue.word.translate(_PUNCTUATION).split() if word[0].isalpha()]

@@ -81,7 +81,7 @@ _HEADING = re.compile(rf"[\s#>\x1e]*(?:{'|'.join(tables.ANSWER_HEADINGS)})[: ]*\
 _VERDICT = re.compile(
     r"[(\[]?[a-z][)\].:\-– ]{1,3}(?:this |it )?(?:is )?(?:incorrect|wrong|false|correct|true|no|yes|right)\b"
 )
-# A stray number before the answer, the option's or the question's: "4, silastic sheet", "4 'b' i.e. …", "1b, which is …".
+# A stray number before the answer, the option's or the question's: "4, Bisoprolol", "4 'b' i.e. …", "1b, which is …".
 _NUMBER = re.compile(r"\d{1,3}(?:st|nd|rd|th|%)?(?:[.,:)]|(?=[a-z]\b)|(?=\s))\s?(?:i\.e\.,? |which is )?[\"'(]*")
 _NEXT_NUMBER = re.compile(r"(?:^|\s)2[.):]\s")
 
@@ -141,9 +141,9 @@ def _first_value(view: View, start: int) -> Value | None:
 def _explained(view: View, at: int) -> Value | None:
     """A capital letter, a full stop and a sentence: "B. It slows the heart"; "B is …" is no answer by itself."""
     after = view.text[at + 1 : at + 5]
-    if re.match(r"[.):\]] ?[A-Z\n(]", after) or re.match(r"\s*[-–—:] ", after):
-        if not _SECOND.match(view.low, at + 1):
-            return Value(view.text[at], at, at + 1, "letter")
+    goes_on = re.match(r"[.):\]] ?[A-Z\n(]|\s*[-–—:] ", after)
+    if goes_on and not _SECOND.match(view.low, at + 1):
+        return Value(view.text[at], at, at + 1, "letter")
     return None
 
 
@@ -174,9 +174,10 @@ def _enumerated(view: View, start: int) -> bool:
         return False
     nxt = order[order.index(label) + 1]
     found = _LABEL.match(following)
-    if view.low[line_end : line_end + 2] != "\n\n" and found and (after := text_at(view, _after_label(view, line_end))):
-        if not view.low[after[1] :].split("\n", 1)[0].strip(_ENDS):
-            return True
+    right_below = found is not None and view.low[line_end : line_end + 2] != "\n\n"
+    after = text_at(view, _after_label(view, line_end)) if right_below else None
+    if after and not view.low[after[1] :].split("\n", 1)[0].strip(_ENDS):
+        return True
     if found and found.group(1).upper() == nxt:
         return True
     return following.split("\n", 1)[0].strip(_ENDS).upper() == nxt
@@ -241,7 +242,7 @@ def _whole(view: View, begin: int, end: int) -> Value | None:
     letter = view.low[start : start + 1].upper()
     if letter in view.options.letters and not view.low[start + 1 : start + 2].isalnum():
         value = letter_at(view, start, sure=True)
-        if value and value.by == "both" and not [t for t in tokens_of(view.low, value.end, end)]:
+        if value and value.by == "both" and not tokens_of(view.low, value.end, end):
             return value
         if value and value.letter == AMBIGUOUS and not _LONG_WORD.search(view.low, value.end, end):
             return value

@@ -20,10 +20,14 @@ TOKEN = re.compile(
     r"|\d+(?:\.\d+)*"
     r"|[^\w\s.,;:!?'\"()\[\]{}_|*#\\/^\-–—…·•@&¿¡\x00-\x1f]"
 )
+_GREEK_NAMES = (
+    "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi",
+    "omicron", "pi", "rho", "sigma", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega",
+)  # fmt: skip
 _GREEK = dict(
     zip(
         "αβγδεζηθικλμνξοπρσςτυφχψω",
-        ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi", "omicron", "pi", "rho", "sigma", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega"],
+        _GREEK_NAMES,
         strict=True,
     )
 )  # fmt: skip
@@ -110,7 +114,7 @@ def prepare(options: Mapping[str, str]) -> Options:
 def _prepare(pairs: tuple[tuple[str, str], ...]) -> Options:
     letters = frozenset(letter for letter, _ in pairs)
     cleaned = {letter: clean(text).strip() for letter, text in pairs}
-    written = {letter: _written(text, letter, letters) for letter, text in cleaned.items()}
+    written = {letter: _written(text, letters) for letter, text in cleaned.items()}
     texts = _usable(written, cleaned)
     by_first: dict[str, list[Text]] = {}
     for text in sorted(texts, key=lambda t: -len(t.tokens)):
@@ -139,7 +143,7 @@ def _prepare(pairs: tuple[tuple[str, str], ...]) -> Options:
     )
 
 
-def _written(text: str, letter: str, letters: frozenset[str]) -> list[tuple[str, ...]]:
+def _written(text: str, letters: frozenset[str]) -> list[tuple[str, ...]]:
     """The tokens of a text: as it is, then without its article or the label that is baked into it."""
     low = _APART.sub("-", lower(text))
     whole = tuple(token for token, _, _ in tokens_of(low))

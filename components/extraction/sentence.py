@@ -56,7 +56,7 @@ def last_sentence(view: View) -> Iterator[Candidate]:
         else:
             return
     text, begin, end = head
-    if text.weak and not _alone(low, begin, end):
+    if text.weak and not _alone(low, end):
         return
     before, after = low[start:begin], low[end:]
     if _DENIAL.search(re.sub(r"^\s*(?:unlike|rather than|instead of|in contrast to) [^,]{1,80},", "", before)):
@@ -142,6 +142,6 @@ def _match(view: View, tokens: list[tuple[str, int, int]], k: int, options: Opti
     return None
 
 
-def _alone(low: str, start: int, end: int) -> bool:
+def _alone(low: str, end: int) -> bool:
     """Whether the text ends its sentence: what common words and numbers need in order to count."""
     return not low[end:].strip(" \"').,!")

@@ -1,4 +1,4 @@
-"""The option that is the subject of what follows: "B", "option C, furosemide,", "metoprolol (B)" before "is correct"."""
+"""The option that is the subject of "is correct": "B", "option C, furosemide,", "metoprolol (B)"."""
 
 from __future__ import annotations
 

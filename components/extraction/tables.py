@@ -69,16 +69,20 @@ FIELDS = (
      "finaldiagnosis"),
 )  # fmt: skip
 # Tags and calls that hold an answer: <answer>, [ANSWER], Finish[B], submit("B"), answer="B".
-ANSWER_TAGS = (r"(?:final[_ -]?|correct[_ -]?|selected[_ -]?)?(?:answer|choice|option|ans|decision|letter|response"
-              r"|output|solution|result|final)(?:[_ -]?(?:choice|letter|option|idx|key))?")  # fmt: skip # noqa: E501
+ANSWER_TAGS = (
+    r"(?:final[_ -]?|correct[_ -]?|selected[_ -]?)?(?:answer|choice|option|ans|decision|letter|response"
+    r"|output|solution|result|final)(?:[_ -]?(?:choice|letter|option|idx|key))?"
+)
 CALL_NAMES = (
     "finish", "submit", "final_answer", "select_option", "choose_option", "return_answer", "give_answer", "answer(",
     "answer[", "respond(",
 )  # fmt: skip
 
 # --- Words that mark an answer, by language. -------------------------------------------------------------------------
-BE = (r"(?:is|was|would be|should be|must be|will be|has to be|ought to be|could only be|can only be|remains"
-     r"|becomes|seems to be|appears to be)")  # fmt: skip # noqa: E501
+BE = (
+    r"(?:is|was|would be|should be|must be|will be|has to be|ought to be|could only be|can only be|remains"
+    r"|becomes|seems to be|appears to be)"
+)
 # (language, nouns for "answer", words for "is"); with a colon or such a word after it the noun announces an answer.
 LANGUAGES = (
     ("German", r"antwort(?:möglichkeit)?|lösung|richtig", r"ist|lautet|wäre"),
@@ -112,7 +116,8 @@ FOREIGN_DENIALS = (
 ARTICLES = r"la|el|le|les|lo|il|die|der|das|den|de|het|letra|lettre|lettera|buchstabe|littera|буква|la letra|la lettre"
 # Nouns of the line that gives the answer ("Final choice: B"); weak ones may also head a line of reasoning.
 NOUNS = (
-    "choice", "option", "decision", "prediction", "selection", "final", "correct", "verdict", "response", "letter", "output",
+    "choice", "option", "decision", "prediction", "selection", "final", "correct", "verdict", "response", "letter",
+    "output",
 )  # fmt: skip
 WEAK_NOUNS = (
     "conclusion", "result", "diagnosis", "treatment", "cause", "management", "next step", "impression", "summary",
@@ -191,40 +196,55 @@ INVERTED_PREDICATES = (
 )  # fmt: skip
 # A correction: `strong` ones put whatever is said next above what was said before.
 CORRECTIONS = (
-    ("wait", ""), ("hmm", ""), ("hmmm", "m*"), ("on second thought", "s?"), ("on reflection", ""), ("on further ", r"(?:reflection|thought"
-                                                                                                                   r"|consideration|review)"),
+    ("wait", ""),
+    ("hmm", ""),
+    ("hmmm", "m*"),
+    ("on second thought", "s?"),
+    ("on reflection", ""),
+    ("on further ", r"(?:reflection|thought|consideration|review)"),
     ("upon ", r"(?:further |closer )?(?:reconsideration|reflection|review|consideration|inspection|thought)"),
-    ("on reconsideration", ""), ("on closer ", r"(?:inspection|look|reading)"),
-    ("let me ", r"(?:reconsider|re-?check|re-?think|correct|revise|double[- ]check|re-?evaluate|think again"
-                r"|re-?examine|re-?read)"),
-    ("i need to ", r"(?:correct"
-                   r"|revise|change)"), ("i must ", r"(?:correct"
-                                                    r"|revise|change)"), ("scratch that", ""), ("correction", ""),
-    ("i was ", r"(?:mistaken|wrong)"), ("i am mistaken", ""), ("i made ", r"an? (?:mistake|error)"), ("i stand corrected", ""),
-    ("i take ", r"(?:that|it) back"), ("my mistake", ""), ("sorry", ""), ("apologies", ""), ("i apologi", "[sz]e"),
-    ("that is ", r"(?:wrong|incorrect|not right|a mistake"
-                 r"|not correct)(?=\s*(?:[.;,:!?\n–—-]|$))"), ("that's ", r"(?:wrong|incorrect|not right"
-                                                                          r"|a mistake|not correct)(?=\s*"
-                                                                          r"(?:[.;,:!?\n–—-]|$))"),
-    ("that was ", r"(?:wrong|incorrect|not right|a mistake"
-                  r"|not correct)(?=\s*"
-                  r"(?:[.;,:!?\n–—-]|$))"), ("they are wrong", ""), ("this is ", r"(?:wrong|incorrect"
-                                                                                                    r"|not right)(?=\s*"
-                                                                                                    r"(?:[.;,:!?\n–—-]|$))"),
-    ("i change", r"d? my (?:"
-                 r"answer|mind|choice)"), ("i revise", r"d? my (?:answer|choice)"), ("oops", ""), ("hold on", ""),
-    ("having ", r"(?:reconsidered"
-                r"|re-?read|reviewed)"), ("revised ", r"(?:answer|choice)"), ("corrected ", r"(?:answer|choice)"),
-    ("my previous ", r"(?:answer"
-                     r"|choice|thought|guess)"), ("my first ", r"(?:answer"
-                                                               r"|choice|thought|guess)"), ("my initial ", r"(?:answer"
-                                                                                                           r"|choice|thought|guess)"),
-)  # fmt: skip
+    ("on reconsideration", ""),
+    ("on closer ", r"(?:inspection|look|reading)"),
+    (
+        "let me ",
+        r"(?:reconsider|re-?check|re-?think|correct|revise|double[- ]check|re-?evaluate|think again|re-?examine"
+        r"|re-?read)",
+    ),
+    ("i need to ", r"(?:correct|revise|change)"),
+    ("i must ", r"(?:correct|revise|change)"),
+    ("scratch that", ""),
+    ("correction", ""),
+    ("i was ", r"(?:mistaken|wrong)"),
+    ("i am mistaken", ""),
+    ("i made ", r"an? (?:mistake|error)"),
+    ("i stand corrected", ""),
+    ("i take ", r"(?:that|it) back"),
+    ("my mistake", ""),
+    ("sorry", ""),
+    ("apologies", ""),
+    ("i apologi", "[sz]e"),
+    ("that is ", r"(?:wrong|incorrect|not right|a mistake|not correct)(?=\s*(?:[.;,:!?\n–—-]|$))"),
+    ("that's ", r"(?:wrong|incorrect|not right|a mistake|not correct)(?=\s*(?:[.;,:!?\n–—-]|$))"),
+    ("that was ", r"(?:wrong|incorrect|not right|a mistake|not correct)(?=\s*(?:[.;,:!?\n–—-]|$))"),
+    ("they are wrong", ""),
+    ("this is ", r"(?:wrong|incorrect|not right)(?=\s*(?:[.;,:!?\n–—-]|$))"),
+    ("i change", r"d? my (?:answer|mind|choice)"),
+    ("i revise", r"d? my (?:answer|choice)"),
+    ("oops", ""),
+    ("hold on", ""),
+    ("having ", r"(?:reconsidered|re-?read|reviewed)"),
+    ("revised ", r"(?:answer|choice)"),
+    ("corrected ", r"(?:answer|choice)"),
+    ("my previous ", r"(?:answer|choice|thought|guess)"),
+    ("my first ", r"(?:answer|choice|thought|guess)"),
+    ("my initial ", r"(?:answer|choice|thought|guess)"),
+)
 # A small word that corrects only together with the option right after it: "No, B.", "actually B".
 SMALL_CORRECTIONS = (
-    "no", "nope", "actually", "instead", "rather", "wait", "sorry", "correction", "i mean", "i meant", "hmm", "hmmm", "oops",
-    "on second thought", "on second thoughts", "on reflection", "make that", "scratch that", "it should be", "it must be",
-    "it has to be", "nein", "нет", "不对", "不",
+    "no", "nope", "actually", "instead", "rather", "wait", "sorry", "correction", "i mean", "i meant", "hmm", "hmmm",
+    "oops",
+    "on second thought", "on second thoughts", "on reflection", "make that", "scratch that", "it should be",
+    "it must be", "it has to be", "nein", "нет", "不对", "不",
 )  # fmt: skip
 CONTRASTS = (
     r"while|whereas|unlike|although|though|despite|but not|rather than|instead of|would also|could also|can also"
@@ -269,7 +289,7 @@ WORD_FORMS = {
     "boxed": ("fboxed", "textboxed"),
     "antwort": ("antwortmöglichkeit",),
 }
-# Words that correct only before "B is better": cues.SOFT_BEFORE.
+# Words that correct only before "B is better": cues_before.SOFT_BEFORE.
 SOFT_CORRECTIONS = ("however", "but ", "instead", "rather", "yet")
 # Of the small corrections those that need a comma or stop after them: "no, B" corrects, "no fever" does not.
 DENYING_CORRECTIONS = ("no", "nope", "nein", "нет")

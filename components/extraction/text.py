@@ -16,8 +16,10 @@ _FOLD: dict[str, str] = {
         **dict.fromkeys("\u00a0\u2007\u202f\u3000\t\x0b\x0c", " "),
         **dict.fromkeys("\r\u0085\u2028\u2029", "\n"),
         **dict.fromkeys("−﹣－‐‑‒", "-"),
-        **{"（": "(", "）": ")", "：": ":", "［": "[", "］": "]", "．": ".", "。": ".", "，": ",", "；": ";", "！": "!"},
-        **{"？": "?", "【": "[", "】": "]", "《": "[", "》": "]", "「": '"', "」": '"', "『": '"', "』": '"', "｛": "{", "｝": "}"},
+        **{"（": "(", "）": ")", "：": ":", "［": "[", "］": "]", "．": ".", "。": ".", "，": ",", "；": ";"},
+        **{"！": "!"},
+        **{"？": "?", "【": "[", "】": "]", "《": "[", "》": "]", "「": '"', "」": '"', "『": '"', "』": '"'},
+        **{"｛": "{", "｝": "}"},
         **{"｜": "|", "⁄": "/", "∕": "/", "×": "x", "％": "%"},
         **{chr(0x1F150 + k): chr(65 + k) for k in range(26)},  # letters in filled circles and squares
         **{chr(0x1F170 + k): chr(65 + k) for k in range(26)},
@@ -116,7 +118,7 @@ def _unicode(text: str) -> str:
 
 
 def _folded(text: str, signs: set[str]) -> str:
-    """`text` with every sign of the table replaced: a few replacements, where translating would look at each character."""
+    """`text` with every sign of the table replaced; translating would look at each character."""
     for sign in signs & _FOLD.keys():
         text = text.replace(sign, _FOLD[sign])
     return text

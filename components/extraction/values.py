@@ -72,7 +72,7 @@ _LIST_LABEL = re.compile(r"[\s#>\-•]*[(\[]?([a-z])(?:[).\]:]|\s*(?:\n|$))")
 
 
 def value_at(view: View, pos: int, *, sure: bool = False) -> Value | None:
-    """The option named at `pos`, after brackets, quotes and small words; `sure` after a colon: a lone "a" is a letter."""
+    """The option named at `pos`, after brackets, quotes and small words; after a colon (`sure`) a lone "a" is one."""
     low = view.low
     for _ in range(7):
         signed = _SIGN.match(low, pos)
@@ -137,19 +137,19 @@ def letter_at(view: View, pos: int, *, sure: bool = False) -> Value | None:
     if pos and (low[pos - 1].isalnum() and low[pos - 1] < "\u2e80"):
         return None
     if end < len(low) and (glued(low, end) and not (low[end] in "-/" and not _word(low, end + 1, view))):
-        if not (low[end] == "-" and (own := text_at(view, end + 1)) and own[0].letter == letter):
+        own = text_at(view, end + 1) if low[end] == "-" else None
+        if own is None or own[0].letter != letter:
             return None
-    if written.islower() and (low[end:] == "" and not sure) and low[pos - 1 : pos] not in ("(", '"', "'", "["):
-        if written == "a":
-            return None  # a sentence cut off after its article
+    if written == "a" and end == len(low) and not sure and low[pos - 1 : pos] not in ("(", '"', "'", "["):
+        return None  # a sentence cut off after its article
     if end == len(low) and low[pos - 1 : pos] == "<":
         return None  # an output cut off inside a tag
     if _begins_list(view, pos, letter):
         return None
     if (
         letter in view.options.lone
-        and (own := _LONE.match(low, end))
-        and own.group(1).upper() == view.options.lone[letter].upper()
+        and (lone := _LONE.match(low, end))
+        and lone.group(1).upper() == view.options.lone[letter].upper()
     ):
         return Value(letter, pos, lone.end(), "both")
     if written in view.options.confused:
@@ -285,6 +285,6 @@ def _begins_list(view: View, pos: int, letter: str) -> bool:
         return False
     place = view.options.order.index(letter) + 1
     following = _LIST_LABEL.match(low[line_end : line_end + 60].lstrip())
-    return (
-        place < len(view.options.order) and bool(following) and following.group(1).upper() == view.options.order[place]
-    )  # type: ignore[union-attr]
+    if following is None or place >= len(view.options.order):
+        return False
+    return following.group(1).upper() == view.options.order[place]

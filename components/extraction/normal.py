@@ -79,7 +79,8 @@ def fold(token: str) -> str:
         return token
     if not token.isascii():
         token = "".join(_GREEK.get(c, c) for c in token)
-        token = "".join(c for c in unicodedata.normalize("NFKD", token) if not unicodedata.combining(c))
+        bare = "".join(c for c in unicodedata.normalize("NFKD", token) if not unicodedata.combining(c)).strip()
+        token = bare or token
     if "," in token and token[-1].isdigit():
         token = token.replace(",", "")
     if token[0] == "." or token[:2] in ("-.", "+."):

@@ -143,6 +143,24 @@ FORWARD: tuple[Cue, ...] = (
         for word in tables.INVERTED
     ),
     cue(
+        "except",
+        r"(?: for)?:?(?= ?\S)",
+        "inverted",
+        CHOSEN,
+        r"\ball (?:of )?(?:the |these |them |those |other )?[^.\n?!]{0,60}"
+        r"\b(?:are|is) (?:true|correct|right|accurate|features|causes|signs)\b[^.\n?!]{0,60} ",
+    ),
+    *(
+        cue(
+            word,
+            rf"(?: here)? {_BE}\b\s?:?",
+            "inverted",
+            CHOSEN,
+            rf"\bthe (?:only )?{tables.INVERTED_NOUN}(?: \w+){{0,2}} (?:that|which) is ",
+        )
+        for word in ("false", "incorrect", "wrong", "untrue", "inaccurate")
+    ),
+    cue(
         "least ",
         rf"(?:likely|appropriate|accurate|useful|probable|common|helpful)(?: \w+){{0,4}}? (?:{_BE}\b|:)",
         "inverted",

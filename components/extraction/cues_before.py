@@ -20,6 +20,12 @@ MENTIONS: tuple[tuple[str, int, re.Pattern[str]], ...] = tuple(
     for rule, strength, words in (
         (
             "conclusion",
+            FIRST,
+            r"(?:^|[\n.;!?\x1e]\s)(?:probably|(?:most )?likely|definitely|clearly|certainly|i guess|i think"
+            r"|i believe|i say|maybe it's),?",
+        ),
+        (
+            "conclusion",
             CHOSEN,
             rf"(?:^|[\n.;:!?,\x1e–—)]\s?|- |\band )(?:so|thus|therefore|hence|consequently|accordingly"
             rf"|in conclusion|overall|finally)(?:,| it is| it's| it must be| it has to be| the answer| that's"
@@ -46,6 +52,10 @@ MENTIONS: tuple[tuple[str, int, re.Pattern[str]], ...] = tuple(
 LEADS = frozenset(
     [
         "so",
+        "certainly",
+        "guess",
+        "think",
+        "believe",
         "thus",
         "therefore",
         "hence",

@@ -11,7 +11,7 @@ from components.extraction.normal import tokens_of
 from components.extraction.places import AMBIGUOUS, Value, View, called_wrong, separated_initial, text_at
 from components.extraction.values import letter_at, value_at
 
-_LABEL = re.compile(r"[\s#>\-•(\[]*([a-z])\s?[).\]:]", re.IGNORECASE)
+_LABEL = re.compile(r"[\s#>\-•(\[]*(?:option |choice )?([a-z])\s?[).\]:]", re.IGNORECASE)
 _BULLET = re.compile(
     r"(?:-(?![\d.])|[\s#>•=✅✓✔☑👉→↵|\"'\x1e_~])*(?:\d{1,2}[.)]\s(?=\W*[A-Za-z]\b))?[\s\"'\x1e]*(?:[(\[]?(?:option"
     r"|choice|alternative|assistant:|model:)\s)?\s*",
@@ -20,7 +20,8 @@ _BULLET = re.compile(
 _ENDS = " .,;:!\"'()[]{}_#->\n\x1e=|"
 _AFTER_LETTER = re.compile(
     r"[\"')\]}>]*(?:\s*(?:$|\n|\x1e)|[.:)\]](?:[.,]|\s|$|\n|(?=[A-Z]))|\s?[,;]\s|\s?[-–—]\s|\s(?:because|since"
-    r"|as it|as the|rather than|over|due to|but|and not|so|for the following|which)\b|\s?\((?![^()\n]*\) (?:is"
+    r"|as it|as the|rather than|instead of|over|due to|but|and not|so|for the following|which)\b|\s?\((?![^"
+    r"()\n]*\) (?:is"
     r"|was|are|has|can|does)\b)|\s(?=(?:explanation|rationale|reason|the|this|it)\b))"
 )
 _SECOND = re.compile(r"\s?(?:,|and|or|&|/|\+|;|、)\s?(?:and |or |option )?[(\[]?[a-z](?:[)\].,;:\s]|$)")
@@ -43,7 +44,8 @@ def lines(view: View) -> Iterator[Candidate]:
         yield first
     if last:
         # Two lines and nothing else: the last one counts as within a kind.
-        alone = first is not None and last.start > first.end and not view.low[first.end : last.start].strip(_ENDS)
+        between = view.low[first.end : last.start] if first else ""
+        alone = "\n" in between and not between.strip(_ENDS)
         yield last._replace(strength=cues.FIRST) if alone else last
 
 
@@ -58,6 +60,10 @@ def first_line(view: View) -> Iterator[Candidate]:
         value = _first_value(view, number.end())
         if value and (value.by == "letter" or _numbered(view, value.end)):
             return
+    if value is None and view.low.startswith("not ", start):
+        value = value_at(view, start)  # "Not A, but B."
+    if value and value.by == "letter" and _TWO_LETTERS.match(view.low, value.start):
+        value = value._replace(letter=AMBIGUOUS)  # "A: B"
     if value and value.letter == AMBIGUOUS and _PLURAL_WRONG.match(view.low, start):
         return  # "A, B and D are wrong": what is left is said later
     if value and ("is incorrect" in view.low or "is wrong" in view.low) and _taken_back(view, value):
@@ -77,6 +83,7 @@ def first_line(view: View) -> Iterator[Candidate]:
 _PLURAL_WRONG = re.compile(
     r"[^.\n]{0,80}?\bare (?:all |both |clearly )?(?:wrong|incorrect|false|not|ruled out|excluded|unlikely|eliminated)\b"
 )
+_TWO_LETTERS = re.compile(r"[a-z]\)?\s?[:=>]+\s?\(?[a-z]\)?[\s.]*$")
 _HEADING = re.compile(rf"[\s#>\x1e]*(?:{'|'.join(tables.ANSWER_HEADINGS)})[: ]*\n\s*")
 _VERDICT = re.compile(
     r"[(\[]?[a-z][)\].:\-– ]{1,3}(?:this |it )?(?:is )?(?:incorrect|wrong|false|correct|true|no|yes|right)\b"

@@ -20,7 +20,7 @@ _IS_RIGHT = re.compile(
     r"[\"')\]]* (?:is|are|was|would be) (?:the )?(?:responsible|indicated|involved|appropriate|warranted"
     r"|recommended|needed|preferred|present|affected|given|required|right|it|used first)\b"
 )
-_TRAIL = re.compile(r"\s*(?:over|instead of|rather than|in preference to|not)\b")
+_TRAIL = re.compile(r",?\s*(?:over|instead of|rather than|in preference to|not)\b")
 _MAX = 700
 
 

@@ -260,6 +260,7 @@ DENIALS = (
 # In an output of a single sentence also any statement that ends with the text: "It is found in the spleen."
 SINGLE_SENTENCE_CUE = r"\b(?:is|are|was|were|has|have|causes?|involves?|shows?)\b"
 CHOICE_CUES = (
+    r"^\s*(?:based on|according to|given) [^,\n]{1,80}, ",
     rf"(?:(?:\bi|\bwe)(?: would| will|'d|'ll| should| must)?(?: therefore| thus| then)? |\bto |\blet's |^"
     rf"|\bshould (?:be )?|\bnow |please |, so |\bso |\bbest to ){PREFER}\b(?:ing)?",
     r"\b(?:should|must|needs to|ought to) (?:be (?:given|started on|treated with|offered|prescribed|referred for)"

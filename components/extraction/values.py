@@ -30,11 +30,11 @@ _STOP = re.compile(
 )
 _CONNECTIVE = re.compile(
     r"\s(?:because|since|as|due|for|based|given|which|rather|but|not|instead|here|therefore|according|so|and"
-    r"|in this case|with a confidence|after all|explanation|rationale|reason|reasoning|where|that|it)\b"
+    r"|in this case|with a confidence|after all|over|explanation|rationale|reason|reasoning|where|that|it)\b"
 )
 _TEXT_CONNECTIVE = re.compile(r"\s(?:because|since|as|due to|based on|given|which|rather than|but|not|so|here)\b")
 _JOIN = re.compile(
-    r"[\"')\]}]*\s?(?:,? ?(?:and/or|and|or|as well as|plus|then|also|along with|und|oder|et|ou|y|e|и|和|与|及|或)\b ?"
+    r"[\"')\]}]*\s?(?:,? ?(?:and/or|and|or|as well as|plus|then|also|along with|und|oder|et|ou|y|e|и)\b ?|[和与及或]"
     r"|[&+/,;、-] ?|(?<=[\")\]}]) ?"
     r"|(?: \((?=(?:and|or|also|plus)))|\s)(?:and |or |also |then |option |either |both )*[\"'(\[{]*"
 )

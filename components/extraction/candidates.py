@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from components.extraction import cues, cues_before, governing
+from components.extraction import cues, cues_before, governing, tables
 from components.extraction.places import UNKNOWN, Value, View, called_wrong, text_at
 from components.extraction.subjects import value_before
 from components.extraction.values import letter_at, value_at
@@ -31,27 +31,24 @@ def candidate(view: View, rule: str, strength: int, begin: int, value: Value) ->
     return Candidate(rule, strength, start, end, value.letter, value.by, view.text[start : min(end, start + 200)])
 
 
-def declared(view: View, present: list[cues.Cue]) -> Iterator[Candidate]:
-    """Options named after a cue: "the answer is B", "\\\\boxed{B}", "I choose B", "the incorrect statement is B"."""
+def declared(view: View, present: list[cues.Cue], last_only: bool) -> Iterator[Candidate]:
+    """Options named after a cue: "the answer is B", "\\boxed{B}", "I choose B", "the incorrect statement is B".
+
+    Of each cue the last place that counts, where that is all that can win.
+    """
     for cue in present:
-        yield from _after(view, cue)
+        yield from _after(view, cue, last_only and cue.rule not in tables.ENCLOSING)
 
 
-def _after(view: View, cue: cues.Cue) -> Iterator[Candidate]:
+def _after(view: View, cue: cues.Cue, last_only: bool) -> Iterator[Candidate]:
     low = view.low
-    for found in cue.pattern.finditer(low):
-        start, end = found.span()
-        if (
-            start
-            and low[start - 1].isalnum()
-            and low[start - 1] < "\u2e80"
-            and low[start].isalnum()
-            and low[start] < "\u2e80"
-        ):
+    places = [found.span() for found in cue.pattern.finditer(low)]
+    for start, end in reversed(places) if last_only else places:
+        if start and low[start - 1].isalnum() and low[start - 1] < "\u2e80" and "a" <= low[start] < "\u2e80":
             continue
         if cue.before and not cue.before.search(low, max(0, start - cues.BEFORE), start):
             continue
-        if cue.checked and (governing.denied(low, start, found.group()) or "previous" in found.group()):
+        if cue.checked and (governing.denied(low, start, low[start:end]) or "previous" in low[start:end]):
             continue
         if cue.foreign and cues.FOREIGN_DENIAL.search(low, max(0, start - 20), end):
             continue
@@ -67,6 +64,8 @@ def _after(view: View, cue: cues.Cue) -> Iterator[Candidate]:
             # A letter that is no option's outranks weaker kinds, but no earlier answer: "B. Actually, the answer is F."
             strength = cue.strength - 1 if value.letter == UNKNOWN else cue.strength
             yield candidate(view, cue.rule, strength, start, value)
+            if last_only and value.letter != UNKNOWN:
+                return
 
 
 def called_right(view: View, present: list[cues.Cue]) -> Iterator[Candidate]:

@@ -156,12 +156,12 @@ def _field_letter(part: Field, options: Options) -> str | None:
 def _candidates(view: View, everything: bool = False) -> tuple[Candidate, ...]:
     """Every candidate that can win (or all): from the strongest kinds on, until one is found."""
     after, before, small, strong = present_cues(view.low)
-    found = [*declared(view, after), *after_question(view)]
     marks = [(cue, mark) for cue in small for mark in _marks(cue, view.low)]
     first = min((mark.start() for cue in strong for mark in _marks(cue, view.low)), default=-1) if strong else -1
     corrected = bool(
         marks or first >= 0 or "chang" in view.low or (before and _has_any(view.low, tables.SOFT_CORRECTIONS))
     )
+    found = [*declared(view, after, not (everything or corrected)), *after_question(view)]
     if everything or corrected or not any(c.strength == cues.DECLARED for c in found):
         found += mentioned(view)
         if before:

@@ -193,7 +193,6 @@ CASES: dict[str, list[Case]] = {
         ("None of these is right.", DRUGS, None),
         ("Vitamin B is correct.", DRUGS, None),
         ("He has hepatitis B.", DRUGS, None),
-        ("I cannot answer this question.", DRUGS, None),
         ("The answer is X.", DRUGS, None),
     ],
     "letter and text": [

@@ -108,7 +108,7 @@ CASES: list[tuple[str, dict[str, str], str | None]] = [
     ("The answer is 'maybe'.", MAYBE, "C"),
     ('{"answer": "B"}\n\nExplanation: A is the correct answer in MI.', HEART, "B"),
     (
-        'Here is the JSON:\n```json\n{\n  "step_by_step_thinking": "1. The rate...\n2. So",\n  "answer_choice": "B"\n}\n```',
+        'Here is the JSON:\n```json\n{\n  "step_by_step_thinking": "1. Rate",\n  "answer_choice": "B"\n}\n```',
         HEART,
         "B",
     ),

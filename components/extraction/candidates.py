@@ -37,12 +37,12 @@ def declared(view: View, present: list[cues.Cue], last_only: bool) -> Iterator[C
     Of each cue the last place that counts, where that is all that can win.
     """
     for cue in present:
-        yield from _after(view, cue, last_only and cue.rule not in tables.ENCLOSING)
+        if places := [found.span() for found in cue.pattern.finditer(view.low)]:
+            yield from _after(view, cue, places, last_only and cue.rule not in tables.ENCLOSING)
 
 
-def _after(view: View, cue: cues.Cue, last_only: bool) -> Iterator[Candidate]:
+def _after(view: View, cue: cues.Cue, places: list[tuple[int, int]], last_only: bool) -> Iterator[Candidate]:
     low = view.low
-    places = [found.span() for found in cue.pattern.finditer(low)]
     for start, end in reversed(places) if last_only else places:
         if start and low[start - 1].isalnum() and low[start - 1] < "\u2e80" and "a" <= low[start] < "\u2e80":
             continue
@@ -113,11 +113,13 @@ def mentioned(view: View) -> Iterator[Candidate]:
 
 def _led(low: str, at: int) -> bool:
     """Whether the word before a letter can lead to it: a quick check before the costly one."""
-    end = at
-    while end and low[end - 1] in " \"'([\n":
-        end -= 1
-    word = low[max(low.rfind(" ", 0, end), low.rfind("\n", 0, end)) + 1 : end].rstrip(",:.;")
-    return word in cues_before.LEADS or (not word.isascii() and word[-1:] in "∴→⇒") or word.endswith(">")
+    before = low[max(0, at - _LONGEST_LEAD) : at].rstrip(" \"'([\n")
+    word = before[max(before.rfind(" "), before.rfind("\n")) + 1 :].rstrip(",:.;")
+    return word in cues_before.LEADS or word[-1:] in _LEADING_SIGNS
+
+
+_LEADING_SIGNS = ("∴", "→", "⇒", ">")
+_LONGEST_LEAD = 24  # characters: the longest word that leads, and the marks after it
 
 
 def _mention(view: View, at: int) -> Iterator[Candidate]:

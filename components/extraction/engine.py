@@ -95,7 +95,7 @@ def _has_any(low: str, words: tuple[str, ...]) -> bool:
 def _run_ons(low: str) -> list[int]:
     """Where an invented next question or turn, or a special token, ends what was said."""
     ends = []
-    if "\n" in low and _has_any(low, tables.RUN_ON_WORDS):
+    if "\n" in low:
         ends = [mark.start() for mark in islice(_RUN_ON.finditer(low), _MAX_RUN_ONS)]
     at = low.find(SPECIAL_MARK)
     while at >= 0 and len(ends) < 2 * _MAX_RUN_ONS:
@@ -166,8 +166,9 @@ def _candidates(view: View, everything: bool = False) -> tuple[Candidate, ...]:
         found += mentioned(view)
         if before:
             found += called_right(view, before)
-        found += lines(view)
-        found += verdicts(view)
+        found += lines(view, everything or corrected)
+        if everything or corrected or not any(c.strength > cues.SAID for c in found):
+            found += verdicts(view)
     if corrected:
         found += list(_corrections(view, found, marks, first))
     if everything or not found:

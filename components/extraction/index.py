@@ -12,13 +12,16 @@ _SIGNS = ".,;:!?()[]{}<>\"'|=-/\\#~+_\n\x1e"
 _PUNCTUATION = {ord(sign): " " for sign in _SIGNS}
 
 
-def words_of(low: str) -> set[str]:
+def words_of(low: str) -> list[str]:
     """The words of the text."""
     if low.isascii():
-        return set(low.translate(_PUNCTUATION).split())
+        return low.translate(_PUNCTUATION).split()
     for sign in _SIGNS:  # translating is slow where a text is not ASCII
         low = low.replace(sign, " ")
-    return set(low.split())
+    return low.split()
+
+
+_COMMON = frozenset(["the", "that", "this", "which", "with", "has", "not", "was", "are", "does", "did", "have"])
 
 
 def _keys(cue: Cue) -> list[str]:
@@ -28,7 +31,7 @@ def _keys(cue: Cue) -> list[str]:
     words = [word for word in cue.word.translate(_PUNCTUATION).split() if word[0].isalpha()]
     if not words:
         return []
-    word = max(words, key=len)
+    word = max(words, key=lambda word: (word not in _COMMON, len(word)))
     return [word, word + "s", *tables.WORD_FORMS.get(word, ())]
 
 
@@ -44,28 +47,34 @@ class Index:
 
     def __init__(self, *groups: tuple[Cue, ...]) -> None:
         self.cues: list[tuple[int, Cue]] = [(group, cue) for group, cues in enumerate(groups) for cue in cues]
-        self.keyed: dict[
-            str, list[tuple[int, str]]
-        ] = {}  # place in self.cues, what must be in the text besides the word
+        # By key: places in self.cues whose word is there with the key, and those whose whole word must be looked for.
+        self.keyed: dict[str, tuple[list[int], list[tuple[int, str]]]] = {}
         self.signs: list[tuple[int, str]] = []
         self.always: list[tuple[int, str]] = []
         for place, (_, cue) in enumerate(self.cues):
             keys = _keys(cue)
             for key in keys:
-                self.keyed.setdefault(key, []).append((place, "" if key.startswith(cue.word) else cue.word))
+                certain, others = self.keyed.setdefault(key, ([], []))
+                if key.startswith(cue.word):
+                    certain.append(place)
+                else:
+                    others.append((place, cue.word))
             if not keys:
                 (self.signs if cue.word.isascii() else self.always).append((place, cue.word))
+        self.keys = frozenset(self.keyed)
 
-    def present(self, words: set[str], low: str) -> Present:
+    def present(self, low: str) -> Present:
         """The cues whose word is in the text, in the order of the tables."""
-        hits = set()
+        hits: set[int] = set()
         if "<" in low or "[" in low or "=" in low:
             hits.update([place for place, word in self.signs if word in low])
         if self.always and (_OTHER_SCRIPT.search(low) or _ACCENTED.search(low)):
             hits.update([place for place, word in self.always if word in low])
-        for key in self.keyed.keys() & words:
-            for place, word in self.keyed[key]:
-                if not word or word in low:
+        for key in self.keys.intersection(words_of(low)):
+            certain, others = self.keyed[key]
+            hits.update(certain)
+            for place, word in others:
+                if word in low:
                     hits.add(place)
         found: Present = ([], [], [], [])
         for place in sorted(hits):
@@ -79,4 +88,4 @@ _ANY, _ASCII = (Index(after, BACKWARD, SMALL_CORRECTIONS, STRONG_CORRECTIONS) fo
 
 def present(low: str) -> Present:
     """The cues that can be in the text at all."""
-    return (_ASCII if low.isascii() else _ANY).present(words_of(low), low)
+    return (_ASCII if low.isascii() else _ANY).present(low)

@@ -37,16 +37,25 @@ _LETTER_AFTER = re.compile(r"\s?[(\[](?:option )?[a-z][)\]]")
 _MAX_LINE = 1500
 
 
-def lines(view: View) -> Iterator[Candidate]:
-    """The option that the first line begins with, and the one that the last line is."""
-    first, last = next(first_line(view), None), next(last_line(view), None)
+def lines(view: View, everything: bool = False) -> Iterator[Candidate]:
+    """The option that the first line begins with, and the one that the last line is (where it can win)."""
+    first = next(first_line(view), None)
     if first:
         yield first
+        if not everything and not _one_more_line(view, first.end):
+            return
+    last = next(last_line(view), None)
     if last:
         # Two lines and nothing else: the last one counts as within a kind.
         between = view.low[first.end : last.start] if first else ""
         alone = "\n" in between and not between.strip(_ENDS)
         yield last._replace(strength=cues.FIRST) if alone else last
+
+
+def _one_more_line(view: View, end: int) -> bool:
+    """Whether only one more line with words follows."""
+    rest = view.low[end : end + _MAX_LINE].strip(_ENDS)
+    return "\n" not in rest or view.options.lines > 1
 
 
 def first_line(view: View) -> Iterator[Candidate]:

@@ -40,28 +40,34 @@ CALLED_WRONG = re.compile(
 def text_at(view: View, pos: int) -> tuple[Text, int] | None:
     """The longest option text that begins at `pos`, and where it ends there."""
     options = view.options
-    here = view.low[pos : pos + 1]
+    low = view.low
+    here = low[pos : pos + 1]
     if here.isalpha() and here.isascii() and here not in options.starts:
         return None
-    head = TOKEN.search(view.low, pos, pos + 80)
-    if head is None or head.start() > pos + 1 or (group := options.by_first.get(fold(head.group()))) is None:
+    head = TOKEN.search(low, pos, pos + 80)
+    if head is None or head.start() > pos + 1:
         return None
-    first = [(fold(head.group()), head.start(), head.end())]
+    token = fold(head.group())
+    group = options.by_first.get(token)
+    if group is None:
+        return None
     need = len(group[0].tokens)
-    reach = min(len(view.low), pos + 200 + need * 40)
-    found = tokens_of(view.low, pos, reach, need) if need > 1 else first
+    if need > 1:
+        found = tokens_of(low, pos, min(len(low), pos + 200 + need * 40), need)
+    else:
+        found = [(token, head.start(), head.end())]
     for text in group:
         size = len(text.tokens)
         if size > len(found) or any(found[k][0] != text.tokens[k] for k in range(size)):
             continue
-        if not all(together(view.low, found[k][2], found[k + 1][1]) for k in range(size - 1)):
+        if not all(together(low, found[k][2], found[k + 1][1]) for k in range(size - 1)):
             continue
         end = found[size - 1][2]
-        if text.tail and (rest := view.low[end : end + 4].lstrip(" \"')")).startswith(text.tail):
-            end += len(view.low[end : end + 4]) - len(rest) + 1
-        if glued(view.low, end) or (text.strict and not _strictly(view, pos, text)):
+        if text.tail and (rest := low[end : end + 4].lstrip(" \"')")).startswith(text.tail):
+            end += len(low[end : end + 4]) - len(rest) + 1
+        if glued(low, end) or (text.strict and not _strictly(view, pos, text)):
             continue
-        if text.tokens[0] in options.signed and re.search(r"-\s*[\"'(]?$", view.low[max(0, pos - 3) : pos]):
+        if text.tokens[0] in options.signed and re.search(r"-\s*[\"'(]?$", low[max(0, pos - 3) : pos]):
             continue
         return text, end
     return None

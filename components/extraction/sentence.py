@@ -29,18 +29,11 @@ def last_sentence(view: View) -> Iterator[Candidate]:
     low = view.low.rstrip(" \n\x1e")
     if low.endswith("?"):
         return
-    start = sentence_start(view.text, len(low))
-    if len(low) - start > _MAX:
+    if not _some_text(view.options, low, max(0, len(low) - _MAX)):
         return
-    if low.isascii():
-        for text in view.options.texts:
-            for token in text.tokens:
-                if low.find(token, start) < 0:
-                    break
-            else:
-                break
-        else:
-            return
+    start = sentence_start(view.text, len(low))
+    if len(low) - start > _MAX or not _some_text(view.options, low, start):
+        return
     found = _texts(view, start, len(low))
     if not found:
         return
@@ -76,6 +69,19 @@ def last_sentence(view: View) -> Iterator[Candidate]:
         yield Candidate(
             "option_text", cues.WEAK, begin, end, text.letter, "text", view.text[max(start, begin - 60) : end]
         )
+
+
+def _some_text(options: Options, low: str, start: int) -> bool:
+    """Whether the words of some option are all there: a quick check before the costly one."""
+    if not low.isascii():
+        return True
+    for text in options.texts:
+        for token in text.tokens:
+            if low.find(token, start) < 0:
+                break
+        else:
+            return True
+    return False
 
 
 def sentence_start(text: str, end: int) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from components.extraction.text import without_thought
+from components.extraction import without_thought
 from components.questions.items import Item
 from components.scoring.outcomes import ADVERSARIAL, OPENED, Answers, grade
 

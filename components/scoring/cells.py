@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from components.extraction.engine import EXTRACTION_VERSION
+from components.extraction import EXTRACTION_VERSION
 from components.scoring.bootstrap import DRAWS
 from components.scoring.gaps import gaps_and_drops
 from components.scoring.intervals import Interval, accuracy_interval, macro_interval

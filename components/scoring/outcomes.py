@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.errors import InputError
-from components.extraction.engine import extract
+from components.extraction import extract
 from components.questions.items import LABEL_PROBABILITY, Item, group_of
 from components.scoring.chance import Guesses, guesses
 from components.scoring.prefills import has_words

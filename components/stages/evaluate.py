@@ -16,7 +16,7 @@ from components.engines.base import Engine, Request, Sampling
 from components.engines.probe import PROBE_VERSION, probe
 from components.engines.start import EngineConfig, start_engine
 from components.errors import InputError, StageError
-from components.extraction.engine import EXTRACTION_VERSION
+from components.extraction import EXTRACTION_VERSION
 from components.platform.journal import Journal
 from components.platform.lineage import code_digest
 from components.platform.tables import read_items, write_rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from components.extraction.engine import extract
+from components.extraction import extract
 from components.questions.prefills.named import named_option
 from components.questions.prefills.templates import TEMPLATES
 from components.scoring.prefills import count_outcomes, prefill_outcome

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from components.extraction.engine import extract
+from components.extraction import extract
 from components.questions.items import Item
 from components.report.page import Example, Section
 from components.report.scores import PLAIN, Record, Scores, setting_words

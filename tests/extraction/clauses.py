@@ -1,4 +1,4 @@
-"""Outputs with the letter that a careful reader takes from them, clause by clause of the rule."""
+"""Outputs with the letter that a careful reader takes from them, kind by kind."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ CASES: dict[str, list[Case]] = {
         ("The answer is B. If he had scurvy, the answer would be D.", DRUGS, "B"),
         ("The answer is B. Had he scurvy the answer would be D.", DRUGS, "B"),
         ("The answer is B. D is correct only if he has scurvy.", DRUGS, "B"),
-        ("The answer is B. Vitamin C", DRUGS, "B"),
+        ("The answer is B. Vitamin C", DRUGS, None),
     ],
     "two at once": [
         ("The answer is A or B.", DRUGS, None),
@@ -178,7 +178,7 @@ CASES: dict[str, list[Case]] = {
         ("The answer is C-reactive protein.", DRUGS, None),
         ("The answer is A.", BLOOD, "A"),
         ("The answer is AB.", BLOOD, "C"),
-        ("The answer is Aa.", GENES, None),
+        ("The answer is Aa.", GENES, "B"),
         ("The answer is type A blood.", BLOOD, None),
     ],
     "yes, no, maybe": [
@@ -209,7 +209,7 @@ CASES: dict[str, list[Case]] = {
         ("It slows the heart.\nB. Metoprolol", DRUGS, "B"),
         ("Option D", DRUGS, "D"),
         ("Thinking of his joints.\nAspirin and clopidogrel", DRUGS, "C"),
-        ("B\nbecause it slows the heart", DRUGS, None),
+        ("B\nbecause it slows the heart", DRUGS, "B"),
         ("F", DRUGS, None),
         ("A. Aspirin\nB. Metoprolol\nC. Aspirin and clopidogrel\nD. Vitamin C", DRUGS, None),
         ("A. Aspirin\nB. Metoprolol\nC. Aspirin\nD. Vitamin C", DRUGS, None),
@@ -230,7 +230,7 @@ CASES: dict[str, list[Case]] = {
         ("Metoprolol is used here. It slows the heart.", DRUGS, None),
         ("I would not give metoprolol.", DRUGS, None),
         ("Should he get metoprolol?", DRUGS, None),
-        ("The gene has 12 exons and 15 mg is too much", DOSES, "B"),
+        ("The gene has 12 exons and 15 mg is too much", DOSES, None),
         ("He is 5 years old", DOSES, None),
         ("The cause is E. coli", GERMS, "A"),
         ("Metoprololol is not a drug", DRUGS, None),

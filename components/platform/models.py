@@ -6,11 +6,12 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from components.errors import InputError
 from components.platform import store
@@ -83,6 +84,15 @@ def weights_digest(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*.safetensors")):
         digest.update(store.file_sha256(path).encode())
+    return digest.hexdigest()
+
+
+def stored_weights_digest(manifest: Mapping[str, Any]) -> str:
+    """`weights_digest` of a stored model, from its manifest alone."""
+    digest = hashlib.sha256()
+    for entry in sorted(manifest["files"], key=lambda file: str(file["path"])):
+        if str(entry["path"]).endswith(".safetensors") and "/" not in entry["path"]:
+            digest.update(str(entry["sha256"]).encode())
     return digest.hexdigest()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from components.errors import InputError
+from components.extraction import explain
 from components.platform.config import write_json
 from components.platform.ledger import Challenge
 from components.platform.tables import iterate_rows, read_items, read_metadata
@@ -191,6 +192,25 @@ def _same_items(items: Sequence[Item], path: Path, answers: Sequence[Path]) -> N
 def score_files(items: Path, answers: Sequence[Path], config: CompareConfig, out: Path) -> dict[str, Any]:
     """Writes the scores of every model in `answers` to `out` and returns them; no decision."""
     return write_scores(items, answers, out, config.draws, config.seed)
+
+
+def explained(items: Path, answers: Sequence[Path], item_id: str) -> Iterator[str]:
+    """How each answer to one item is read, and why: the text of a terminal, an answer at a time.
+
+    Raises InputError for an id of no item, or of one that no file answers.
+    """
+    item = next((item for item in read_items(items) if item.id == item_id), None)
+    if item is None:
+        raise InputError(f"{items}: no item has the id {item_id!r}")
+    found = False
+    for file in answers:
+        for row in iterate_rows(file):
+            if row.get("item_id") == item_id:
+                found = True
+                yield f"{row.get('model')}, {row.get('setting')} (right: {item.answer_idx})"
+                yield explain(str(row.get("output") or ""), item.options) + "\n"
+    if not found:
+        raise InputError(f"{', '.join(map(str, answers))}: no answer to the item {item_id!r}")
 
 
 def score_evidence(scores: Mapping[str, Any]) -> dict[str, Any]:

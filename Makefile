@@ -51,10 +51,11 @@ test: $(VENV)/.installed-test ## Run the tests (under 10 minutes on 2 cores)
 test-slow: $(VENV)/.installed-test ## Run the slow tests: kills, whole runs, real weights (under 30 minutes)
 	$(BIN)/python -m pytest $(PARALLEL) -m slow $(TEST_ARGS)
 
-lint: $(VENV)/.installed-test ## ruff, mypy, shellcheck, hadolint, yamllint, the limits on module and function length
+lint: $(VENV)/.installed-test ## ruff, mypy, import-linter, shellcheck, hadolint, yamllint, the limit on function length
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy components pipelines
+	$(BIN)/lint-imports
 	$(BIN)/shellcheck .ci/run images/build
 	$(BIN)/hadolint images/*.Dockerfile
 	$(BIN)/yamllint --strict --config-data '$(YAML)' pipelines manifests

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from report_records import cell, decision, drop, gap, reason, scores
 
+from components.classifier.metrics import roc_curve
 from components.errors import InputError
 from components.questions.items import Item
 from components.report import wording
@@ -129,8 +131,9 @@ def test_roc_agrees_with_counting_pairs() -> None:
     labels, probs = [1, 1, 0, 0, 1], [0.9, 0.5, 0.5, 0.2, 0.3]
     pairs = [(p, q) for p, a in zip(probs, labels, strict=True) for q, b in zip(probs, labels, strict=True) if a > b]
     expected = sum(1.0 if p > q else 0.5 if p == q else 0.0 for p, q in pairs) / len(pairs)
-    assert classifier.area(classifier.roc(labels, probs)) == pytest.approx(expected)
-    assert classifier.roc([1, 1], [0.2, 0.3]) == []
+    card = {"roc": roc_curve(np.array(labels), np.array(probs))}
+    assert classifier.area(classifier.roc_points(card, labels)) == pytest.approx(expected)
+    assert classifier.roc_points(card, [1, 1]) == []
 
 
 def test_models_that_an_endpoint_reported_are_listed() -> None:

@@ -50,7 +50,7 @@ def _after(view: View, cue: cues.Cue, places: list[tuple[int, int]], last_only: 
             continue
         if cue.checked and (governing.denied(low, start, low[start:end]) or "previous" in low[start:end]):
             continue
-        if cue.foreign and cues.FOREIGN_DENIAL.search(low, max(0, start - 20), end):
+        if cue.foreign and _denied_abroad(low, start, end):
             continue
         value = value_at(view, end, sure=cue.sure or low[end - 1 : end] == ":")
         if value is None and cue.strength == cues.DECLARED:
@@ -68,6 +68,12 @@ def _after(view: View, cue: cues.Cue, places: list[tuple[int, int]], last_only: 
                 return
 
 
+def _denied_abroad(low: str, start: int, end: int) -> bool:
+    """Whether a word of denial of another language stands in the cue or right before it in its clause."""
+    begin = max(0, start - 20, *(low.rfind(mark, 0, start) + 1 for mark in ".,;:!?\n"))
+    return cues.FOREIGN_DENIAL.search(low, begin, end) is not None
+
+
 def called_right(view: View, present: list[cues.Cue]) -> Iterator[Candidate]:
     """Options that are the subject of "is correct", "fits best", "is the exception"."""
     low = view.low
@@ -77,6 +83,8 @@ def called_right(view: View, present: list[cues.Cue]) -> Iterator[Candidate]:
         for found in cue.pattern.finditer(low):
             before = cue.before.search(low, max(0, found.start() - cues.BEFORE), found.start())
             if not before or governing.asked(low, found.end()):
+                continue
+            if cue.foreign and _denied_abroad(low, found.start(), found.end()):
                 continue
             at = before.start() + (1 if before.group()[:1].isalnum() or before.group()[:1] in ")\"'" else 0)
             value = value_before(view, at)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import lru_cache
 
 from components.extraction import tables
@@ -15,14 +16,16 @@ MENTIONS: tuple[tuple[str, int, re.Pattern[str]], ...] = tuple(
     (
         rule,
         strength,
-        re.compile(rf"(?:{words})\s?(?:the )?(?:correct |best )?(?:option|choice|letter|answer)?\s?[\"'(\[]*$"),
+        re.compile(
+            rf"(?:{words})\s?(?:the )?(?:correct |best |single )?(?:answer )?(?:option|choice|letter|answer)?\s?[\"'(\[]*$"
+        ),
     )
     for rule, strength, words in (
         (
             "conclusion",
             FIRST,
             r"(?:^|[\n.;!?\x1e]\s)(?:probably|(?:most )?likely|definitely|clearly|certainly|i guess|i think"
-            r"|i believe|i say|maybe it's),?",
+            r"|i believe|i say|maybe it's|if (?:i|we) (?:had|have) to (?:guess|choose|pick|say|answer|bet)),?",
         ),
         (
             "conclusion",
@@ -36,8 +39,8 @@ MENTIONS: tuple[tuple[str, int, re.Pattern[str]], ...] = tuple(
             "names",
             FIRST - 5,
             rf"(?:^|[^\w])(?:it's|it is|it must be|it would be|it should be|this is|that is|that's|which is"
-            rf"|corresponds? to|corresponding to|matches|points to|consistent with|that leaves|leaving"
-            rf"|leaves us with|leaving us with|we are left with|this leaves){_HEDGE}",
+            rf"|corresponds? to|corresponding to|matches|points to|consistent with|(?:that|this|it|which)(?: only)? leaves"
+            rf"|leaving|leaves us with|leaving us with|we are left with)(?: us with)?(?: only)?{_HEDGE}",
         ),
         ("names", RIGHT, rf"\b(?:{tables.SUPERLATIVES})\b[^.:\n?!]{{1,170}} {_BE}{_HEDGE}"),
         (
@@ -52,6 +55,11 @@ MENTIONS: tuple[tuple[str, int, re.Pattern[str]], ...] = tuple(
 LEADS = frozenset(
     [
         "so",
+        "only",
+        "bet",
+        "say",
+        "choose",
+        "pick",
         "certainly",
         "guess",
         "think",
@@ -116,6 +124,15 @@ _UNLESS = (
     r"(?!,? (?:so|and|but|thus|therefore|hence),? (?:it's |it is |this is |that is )?not\b)(?! (?:\w+ )?"
     r"(?:if|only|when|unless|for|in (?!this|our|the case|that)))"
 )
+
+
+def _abroad(words: str, before: str) -> Cue:
+    word = words.split("(")[0]
+    ends = r"(?=\s?(?:[.,;!\n]|$))" if word[:1] < "\u2e80" and word else ""
+    entry = cue(word, words[len(word) :] + ends, "is_correct", RIGHT, before)
+    return replace(entry, foreign=True)
+
+
 BACKWARD: tuple[Cue, ...] = (
     *(
         cue(word, rf" {tables.BEST_NOUN}\b{_UNLESS}", "is_correct", RIGHT, rf"{_IS}(?:single |only |most |one )?")
@@ -152,6 +169,7 @@ BACKWARD: tuple[Cue, ...] = (
         for word in ("best", "appropriate", "likely", "suitable", "accurate", "better", "preferred")
     ),
     *(cue(word, r"", "compared", COMPARED, before) for word, before in tables.COMPARISONS),
+    *(_abroad(words, before) for _, words, before in tables.FOREIGN_PREDICATES),
 )
 
 # --- Corrections. ----------------------------------------------------------------------------------------------------
@@ -161,18 +179,26 @@ _SAID_AGAIN = (
     r"(?:(?:it|that|this)(?:'s| is| should be| must be| has to be| would be)|(?:to|is|was|i would say|i'd say"
     r"|make (?:it|that))\b)?"
 )
-SMALL_CORRECTIONS = tuple(
-    cue(
-        word,
-        (r"(?=[,:;.!\-–—])" if word in tables.DENYING_CORRECTIONS else "") + _SAID_AGAIN,
-        "correction",
-        CORRECTED,
-        _MARK_BEFORE,
-    )
-    for word in tables.SMALL_CORRECTIONS
+_ANSWER = r"(?:my|the|this) (?:final |first |initial |previous )?(?:answer|choice|mind|selection|response|pick)"
+_CHANGER = r"(?:^|[\n.,;:!?\-–—(]\s*|\b(?:i|i'm|i am|i'll|i will|i'd|so|and|therefore|thus|let me|let's|must|should) )"
+SMALL_CORRECTIONS = (
+    *(cue(word, rf" {_ANSWER} (?:\w+ ){{0,3}}?to\b(?: be\b)?", "correction", CORRECTED) for word in tables.CHANGES),
+    *(
+        cue(word, r"(?: (?:it|this|that|over|from [a-j]))? to\b", "correction", CORRECTED, _CHANGER)
+        for word in tables.CHANGES
+    ),
+    *(
+        cue(
+            word,
+            (r"(?=[,:;.!\-–—])" if word in tables.DENYING_CORRECTIONS else "") + _SAID_AGAIN,
+            "correction",
+            CORRECTED,
+            _MARK_BEFORE,
+        )
+        for word in tables.SMALL_CORRECTIONS
+    ),
 )
 STRONG_CORRECTIONS = tuple(
     cue(word, rest + r"(?![^\W_])", "correction", CORRECTED, _MARK_BEFORE) for word, rest in tables.CORRECTIONS
 )
-CHANGED = re.compile(r"chang(?:e|ed|ing) (?:my|the) (?:answer|choice|mind) (?:\w+ ){0,2}?to\b")
 SOFT_BEFORE = re.compile(r"(?:^|[\n.;!?]\s*)(?:however|but|instead|rather|yet),?\s(?:option )?$")

@@ -158,9 +158,7 @@ def _candidates(view: View, everything: bool = False) -> tuple[Candidate, ...]:
     after, before, small, strong = present_cues(view.low)
     marks = [(cue, mark) for cue in small for mark in _marks(cue, view.low)]
     first = min((mark.start() for cue in strong for mark in _marks(cue, view.low)), default=-1) if strong else -1
-    corrected = bool(
-        marks or first >= 0 or "chang" in view.low or (before and _has_any(view.low, tables.SOFT_CORRECTIONS))
-    )
+    corrected = bool(marks or first >= 0 or (before and _has_any(view.low, tables.SOFT_CORRECTIONS)))
     found = [*declared(view, after, not (everything or corrected)), *after_question(view)]
     if everything or corrected or not any(c.strength == cues.DECLARED for c in found):
         found += mentioned(view)
@@ -203,13 +201,11 @@ def _corrections(
         value = value_at(view, mark.end())
         if value is None or "\n" in low[mark.end() : value.start] or governing.asked(low, value.end):
             continue
+        if cue.word in tables.DENYING_CORRECTIONS and value.by == "letter" and _judges(low, mark, value.end):
+            continue  # "A: …, no. B: …, no."
         vague = value.by == "text" and cue.word in ("instead", "rather", "actually")
         if _ends_there(low, value.end, value.by) and not (vague and not _STOP.match(low, value.end)):
             yield candidate(view, "correction", cues.CORRECTED, mark.start(), value)
-    if "chang" in low:
-        for mark in cues_before.CHANGED.finditer(low):
-            if value := value_at(view, mark.end()):
-                yield candidate(view, "correction", cues.CORRECTED, mark.start(), value)
     if first >= 0:
         for said in (*found, *last_sentence(view)):
             if said.start >= first and said.rule != "first_line" and said.letter != AMBIGUOUS:
@@ -220,9 +216,14 @@ def _corrections(
             yield said._replace(rule="correction", strength=cues.CORRECTED)
 
 
+def _judges(low: str, mark: re.Match[str], end: int) -> bool:
+    """Whether a "no" ends what is said of one option, and the next option's label follows."""
+    return low[end : end + 1] in (":", ")") and "." in mark.group() and low[: mark.start()].rstrip()[-1:] in (",", ":")
+
+
 def _marks(cue: cues.Cue, low: str) -> Iterator[re.Match[str]]:
     for mark in cue.pattern.finditer(low):
-        if cue.before and cue.before.search(low, max(0, mark.start() - 12), mark.start()):
+        if cue.before is None or cue.before.search(low, max(0, mark.start() - 12), mark.start()):
             yield mark
 
 

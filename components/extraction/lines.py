@@ -19,7 +19,7 @@ _BULLET = re.compile(
 )
 _ENDS = " .,;:!\"'()[]{}_#->\n\x1e=|"
 _AFTER_LETTER = re.compile(
-    r"[\"')\]}>]*(?:\s*(?:$|\n|\x1e)|[.:)\]](?:[.,]|\s|$|\n|(?=[A-Z]))|\s?[,;]\s|\s?[-–—]\s|\s(?:because|since"
+    r"[\"')\]}>]*(?:\s*(?:$|\n|\x1e)|!{1,4}\s|\s?(?:→|⇒|->|=>)\s(?=[a-z]{2})|[.:)\]](?:[.,]|\s|$|\n|(?=[A-Z]))|\s?[,;]\s|\s?[-–—]\s|\s(?:because|since"
     r"|as it|as the|rather than|instead of|over|due to|but|and not|so|for the following|which)\b|\s?\((?![^"
     r"()\n]*\) (?:is"
     r"|was|are|has|can|does)\b)|\s(?=(?:explanation|rationale|reason|the|this|it)\b))"

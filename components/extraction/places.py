@@ -34,6 +34,7 @@ class Value(NamedTuple):
 CALLED_WRONG = re.compile(
     r"[\"',.)\]]*\s(?:option |choice )?(?:is|was|are) (?:also |clearly |definitely |therefore )?(?:incorrect"
     r"|wrong|false|not (?:correct|right|the (?:correct |right |best )?(?:answer|option|choice)))\b"
+    r"|[\"',.)\]]*\s?[-–—:(] ?(?:this is )?(?:incorrect|wrong|false|not correct)\b"
 )
 
 

@@ -19,7 +19,7 @@ _FILLER = re.compile(
     r"|indicated by|given by|either|both|as follows|that|item|is|rather|in my opinion|definite|clear|to"
     r"|approximately|about"
     r"|around|roughly|alternative|variant|opción|alternativa|opzione|réponse|antwort|вариант|选项|選項|选|肢|"
-    + tables.ARTICLES
+    + f"{tables.ARTICLES}|{tables.FOREIGN_FILLERS}"
     + r"|no\. ?(?=\d))"
     r"(?![^\W_])[\s\"'(\[{<_:,–—-]*"
 )
@@ -57,10 +57,11 @@ _DENIED_VALUE = re.compile(
     r"(?:can|does|do|should|would) not\b)"
 )
 _SEPARATOR = re.compile(
-    r"[\s\"')\]}.:,;\-–—_|>(\[=*~/#]*(?:(?:option|i\.? ?e\.?,?|namely|which is|that is|(?:which )?(?:stands for"
+    r"[\s\"')\]}.:,;\-–—_|>(\[=*~/#→⇒]*(?:(?:approximately|approx\.?|about|around|roughly|circa|option|i\.? ?e\.?,?|namely|which is|that is|(?:which )?(?:stands for"
     r"|corresponds to|represents|refers to|means)|is) )?[\"'(\[]*"
 )
 _RIGHT_AFTER = re.compile(r"[\"')\]]* (?:is )?(?:the )?(?:correct|right|best)\b|\s(?:and|but) not\b")
+_OWN_LETTER = re.compile(r"\s?[(\[](?:option |choice )?([a-z])[)\]],?\s\w")
 _ARTICLE = re.compile(r"(?:an?|the|it|to) ")
 _LONE = re.compile(r"[\"')\]}]*\s?[.:),(\[\-–]*\s?[\"'(]*(\S)(?=[\s.)\]}\"'<]|$)")
 _INITIAL = re.compile(r"\. ?([a-z]{3,})")
@@ -215,6 +216,8 @@ def _told(view: View, end: int, letter: str) -> tuple[str, int] | None:
     for own in view.options.by_first.get(text.tokens[0], ()):
         if own.letter == letter and own.strict and text.strict:
             return None
+    if "." in between and (own_letter := _OWN_LETTER.match(view.low, stop)) and own_letter[1].upper() == text.letter:
+        return None  # a new sentence about another option: "The answer is C. Aspirin (A) would …"
     if between.strip() == "" and "\n" not in between and not view.text[start : start + 1].isupper():
         return None
     ends = _STOP.match(view.low, stop) or _TEXT_CONNECTIVE.match(view.low, stop)

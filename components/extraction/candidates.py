@@ -115,8 +115,11 @@ def after_question(view: View) -> Iterator[Candidate]:
 def mentioned(view: View) -> Iterator[Candidate]:
     """A letter that ends a sentence after words that conclude or name: "So B.", "the diagnosis is A."."""
     for found in cues_before.mention(view.options.order).finditer(view.text):
-        if _led(view.low, found.start()):
-            yield from _mention(view, found.start())
+        at = found.start()
+        if _led(view.low, at):
+            yield from _mention(view, at)
+        elif view.low[at - 1 : at] == "(" or view.low[at - 2 : at] == ": " or view.low.endswith("(option ", 0, at):
+            yield from _own_text(view, at)
 
 
 def _led(low: str, at: int) -> bool:
@@ -140,6 +143,28 @@ def _mention(view: View, at: int) -> Iterator[Candidate]:
                 if value and not called_wrong(view, value):
                     yield candidate(view, rule, strength, lead.start(), value)
             return
+
+
+def _own_text(view: View, at: int) -> Iterator[Candidate]:
+    """A letter beside its own option's text under words that conclude: "Thus: captopril (C).", "makes it dengue: C."."""
+    bracketed = view.low[at - 1 : at] != " " or view.low.endswith("(option ", 0, at)
+    value = value_before(view, at + 2) if bracketed else _text_then_letter(view, at)
+    if not value or value.by != "both" or value.letter not in view.options.letters or called_wrong(view, value):
+        return
+    for rule, strength, before in (*cues_before.MENTIONS, *cues_before.OWN_MENTIONS):
+        lead = before.search(view.low, max(0, value.start - 2 * cues.BEFORE), value.start)
+        if lead:
+            if not governing.denied(view.low, lead.start() + 1, "") and not governing.asked(view.low, at + 1):
+                yield candidate(view, rule, strength, lead.start(), value)
+            return
+
+
+def _text_then_letter(view: View, at: int) -> Value | None:
+    """ "dengue: C": the text right before the colon, where it is the letter's own."""
+    text = value_before(view, at - 2) if view.low[at - 2 : at] == ": " else None
+    if text and text.by == "text" and text.letter == view.text[at]:
+        return Value(text.letter, text.start, at + 1, "both")
+    return None
 
 
 _PLACE = re.compile(r"[,(:] ?(?:namely |i\.e\. |which is |the )?")

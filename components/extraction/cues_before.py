@@ -51,6 +51,19 @@ MENTIONS: tuple[tuple[str, int, re.Pattern[str]], ...] = tuple(
         ),
     )
 )
+# What stands before a letter with its own option's text, besides.
+OWN_MENTIONS: tuple[tuple[str, int, re.Pattern[str]], ...] = (
+    (
+        "conclusion",
+        RIGHT,
+        re.compile(
+            r"(?:^|[\n.;!?\x1e]\s)(?:so|thus|therefore|hence|overall|given|taken together|in summary|altogether"
+            rf"|all in all|considering|putting)\b[^.:\n?!]{{0,90}} {_BE}{_HEDGE}(?: the| an?)? [\"'(]*$"
+        ),
+    ),
+    ("names", FIRST - 5, re.compile(r"\b(?:this|which|that|it all) makes (?:it|this)(?: the| an?)? [\"'(]*$")),
+    ("names", FIRST - 5, re.compile(rf"^(?:the|this|his|her) [^.:\n?!]{{1,80}} {_BE}(?: the| an?)? [\"'(]*$")),
+)
 # The last word before such a letter: a quick check before the expressions above are tried.
 LEADS = frozenset(
     [

@@ -21,6 +21,7 @@ from operator import attrgetter
 
 from components.extraction import cues, cues_before, governing, tables
 from components.extraction.candidates import Candidate, after_question, called_right, candidate, declared, mentioned
+from components.extraction.grids import grids
 from components.extraction.index import present as present_cues
 from components.extraction.lines import lines
 from components.extraction.normal import Options, prepare
@@ -159,7 +160,7 @@ def _candidates(view: View, everything: bool = False) -> tuple[Candidate, ...]:
     marks = [(cue, mark) for cue in small for mark in _marks(cue, view.low)]
     first = min((mark.start() for cue in strong for mark in _marks(cue, view.low)), default=-1) if strong else -1
     corrected = bool(marks or first >= 0 or (before and _has_any(view.low, tables.SOFT_CORRECTIONS)))
-    found = [*declared(view, after, not (everything or corrected)), *after_question(view)]
+    found = [*declared(view, after, not (everything or corrected)), *after_question(view), *grids(view)]
     if everything or corrected or not any(c.strength == cues.DECLARED for c in found):
         found += mentioned(view)
         if before:

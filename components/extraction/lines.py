@@ -34,6 +34,11 @@ _STOPPED = re.compile(r"[\"')\]]*[.;,\n]\s*")
 _STOPS = re.compile(r"\s*(?:[.;,\n]|$)")
 _OPEN = re.compile(r"[(\[{\"'<]*")
 _LETTER_AFTER = re.compile(r"\s?[(\[](?:option )?[a-z][)\]]")
+# "Aspirin (A) would …" goes through the options; "Aspirin (A)." and "Aspirin (A), because …" are answers.
+_BRACKET_ENDS = re.compile(
+    r"[\"')\]]*\s?(?:$|\n|\x1e|[.,;:!]|(?:because|since|as|due to|is the (?:correct|right|best|most))\b|[-–—]\s)"
+)
+_HEDGE = re.compile(r"(?:probably|most likely|likely|definitely|clearly|certainly|i think|i believe|i'd say),?:? ")
 _MAX_LINE = 1500
 
 
@@ -65,6 +70,9 @@ def first_line(view: View) -> Iterator[Candidate]:
     if _enumerated(view, start):
         return
     value = _first_value(view, start)
+    if value is None and (hedge := _HEDGE.match(view.low, start)):
+        value = _first_value(view, hedge.end())
+        value = None if value and value.by == "letter" else value  # letters: cues_before.MENTIONS
     if value is None and (number := _NUMBER.match(view.low, start)):
         value = _first_value(view, number.end())
         if value and (value.by == "letter" or _numbered(view, value.end)):
@@ -133,7 +141,7 @@ def _first_value(view: View, start: int) -> Value | None:
         again = text_at(view, found[1] + 1) if low[found[1] : found[1] + 1] == " " else None
         if (
             ends
-            or bracket
+            or (bracket and _BRACKET_ENDS.match(low, bracket.end()))
             or (again and again[0].letter == found[0].letter and not found[0].weak)
             or low.startswith((", option", " over ", " rather than"), found[1])
         ):

@@ -134,14 +134,19 @@ _LONGEST_LEAD = 24  # characters: the longest word that leads, and the marks aft
 
 
 def _mention(view: View, at: int) -> Iterator[Candidate]:
-    begin = max(0, at - 2 * cues.BEFORE)
-    for rule, strength, before in cues_before.MENTIONS:
-        lead = before.search(view.low, begin, at)
+    yield from _concluding(view, at, letter_at(view, at))
+
+
+def _concluding(view: View, begin: int, value: Value | None) -> Iterator[Candidate]:
+    """The value at `begin` as a candidate, if words that conclude or name stand before it."""
+    if value is None or called_wrong(view, value):
+        return
+    own = cues_before.OWN_MENTIONS if value.by == "both" else ()
+    for rule, strength, before in (*cues_before.MENTIONS, *own):
+        lead = before.search(view.low, max(0, begin - 2 * cues.BEFORE), begin)
         if lead:
-            if not governing.denied(view.low, lead.start() + 1, "") and not governing.asked(view.low, at + 1):
-                value = letter_at(view, at)
-                if value and not called_wrong(view, value):
-                    yield candidate(view, rule, strength, lead.start(), value)
+            if not governing.denied(view.low, lead.start() + 1, "") and not governing.asked(view.low, value.end):
+                yield candidate(view, rule, strength, lead.start(), value)
             return
 
 
@@ -149,19 +154,13 @@ def _own_text(view: View, at: int) -> Iterator[Candidate]:
     """A letter beside its own option's text under words that conclude: "Thus: captopril (C).", "makes it dengue: C."."""
     bracketed = view.low[at - 1 : at] != " " or view.low.endswith("(option ", 0, at)
     value = value_before(view, at + 2) if bracketed else _text_then_letter(view, at)
-    if not value or value.by != "both" or value.letter not in view.options.letters or called_wrong(view, value):
-        return
-    for rule, strength, before in (*cues_before.MENTIONS, *cues_before.OWN_MENTIONS):
-        lead = before.search(view.low, max(0, value.start - 2 * cues.BEFORE), value.start)
-        if lead:
-            if not governing.denied(view.low, lead.start() + 1, "") and not governing.asked(view.low, at + 1):
-                yield candidate(view, rule, strength, lead.start(), value)
-            return
+    if value and value.by == "both" and value.letter in view.options.letters:
+        yield from _concluding(view, value.start, value)
 
 
 def _text_then_letter(view: View, at: int) -> Value | None:
     """ "dengue: C": the text right before the colon, where it is the letter's own."""
-    text = value_before(view, at - 2) if view.low[at - 2 : at] == ": " else None
+    text = value_before(view, at - 2)
     if text and text.by == "text" and text.letter == view.text[at]:
         return Value(text.letter, text.start, at + 1, "both")
     return None

@@ -58,7 +58,7 @@ OWN_MENTIONS: tuple[tuple[str, int, re.Pattern[str]], ...] = (
         RIGHT,
         re.compile(
             r"(?:^|[\n.;!?\x1e]\s)(?:so|thus|therefore|hence|overall|given|taken together|in summary|altogether"
-            rf"|all in all|considering|putting)\b[^.:\n?!]{{0,90}} {_BE}{_HEDGE}(?: the| an?)? [\"'(]*$"
+            rf"|all in all|considering|putting)\b[^.:\n?!]{{0,90}}(?<!\s[a-j]) {_BE}{_HEDGE}(?: the| an?)? [\"'(]*$"
         ),
     ),
     ("names", FIRST - 5, re.compile(r"\b(?:this|which|that|it all) makes (?:it|this)(?: the| an?)? [\"'(]*$")),

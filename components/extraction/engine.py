@@ -35,7 +35,7 @@ from components.extraction.verdicts import verdicts
 
 EXTRACTION_VERSION = "4"
 HEAD, TAIL = 20_000, 60_000  # of a longer answer only its beginning and its end are read
-_RUN_ON = re.compile(rf"\n\s*(?:{'|'.join(tables.RUN_ONS)})")
+_RUN_ON = re.compile(rf"\n[^\S\n]*(?:{'|'.join(tables.RUN_ONS)})")
 _BETWEEN = re.compile(r"[\\\s\"'()\[\]{}$,;/&.+<>\x1e]*(?:and|or)?[\\\s\"'()\[\]{}$,<>]*(?:boxed\s*\{?)?$")
 _MAX_RUN_ONS = 4
 

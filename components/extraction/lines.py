@@ -137,11 +137,11 @@ def _first_value(view: View, start: int) -> Value | None:
     labelled = letter in view.options.letters and not low[opened + 1 : opened + 2].isalnum()
     if found and not separated_initial(view, opened, found[0]):
         ends = (_WEAK_ENDS if found[0].weak else _TEXT_ENDS).match(low, found[1])
-        bracket = _LETTER_AFTER.match(low, found[1])
+        if bracket := _LETTER_AFTER.match(low, found[1]):
+            ends = _BRACKET_ENDS.match(low, bracket.end())
         again = text_at(view, found[1] + 1) if low[found[1] : found[1] + 1] == " " else None
         if (
             ends
-            or (bracket and _BRACKET_ENDS.match(low, bracket.end()))
             or (again and again[0].letter == found[0].letter and not found[0].weak)
             or low.startswith((", option", " over ", " rather than"), found[1])
         ):

@@ -61,6 +61,8 @@ def _after(view: View, cue: cues.Cue, places: list[tuple[int, int]], last_only: 
         ):
             if cue.checked and called_wrong(view, value):
                 continue
+            if low[end - 1] == "|" and "\n" in low[end : value.start]:
+                continue  # the heading of a table: grids.py
             # A letter that is no option's outranks weaker kinds, but no earlier answer: "B. Actually, the answer is F."
             strength = cue.strength - 1 if value.letter == UNKNOWN else cue.strength
             yield candidate(view, cue.rule, strength, start, value)

@@ -47,7 +47,7 @@ _START = r"(?:^|[\n.;!?\x1e]|- |\d\. )[ \"'(\[#>•\-|_👉✅]*"
 _ADJECTIVES = rf"(?:(?:{tables.ADJECTIVES}) ){{0,4}}"
 _SUBJECT = (
     r"(?:\bi|\bwe|\blet'?s|\blet us|\bplease|(?:^|[\n.!;:,])|\bso|\btherefore|\bthus)"
-    r"(?:'d|'ll|'m| would| will| shall| must| have to| am| need to| should)?(?: (?:therefore|thus|then|very|quite|fairly|most|have to"
+    r"(?:'d|'ll|'m| would| will| shall| must| have to| am| are|'re| need to| should)?(?: (?:therefore|thus|then|very|quite|fairly|most|have to"
     r"|finally|rather|now|would|also))? ?"
 )
 _OPTION_BEFORE = (
@@ -72,7 +72,7 @@ def _foreign() -> list[Cue]:
             cues.append(cue(word, rf"{rest}\s?(?:{copulas})?\s?:+", "answer_is", sure=True))
             cues.append(cue(word, rf"{rest}{gap}(?:{copulas}){after}\s?:?", "answer_is", sure=True))
             cues.append(cue(word, rf"{rest} (?:{tables.FOREIGN_ADJECTIVES})\s?:+", "answer_is", sure=True))
-            cues.append(cue(word, rf"{rest}\s?\]:?", "answer_is", DECLARED, r"\[\s?", sure=True))
+            cues.append(cue(word, rf"{rest}\s?\]:?", "answer_is", DECLARED, r"\[[^\[\]\n]{0,6}", sure=True))
             cues.append(cue(word, rf"{rest}\s?[-–—=]+", "answer_is", sure=True))
     return [replace(entry, foreign=True) for entry in cues]
 

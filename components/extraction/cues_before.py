@@ -25,7 +25,12 @@ MENTIONS: tuple[tuple[str, int, re.Pattern[str]], ...] = tuple(
             "conclusion",
             FIRST,
             r"(?:^|[\n.;!?\x1e]\s)(?:probably|(?:most )?likely|definitely|clearly|certainly|i guess|i think"
-            r"|i believe|i say|maybe it's|if (?:i|we) (?:had|have) to (?:guess|choose|pick|say|answer|bet)),?",
+            r"|i believe|i say|maybe it's),?",
+        ),
+        (
+            "conclusion",
+            FIRST,
+            r"(?:^|[\n.,;!?\x1e]\s)(?:but |so )?if (?:i|we) (?:had|have) to (?:guess|choose|pick|say|answer|bet),?",
         ),
         (
             "conclusion",
@@ -46,7 +51,7 @@ MENTIONS: tuple[tuple[str, int, re.Pattern[str]], ...] = tuple(
         (
             "names",
             RIGHT,
-            rf"\b(?:the|our|my|his|her) (?:\w+ )?(?:{tables.SUBJECTS})(?: of choice)?(?: (?:for|of|in|to"
+            rf"\b(?:the|our|my|his|her) (?:\w+ ){{0,2}}(?:{tables.SUBJECTS})(?: of choice)?(?: (?:for|of|in|to"
             rf"|here)\b[^.:\n?!]{{0,60}})? {_BE}{_HEDGE}",
         ),
     )

@@ -27,7 +27,7 @@ from components.extraction.lines import lines
 from components.extraction.normal import Options, prepare
 from components.extraction.places import AMBIGUOUS, UNKNOWN, View
 from components.extraction.sentence import last_sentence
-from components.extraction.structured import Field, fields
+from components.extraction.structured import SHARES, Field, fields
 from components.extraction.text import SPECIAL_MARK, clean, lower, mark_special
 from components.extraction.thoughts import without_thought
 from components.extraction.values import value_at
@@ -139,6 +139,8 @@ _WORDS = re.compile(r"[^\W\d_]{2}")
 def _field_letter(part: Field, options: Options) -> str | None:
     """The one option that the strings of a field name."""
     letters = set()
+    if part.rank == SHARES and any(text[0][:1].isdigit() for text in options.own.values() if text):
+        return None  # the options are numbers: the map may only repeat them
     for value in part.values:
         inner = _view(clean(value).strip(), options)
         named = value_at(inner, 0, sure=True)

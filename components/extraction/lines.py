@@ -21,8 +21,7 @@ _ENDS = " .,;:!\"'()[]{}_#->\n\x1e=|"
 _AFTER_LETTER = re.compile(
     r"[\"')\]}>]*(?:\s*(?:$|\n|\x1e)|!{1,4}\s|\s?(?:→|⇒|->|=>)\s(?=[a-z]{2})|[.:)\]](?:[.,]|\s|$|\n|(?=[A-Z]))|\s?[,;]\s|\s?[-–—]\s|\s(?:because|since"
     r"|as it|as the|rather than|instead of|over|due to|but|and not|so|for the following|which)\b|\s?\((?![^"
-    r"()\n]*\) (?:is"
-    r"|was|are|has|can|does)\b)|\s(?=(?:explanation|rationale|reason|the|this|it)\b))"
+    r"()\n]*\) (?!because|since|as\b|due to|over|rather|is the (?:correct|right|best|most))[a-z])|\s(?=(?:explanation|rationale|reason|the|this|it)\b))"
 )
 _SECOND = re.compile(r"\s?(?:,|and|or|&|/|\+|;|、)\s?(?:and |or |option )?[(\[]?[a-z](?:[)\].,;:\s]|$)")
 _TEXT_ENDS = re.compile(
@@ -67,7 +66,7 @@ def first_line(view: View) -> Iterator[Candidate]:
     """An answer before its reasons: "C. Furosemide\\n\\nRationale: …", "C\\n\\nThe other …", "Yes. The trial …"."""
     heading = _HEADING.match(view.low)
     start = _BULLET.match(view.low, heading.end() if heading else 0).end()  # type: ignore[union-attr]  # matches "" too
-    if _enumerated(view, start):
+    if _enumerated(view, start) or _JSON_KEY.match(view.low):
         return
     value = _first_value(view, start)
     if value is None and (hedge := _HEDGE.match(view.low, start)):
@@ -87,7 +86,7 @@ def first_line(view: View) -> Iterator[Candidate]:
         return
     if value and value.by == "letter" and _VERDICT.match(view.low, start):
         return
-    if value and value.by == "text" and _goes_through(view, value):
+    if value and ((value.by == "text" and _goes_through(view, value)) or _labelled_on(view, value)):
         return
     if (
         value
@@ -107,6 +106,7 @@ _VERDICT = re.compile(
 )
 # A stray number before the answer, the option's or the question's: "4, Bisoprolol", "4 'b' i.e. …", "1b, which is …".
 _NUMBER = re.compile(r"\d{1,3}(?:st|nd|rd|th|%)?(?:[.,:)]|(?=[a-z]\b)|(?=\s))\s?(?:i\.e\.,? |which is )?[\"'(]*")
+_JSON_KEY = re.compile(r"\{\s*[\"'][a-z][\"']\s*:")
 _NEXT_NUMBER = re.compile(r"(?:^|\s)2[.):]\s")
 
 
@@ -120,6 +120,17 @@ def _taken_back(view: View, value: Value) -> bool:
 def _numbered(view: View, end: int) -> bool:
     """Whether a numbered list goes on."""
     return bool(_NEXT_NUMBER.search(view.low, end, end + 300))
+
+
+def _labelled_on(view: View, value: Value) -> bool:
+    """Whether the next option's label follows on the line: "A: too weak. B: too slow." goes through the options."""
+    order = view.options.order
+    if value.letter not in order[:-1] or not view.low.startswith((":", ")"), value.start + 1):
+        return False
+    label = f"{order[order.index(value.letter) + 1].lower()}{view.low[value.start + 1]}"
+    line_end = view.low.find("\n", value.end)
+    line = view.low[value.end : line_end if line_end >= 0 else len(view.low)]
+    return any(f"{mark} {label}" in line for mark in ".;")
 
 
 def _goes_through(view: View, value: Value) -> bool:

@@ -16,6 +16,7 @@ _DENIAL = re.compile(rf"\b(?:{tables.DENIALS})\b|n't\b")
 _CUES = tuple(re.compile(cue) for cue in tables.CHOICE_CUES)
 _SINGLE = re.compile(tables.SINGLE_SENTENCE_CUE)
 _MARK = re.compile(r"(?:^|\W)([a-z])\s?[.):(\-–—]+\s?[\"'(]*$")
+_BRACKETED = re.compile(r"\s?[(\[](?:option |choice )?([a-z])[)\]]")
 _IS_RIGHT = re.compile(
     r"[\"')\]]* (?:is|are|was|would be) (?:the )?(?:responsible|indicated|involved|appropriate|warranted"
     r"|recommended|needed|preferred|present|affected|given|required|right|it|used first)\b"
@@ -61,6 +62,9 @@ def last_sentence(view: View) -> Iterator[Candidate]:
         return
     mark = _MARK.search(low[max(0, begin - 10) : begin])
     if mark and mark.group(1).upper() in view.options.letters and mark.group(1).upper() != text.letter:
+        return
+    bracket = _BRACKETED.match(low, end)
+    if bracket and bracket[1].upper() in view.options.letters and bracket[1].upper() != text.letter:
         return
     lead = max((m.end() for cue in _CUES for m in cue.finditer(before)), default=-1)
     if lead < 0 and start == 0 and not low[end:].strip(" .!\"')") and (wide := _SINGLE.search(before)):

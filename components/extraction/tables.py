@@ -235,7 +235,7 @@ CORRECTIONS = (
     ),
     ("i need to ", r"(?:correct|revise|change)"),
     ("i must ", r"(?:correct|revise|change)"),
-    ("actually", r",? no(?=[,:;.!\-–—])"),
+    ("actually", r",? no(?=\s?[,:;.!\-–—])"),
     ("scratch that", ""),
     ("correction", ""),
     ("i was ", r"(?:mistaken|wrong)"),

@@ -153,7 +153,7 @@ def _concluding(view: View, begin: int, value: Value | None) -> Iterator[Candida
 
 
 def _own_text(view: View, at: int) -> Iterator[Candidate]:
-    """A letter beside its own option's text under words that conclude: "Thus: captopril (C).", "makes it dengue: C."."""
+    """A letter beside its own option's text under words that conclude: "Thus: captopril (C)", "makes it dengue: C"."""
     bracketed = view.low[at - 1 : at] != " " or view.low.endswith("(option ", 0, at)
     value = value_before(view, at + 2) if bracketed else _text_then_letter(view, at)
     if value and value.by == "both" and value.letter in view.options.letters:

@@ -47,7 +47,9 @@ _START = r"(?:^|[\n.;!?\x1e]|- |\d\. )[ \"'(\[#>•\-|_👉✅]*"
 _ADJECTIVES = rf"(?:(?:{tables.ADJECTIVES}) ){{0,4}}"
 _SUBJECT = (
     r"(?:\bi|\bwe|\blet'?s|\blet us|\bplease|(?:^|[\n.!;:,])|\bso|\btherefore|\bthus)"
-    r"(?:'d|'ll|'m| would| will| shall| must| have to| am| are|'re| need to| should)?(?: (?:therefore|thus|then|very|quite|fairly|most|have to"
+    r"(?:'d|'ll|'m| would| will| shall| must| have to| am| are|'re| need to| should)?"
+    r"(?: (?:therefore|thus|then|very|quite|fairly"
+    r"|most|have to"
     r"|finally|rather|now|would|also))? ?"
 )
 _OPTION_BEFORE = (

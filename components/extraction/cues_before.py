@@ -17,7 +17,8 @@ MENTIONS: tuple[tuple[str, int, re.Pattern[str]], ...] = tuple(
         rule,
         strength,
         re.compile(
-            rf"(?:{words})\s?(?:the )?(?:correct |best |single )?(?:answer )?(?:option|choice|letter|answer)?\s?[\"'(\[]*$"
+            rf"(?:{words})\s?(?:the )?(?:correct |best |single )?(?:answer )?"
+            r"(?:option|choice|letter|answer)?\s?[\"'(\[]*$"
         ),
     )
     for rule, strength, words in (
@@ -44,8 +45,9 @@ MENTIONS: tuple[tuple[str, int, re.Pattern[str]], ...] = tuple(
             "names",
             FIRST - 5,
             rf"(?:^|[^\w])(?:it's|it is|it must be|it would be|it should be|this is|that is|that's|which is"
-            rf"|corresponds? to|corresponding to|matches|points to|consistent with|(?:that|this|it|which)(?: only)? leaves"
-            rf"|leaving|leaves us with|leaving us with|we are left with)(?: us with)?(?: only)?{_HEDGE}",
+            rf"|corresponds? to|corresponding to|matches|points to|consistent with"
+            rf"|(?:that|this|it|which)(?: only)? leaves|leaving|leaves us with|leaving us with|we are left with)"
+            rf"(?: us with)?(?: only)?{_HEDGE}",
         ),
         ("names", RIGHT, rf"\b(?:{tables.SUPERLATIVES})\b[^.:\n?!]{{1,170}} {_BE}{_HEDGE}"),
         (

@@ -12,7 +12,8 @@ from components.extraction.values import value_at
 
 _HEADER = re.compile(
     rf"(?:^|\n)(?P<before>[ \t]*\|?(?:[^|\n]{{0,80}}\|){{0,8}}?)\s?(?:(?:{tables.ADJECTIVES}) ){{0,2}}"
-    r"(?:answer|choice|ans|selection)(?: (?:choice|option|letter|key))?\s?(?:\|[^\n]*)?\n[ \t|:\-]*-{2,}[ \t|:\-]*(?=\n)"
+    r"(?:answer|choice|ans|selection)(?: (?:choice|option|letter|key))?\s?(?:\|[^\n]*)?\n"
+    r"[ \t|:\-]*-{2,}[ \t|:\-]*(?=\n)"
 )
 _MAX_ROWS = 30
 

@@ -19,9 +19,11 @@ _BULLET = re.compile(
 )
 _ENDS = " .,;:!\"'()[]{}_#->\n\x1e=|"
 _AFTER_LETTER = re.compile(
-    r"[\"')\]}>]*(?:\s*(?:$|\n|\x1e)|!{1,4}\s|\s?(?:→|⇒|->|=>)\s(?=[a-z]{2})|[.:)\]](?:[.,]|\s|$|\n|(?=[A-Z]))|\s?[,;]\s|\s?[-–—]\s|\s(?:because|since"
+    r"[\"')\]}>]*(?:\s*(?:$|\n|\x1e)|!{1,4}\s|\s?(?:→|⇒|->|=>)\s(?=[a-z]{2})|[.:)\]](?:[.,]|\s|$|\n|(?=[A-Z]))"
+    r"|\s?[,;]\s|\s?[-–—]\s|\s(?:because|since"
     r"|as it|as the|rather than|instead of|over|due to|but|and not|so|for the following|which)\b|\s?\((?![^"
-    r"()\n]*\) (?!because|since|as\b|due to|over|rather|is the (?:correct|right|best|most))[a-z])|\s(?=(?:explanation|rationale|reason|the|this|it)\b))"
+    r"()\n]*\) (?!because|since|as\b|due to|over|rather|is the (?:correct|right|best|most))[a-z])"
+    r"|\s(?=(?:explanation|rationale|reason|the|this|it)\b))"
 )
 _SECOND = re.compile(r"\s?(?:,|and|or|&|/|\+|;|、)\s?(?:and |or |option )?[(\[]?[a-z](?:[)\].,;:\s]|$)")
 _TEXT_ENDS = re.compile(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from components.extraction.normal import together, tokens_of
-from components.extraction.places import AMBIGUOUS, Value, View, glued
+from components.extraction.places import AMBIGUOUS, Value, View
 
 REACH = 600  # characters before "is correct" in which its subject is looked for
 _TRIM = " \"'.,:;-–—*"
@@ -121,11 +121,3 @@ def _checked(view: View, start: int, begin: int, end: int, letter: str, by: str)
     if DENIED_BEFORE.search(_CLAUSE.split(before)[-1]):
         return None
     return Value(letter, begin, end, by)
-
-
-def clause_before(low: str, pos: int, reach: int = 120) -> str:
-    """The words of the clause that lead to `pos`."""
-    return _CLAUSE.split(low[max(0, pos - reach) : pos])[-1]
-
-
-__all__ = ["DENIED_BEFORE", "clause_before", "glued", "value_before"]

@@ -49,12 +49,6 @@ RUN_ONS = (
     r"(?:问题|题目|質問|frage|pregunta|domanda|pergunta|вопрос)\s?\d*\s?:",
 )
 
-# Without any of these words no run-on can be there.
-RUN_ON_WORDS = (
-    "human", "user", "student", "patient", "question", "problem", "exercise", "query", "\nq", " q", "#q", "instruction",
-    "input", "task", "问题", "题目", "質問", "frage", "pregunta", "domanda", "pergunta", "вопрос",
-)  # fmt: skip
-
 # --- Structured answers. ---------------------------------------------------------------------------------------------
 # Names of the fields, without case and punctuation, in the order in which they are believed.
 FIELDS = (
@@ -121,7 +115,7 @@ FOREIGN_FILLERS = (
     r"daher|also|somit|demnach|folglich|donc|ainsi|alors|bien|por tanto|por lo tanto|entonces|pues|portanto|então|logo"
     r"|quindi|dunque|pertanto|следовательно|dus|więc|opção|opcion|respuesta|resposta|risposta|antwoord"
 )
-# (language, "the right answer" as a predicate, what stands between the option and it): "Somit ist A die richtige Antwort".
+# (language, "the right answer" as a predicate, what stands between the option and it): "So ist A die richtige Antwort".
 FOREIGN_PREDICATES = (
     ("German", r"die (?:richtige|korrekte|beste) (?:antwort|lösung|option)", r"(?: ist| wäre)? "),
     ("French", r"la (?:bonne|meilleure) (?:réponse|reponse|option)", r" est (?:donc )?"),

@@ -57,7 +57,8 @@ _DENIED_VALUE = re.compile(
     r"(?:can|does|do|should|would) not\b)"
 )
 _SEPARATOR = re.compile(
-    r"[\s\"')\]}.:,;\-–—_|>(\[=*~/#→⇒]*(?:(?:approximately|approx\.?|about|around|roughly|circa|option|i\.? ?e\.?,?|namely|which is|that is|(?:which )?(?:stands for"
+    r"[\s\"')\]}.:,;\-–—_|>(\[=*~/#→⇒]*(?:(?:approximately|approx\.?|about|around|roughly|circa"
+    r"|option|i\.? ?e\.?,?|namely|which is|that is|(?:which )?(?:stands for"
     r"|corresponds to|represents|refers to|means)|is) )?[\"'(\[]*"
 )
 _RIGHT_AFTER = re.compile(r"[\"')\]]* (?:is )?(?:the )?(?:correct|right|best)\b|\s(?:and|but) not\b")

@@ -57,7 +57,7 @@ def _ticked(view: View) -> Iterator[Candidate]:
 def verdicts(view: View) -> Iterator[Candidate]:
     """The one option that a list calls right while it calls others wrong (or that alone is ticked)."""
     low = view.low
-    if any(mark in low for mark in ("[x]", "(x)", "☑", "☒", "[✓]", "(✓)")):
+    if "[x]" in low or "(x)" in low or not low.isascii():
         yield from _ticked(view)
     if not _possible(low):
         return

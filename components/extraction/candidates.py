@@ -116,19 +116,15 @@ def after_question(view: View) -> Iterator[Candidate]:
 
 def mentioned(view: View) -> Iterator[Candidate]:
     """A letter that ends a sentence after words that conclude or name: "So B.", "the diagnosis is A."."""
+    low = view.low
     for found in cues_before.mention(view.options.order).finditer(view.text):
         at = found.start()
-        if _led(view.low, at):
+        before = low[max(0, at - _LONGEST_LEAD) : at].rstrip(" \"'([\n")
+        word = before[max(before.rfind(" "), before.rfind("\n")) + 1 :].rstrip(",:.;")
+        if word in cues_before.LEADS or word[-1:] in _LEADING_SIGNS:  # a quick check before the costly one
             yield from _mention(view, at)
         elif view.low[at - 1 : at] == "(" or view.low[at - 2 : at] == ": " or view.low.endswith("(option ", 0, at):
             yield from _own_text(view, at)
-
-
-def _led(low: str, at: int) -> bool:
-    """Whether the word before a letter can lead to it: a quick check before the costly one."""
-    before = low[max(0, at - _LONGEST_LEAD) : at].rstrip(" \"'([\n")
-    word = before[max(before.rfind(" "), before.rfind("\n")) + 1 :].rstrip(",:.;")
-    return word in cues_before.LEADS or word[-1:] in _LEADING_SIGNS
 
 
 _LEADING_SIGNS = ("∴", "→", "⇒", ">")

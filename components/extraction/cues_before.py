@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 
@@ -146,11 +147,16 @@ _UNLESS = (
 )
 
 
-def _abroad(words: str, before: str) -> Cue:
-    word = words.split("(")[0]
-    ends = r"(?=\s?(?:[.,;!\n]|$))" if word[:1] < "\u2e80" and word else ""
-    entry = cue(word, words[len(word) :] + ends, "is_correct", RIGHT, before)
-    return replace(entry, foreign=True)
+_CHOICE = re.compile(r"([^(]*)\(\?:([^)]*)\)(.*)")
+
+
+def _abroad(words: str, before: str) -> Iterator[Cue]:
+    """A cue for each noun: a cue begins with fixed words."""
+    start, nouns, rest = found.groups() if (found := _CHOICE.fullmatch(words)) else (words, "", "")
+    for noun in nouns.split("|"):
+        word = start + noun
+        ends = r"(?=\s?(?:[.,;!\n]|$))" if word[0] < "\u2e80" else ""
+        yield replace(cue(word, rest + ends, "is_correct", RIGHT, before), foreign=True)
 
 
 BACKWARD: tuple[Cue, ...] = (
@@ -189,7 +195,7 @@ BACKWARD: tuple[Cue, ...] = (
         for word in ("best", "appropriate", "likely", "suitable", "accurate", "better", "preferred")
     ),
     *(cue(word, r"", "compared", COMPARED, before) for word, before in tables.COMPARISONS),
-    *(_abroad(words, before) for _, words, before in tables.FOREIGN_PREDICATES),
+    *(entry for _, words, before in tables.FOREIGN_PREDICATES for entry in _abroad(words, before)),
 )
 
 # --- Corrections. ----------------------------------------------------------------------------------------------------

@@ -21,7 +21,11 @@ def words_of(low: str) -> list[str]:
     return low.split()
 
 
-_COMMON = frozenset(["the", "that", "this", "which", "with", "has", "not", "was", "are", "does", "did", "have"])
+# Words of nearly every text: a key only where the cue has no other.
+_COMMON = frozenset(
+    ["a", "i", "s", "is", "it", "as", "of", "to", "in", "the", "that", "this", "which", "with", "has", "not", "was",
+     "are", "do", "does", "did", "have"]
+)  # fmt: skip
 
 
 def _keys(cue: Cue) -> list[str]:

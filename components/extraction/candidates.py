@@ -140,8 +140,9 @@ def _concluding(view: View, begin: int, value: Value | None) -> Iterator[Candida
     if value is None or called_wrong(view, value):
         return
     own = cues_before.OWN_MENTIONS if value.by == "both" else ()
+    first = max(begin - 2 * cues.BEFORE, *(view.low.rfind(mark, 0, begin - 1) - 1 for mark in ".?!\n"), 0)
     for rule, strength, before in (*cues_before.MENTIONS, *own):
-        lead = before.search(view.low, max(0, begin - 2 * cues.BEFORE), begin)
+        lead = before.search(view.low, first, begin)
         if lead:
             if not governing.denied(view.low, lead.start() + 1, "") and not governing.asked(view.low, value.end):
                 yield candidate(view, rule, strength, lead.start(), value)

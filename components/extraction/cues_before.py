@@ -227,4 +227,5 @@ SMALL_CORRECTIONS = (
 STRONG_CORRECTIONS = tuple(
     cue(word, rest + r"(?![^\W_])", "correction", CORRECTED, _MARK_BEFORE) for word, rest in tables.CORRECTIONS
 )
+SOFT = re.compile(r"\b(?:however|but|instead|rather|yet),?\s(?:option )?[a-z]\b")
 SOFT_BEFORE = re.compile(r"(?:^|[\n.;!?]\s*)(?:however|but|instead|rather|yet),?\s(?:option )?$")

@@ -161,7 +161,11 @@ def _candidates(view: View, everything: bool = False) -> tuple[Candidate, ...]:
     after, before, small, strong = present_cues(view.low)
     marks = [(cue, mark) for cue in small for mark in _marks(cue, view.low)]
     first = min((mark.start() for cue in strong for mark in _marks(cue, view.low)), default=-1) if strong else -1
-    corrected = bool(marks or first >= 0 or (before and _has_any(view.low, tables.SOFT_CORRECTIONS)))
+    corrected = bool(
+        marks
+        or first >= 0
+        or (before and _has_any(view.low, tables.SOFT_CORRECTIONS) and cues_before.SOFT.search(view.low))
+    )
     found = [*declared(view, after, not (everything or corrected)), *after_question(view), *grids(view)]
     if everything or corrected or not any(c.strength == cues.DECLARED for c in found):
         found += mentioned(view)

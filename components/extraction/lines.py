@@ -11,11 +11,10 @@ from components.extraction.normal import tokens_of
 from components.extraction.places import AMBIGUOUS, Value, View, called_wrong, separated_initial, text_at
 from components.extraction.values import letter_at, value_at
 
-_LABEL = re.compile(r"[\s#>\-•(\[]*(?:option |choice )?([a-z])\s?[).\]:]", re.IGNORECASE)
+_LABEL = re.compile(r"[\s#>\-•(\[]*(?:option |choice )?([a-z])\s?[).\]:]")
 _BULLET = re.compile(
-    r"(?:-(?![\d.])|[\s#>•=✅✓✔☑👉→↵|\"'\x1e_~])*(?:\d{1,2}[.)]\s(?=\W*[A-Za-z]\b))?[\s\"'\x1e]*(?:[(\[]?(?:option"
-    r"|choice|alternative|assistant:|model:)\s)?\s*",
-    re.IGNORECASE,
+    r"(?:-(?![\d.])|[\s#>•=✅✓✔☑👉→↵|\"'\x1e_~])*(?:\d{1,2}[.)]\s(?=\W*[a-z]\b))?[\s\"'\x1e]*(?:[(\[]?(?:option"
+    r"|choice|alternative|assistant:|model:)\s)?\s*"
 )
 _ENDS = " .,;:!\"'()[]{}_#->\n\x1e=|"
 _AFTER_LETTER = re.compile(
@@ -68,7 +67,7 @@ def first_line(view: View) -> Iterator[Candidate]:
     """An answer before its reasons: "C. Furosemide\\n\\nRationale: …", "C\\n\\nThe other …", "Yes. The trial …"."""
     heading = _HEADING.match(view.low)
     start = _BULLET.match(view.low, heading.end() if heading else 0).end()  # type: ignore[union-attr]  # matches "" too
-    if _enumerated(view, start) or _JSON_KEY.match(view.low):
+    if _begins_otherwise(view, start) or _enumerated(view, start) or _JSON_KEY.match(view.low):
         return
     value = _first_value(view, start)
     if value is None and (hedge := _HEDGE.match(view.low, start)):
@@ -122,6 +121,20 @@ def _taken_back(view: View, value: Value) -> bool:
 def _numbered(view: View, end: int) -> bool:
     """Whether a numbered list goes on."""
     return bool(_NEXT_NUMBER.search(view.low, end, end + 300))
+
+
+def _begins_otherwise(view: View, start: int) -> bool:
+    """Whether the line begins with a word that is no answer: a quick check before the costly ones."""
+    low = view.low
+    head = low[start : start + 2]
+    return (
+        head[:1].isalpha()
+        and head.isascii()
+        and (head[1:].isalpha() or (head[1:] == " " and head[0].upper() not in view.options.letters))
+        and text_at(view, start) is None
+        and not low.startswith("not ", start)
+        and not _HEDGE.match(low, start)
+    )
 
 
 def _labelled_on(view: View, value: Value) -> bool:
@@ -255,6 +268,8 @@ def _whole(view: View, begin: int, end: int) -> Value | None:
         return None
     start = _BULLET.match(view.low, begin, end).end()  # type: ignore[union-attr]
     found = text_at(view, start)
+    if not found and end - start > 1 and view.low[start : start + 2].isalpha():
+        return None  # a word
     while not found and start < end and view.low[start] in "([{\"'<":
         start += 1
         found = text_at(view, start)

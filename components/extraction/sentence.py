@@ -90,9 +90,9 @@ def _some_text(options: Options, low: str, start: int) -> bool:
 
 def sentence_start(text: str, end: int) -> int:
     """Where the last sentence of text[:end] begins."""
-    stop = end
+    stop, first = end, max(0, end - _MAX)
     while True:
-        at = max(text.rfind(mark, max(0, end - _MAX), stop) for mark in (". ", "\n", "? ", "! ", '." ', ".) "))
+        at = max([text.rfind(mark, first, stop) for mark in (". ", "\n", "? ", "! ", '." ', ".) ")])
         if at < 0:
             return 0
         mark = _SENTENCE_END.match(text, at, end)
@@ -123,7 +123,7 @@ def _texts(view: View, start: int, end: int) -> list[tuple[Text, int, int]]:
     tokens = tokens_of(view.low, start, end)
     found, k = [], 0
     while k < len(tokens):
-        match = _match(view, tokens, k, view.options)
+        match = _match(view, tokens, k, view.options) if tokens[k][0] in view.options.by_first else None
         if match:
             text, size = match
             found.append((text, tokens[k][1], tokens[k + size - 1][2]))

@@ -57,6 +57,9 @@ def without_thought(text: str) -> str | None:
     began with the output.
     """
     low = text.lower()
+    if not ("think" in low or "thought" in low or "reason" in low or "final" in low or "<" in low or "◁" in low):
+        if not low.startswith("analysis"):
+            return text
     for word in _NEEDED if "<" in text or "◁" in text else _NEEDED_BARE:
         if word in low:
             break

@@ -14,11 +14,13 @@ _PUNCTUATION = {ord(sign): " " for sign in _SIGNS}
 
 def words_of(low: str) -> list[str]:
     """The words of the text."""
-    if low.isascii():
-        return low.translate(_PUNCTUATION).split()
-    for sign in _SIGNS:  # translating is slow where a text is not ASCII
-        low = low.replace(sign, " ")
-    return low.split()
+    if not low.isascii():  # translating is slow there; other letters become question marks, so spaces
+        low = _ascii(low)
+    return low.translate(_PUNCTUATION).split()
+
+
+def _ascii(text: str) -> str:
+    return text.encode("ascii", "replace").decode("ascii")
 
 
 # Words of nearly every text: a key only where the cue has no other.
@@ -36,7 +38,7 @@ def _keys(cue: Cue) -> list[str]:
     if not words:
         return []
     word = max(words, key=lambda word: (word not in _COMMON, len(word)))
-    return [word, word + "s", *tables.WORD_FORMS.get(word, ())]
+    return [word, word + "s", *(_ascii(form).split("?")[0] for form in tables.WORD_FORMS.get(word, ()))]
 
 
 Present = tuple[list[Cue], list[Cue], list[Cue], list[Cue]]  # after, before, small corrections, strong corrections
@@ -72,7 +74,7 @@ class Index:
         hits: set[int] = set()
         if "<" in low or "[" in low or "=" in low:
             hits.update([place for place, word in self.signs if word in low])
-        if self.always and (_OTHER_SCRIPT.search(low) or _ACCENTED.search(low)):
+        if not low.isascii() and (_OTHER_SCRIPT.search(low) or _ACCENTED.search(low)):
             hits.update([place for place, word in self.always if word in low])
         for key in self.keys.intersection(words_of(low)):
             certain, others = self.keyed[key]

@@ -58,9 +58,11 @@ def lines(view: View, everything: bool = False) -> Iterator[Candidate]:
 
 
 def _one_more_line(view: View, end: int) -> bool:
-    """Whether only one more line with words follows."""
-    rest = view.low[end : end + _MAX_LINE].strip(_ENDS)
-    return "\n" not in rest or view.options.lines > 1
+    """Whether one more line with words follows, and no other."""
+    after = view.low.find("\n", end)
+    if after < 0 or view.low[end:after].strip(_ENDS):
+        return False
+    return view.options.lines > 1 or "\n" not in view.low[after : after + _MAX_LINE].strip(_ENDS)
 
 
 def first_line(view: View) -> Iterator[Candidate]:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from components.extraction.normal import TOKEN, Options, Text, fold, together, tokens_of
+from components.extraction.normal import TABLE_GAP, TOKEN, Options, Text, fold, together, tokens_of
 
 UNKNOWN = "-"  # a letter that is no option's
 AMBIGUOUS = "?"  # two options at once, or a letter with another option's text: named, but no answer
@@ -53,6 +53,13 @@ def text_at(view: View, pos: int) -> tuple[Text, int] | None:
     if group is None:
         return None
     need = len(group[0].tokens)
+    if need > 1:
+        second = TOKEN.search(low, head.end(), head.end() + TABLE_GAP + 20)
+        follow = fold(second.group()) if second else ""
+        group = tuple([text for text in group if len(text.tokens) == 1 or text.tokens[1] == follow])
+        if not group:
+            return None
+        need = len(group[0].tokens)
     if need > 1:
         found = tokens_of(low, pos, min(len(low), pos + 200 + need * 40), need)
     else:

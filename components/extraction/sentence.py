@@ -17,6 +17,7 @@ _CUES = tuple(re.compile(cue) for cue in tables.CHOICE_CUES)
 _SINGLE = re.compile(tables.SINGLE_SENTENCE_CUE)
 _MARK = re.compile(r"(?:^|\W)([a-z])\s?[.):(\-–—]+\s?[\"'(]*$")
 _BRACKETED = re.compile(r"\s?[(\[](?:option |choice )?([a-z])[)\]]")
+_UNLIKE = re.compile(r"\s*(?:unlike|rather than|instead of|in contrast to) [^,]{1,80},")
 _IS_RIGHT = re.compile(
     r"[\"')\]]* (?:is|are|was|would be) (?:the )?(?:responsible|indicated|involved|appropriate|warranted"
     r"|recommended|needed|preferred|present|affected|given|required|right|it|used first)\b"
@@ -41,11 +42,11 @@ def last_sentence(view: View) -> Iterator[Candidate]:
     sentence = low[start:]
     head = found[0]
     trailing = _TRAIL.match(low, head[2])
-    others = {letter for _, _, _, letter in [(t, b, e, t.letter) for t, b, e in found]}
+    others = {text.letter for text, _, _ in found}
     if len(others) > 1:
         if trailing and len(others) == 2:
             pass  # "metoprolol over aspirin"
-        elif re.match(r"\s*(?:unlike|rather than|instead of|in contrast to) ", sentence) and len(others) == 2:
+        elif len(others) == 2 and _UNLIKE.match(sentence):
             head = found[-1]
         else:
             return
@@ -53,12 +54,11 @@ def last_sentence(view: View) -> Iterator[Candidate]:
     if text.weak and not _alone(low, end):
         return
     before, after = low[start:begin], low[end:]
-    if _DENIAL.search(re.sub(r"^\s*(?:unlike|rather than|instead of|in contrast to) [^,]{1,80},", "", before)):
+    apart = _UNLIKE.match(before)
+    said = apart.end() if apart else 0
+    if _DENIAL.search(before, said):
         return
-    if not trailing and (
-        _CONTRAST.search(re.sub(r"^\s*(?:unlike|rather than|instead of) [^,]{1,80},", "", before))
-        or _denied_after(after)
-    ):
+    if not trailing and (_CONTRAST.search(before, said) or _denied_after(after)):
         return
     mark = _MARK.search(low[max(0, begin - 10) : begin])
     if mark and mark.group(1).upper() in view.options.letters and mark.group(1).upper() != text.letter:

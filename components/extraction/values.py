@@ -249,9 +249,17 @@ def nearly(view: View, end: int, letter: str) -> int | None:
     for size in (len(own), len(own) + 1, len(own) - 1):
         if 0 < size <= len(said):
             words = " ".join(token for token, _, _ in said[:size])
-            if len(words) > 4 and SequenceMatcher(None, words, " ".join(own), autojunk=False).ratio() >= 0.85:
+            if len(words) > 4 and _alike(words, " ".join(own)):
                 return said[size - 1][2]
     return None
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether two texts share at least 85 % of their letters in order."""
+    if 2 * min(len(one), len(other)) < 0.85 * (len(one) + len(other)):
+        return False
+    matcher = SequenceMatcher(None, one, other, autojunk=False)
+    return matcher.quick_ratio() >= 0.85 and matcher.ratio() >= 0.85
 
 
 def _second(view: View, end: int, first: str) -> bool:

@@ -18,13 +18,14 @@ _ENTRY = re.compile(
     r"(?:[.):\]|]|\s[-–—|:(]|(?=\s?[✅✓✔❌✗✘]))"
     r"(?P<text>[^\n]{0,200}?)(?:(?P<word>" + RIGHT_WORDS + "|" + WRONG_WORDS + r")(?=[.,;|)\]\n: -]|$)|(?=\n|$))"
 )
+_TICKS = frozenset("✅✓✔☑❌✗✘☐×")
 _SAID = re.compile(r"(?:^\s?|[:\-–—|(=>.]\s?)(?:this |it |that )?(?:(?:statement|option|answer) )?(?:is )?(?:the )?$")
 _RIGHT = re.compile(rf"(?:{RIGHT_WORDS})$")
 
 
 def _possible(low: str) -> bool:
     """Whether words for right and for wrong, or ticks, are there at all."""
-    if not low.isascii() or "[x]" in low:
+    if "[x]" in low or not (low.isascii() or _TICKS.isdisjoint(low)):
         return True
     if "incorrect" in low or "wrong" in low or "false" in low or "not correct" in low:
         return "correct" in low or "true" in low or "right" in low

@@ -41,7 +41,7 @@ MENTIONS: tuple[tuple[str, int, re.Pattern[str]], ...] = tuple(
             rf"|in conclusion|overall|finally)(?:,| it is| it's| it must be| it has to be| the answer| that's"
             rf"| this is)?{_HEDGE}:?",
         ),
-        ("conclusion", CHOSEN, r"∴|=>|→|⇒"),
+        ("conclusion", CHOSEN, r"(?<!\b[a-z] )(?<!\b[a-z])(?:∴|=>|→|⇒)"),
         (
             "names",
             FIRST - 5,
@@ -66,7 +66,9 @@ OWN_MENTIONS: tuple[tuple[str, int, re.Pattern[str]], ...] = (
         RIGHT,
         re.compile(
             r"(?:^|[\n.;!?\x1e]\s)(?:so|thus|therefore|hence|overall|given|taken together|in summary|altogether"
-            rf"|all in all|considering|putting)\b[^.:\n?!]{{0,90}}(?<!\s[a-j]) {_BE}{_HEDGE}(?: the| an?)? [\"'(]*$"
+            rf"|all in all|considering|putting)\b(?![^.:\n?!]*\b(?:not|never|worst|least|less|wrong|incorrect|unlikely|avoid\w*"
+            r"|contraindicated|than)\b)"
+            rf"[^.:\n?!]{{0,90}}(?<!\s[a-j]) {_BE}{_HEDGE}(?: the| an?)? [\"'(]*$"
         ),
     ),
     ("names", FIRST - 5, re.compile(r"\b(?:this|which|that|it all) makes (?:it|this)(?: the| an?)? [\"'(]*$")),

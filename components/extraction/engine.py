@@ -210,6 +210,8 @@ def _corrections(
             continue
         if cue.word in tables.DENYING_CORRECTIONS and value.by == "letter" and _judges(low, mark, value.end):
             continue  # "A: …, no. B: …, no."
+        if cue.word in tables.CHANGES and _UNCHANGED.search(low, max(0, mark.start() - 60), mark.start()):
+            continue
         vague = value.by == "text" and cue.word in ("instead", "rather", "actually")
         if _ends_there(low, value.end, value.by) and not (vague and not _STOP.match(low, value.end)):
             yield candidate(view, "correction", cues.CORRECTED, mark.start(), value)
@@ -221,6 +223,14 @@ def _corrections(
         soft = said.rule in ("compared", "is_correct", "said_correct") and said.by == "letter"
         if soft and cues_before.SOFT_BEFORE.search(low, max(0, said.start - 20), said.start):
             yield said._replace(rule="correction", strength=cues.CORRECTED)
+
+
+# "I would not change to B", "should I change my answer to B"
+_UNCHANGED = re.compile(
+    r"(?:\b(?:not|never|no|nor|without|wrong|mistake|tempt\w*|if|whether|should i|could|might|would|why"
+    r"|rather than|later)\b"
+    r"|n't\b)[^.;!?\n]{0,40}$"
+)
 
 
 def _judges(low: str, mark: re.Match[str], end: int) -> bool:

@@ -18,7 +18,7 @@ _BULLET = re.compile(
 )
 _ENDS = " .,;:!\"'()[]{}_#->\n\x1e=|"
 _AFTER_LETTER = re.compile(
-    r"[\"')\]}>]*(?:\s*(?:$|\n|\x1e)|!{1,4}\s|\s?(?:→|⇒|->|=>)\s(?=[a-z]{2})|[.:)\]](?:[.,]|\s|$|\n|(?=[A-Z]))"
+    r"[\"')\]}>]*(?:\s*(?:$|\n|\x1e)|!{1,4}\s(?![\"'(]?[a-z]\b)|\s?(?:→|⇒|->|=>)\s(?=[a-z]{2})|[.:)\]](?:[.,]|\s|$|\n|(?=[A-Z]))"
     r"|\s?[,;]\s|\s?[-–—]\s|\s(?:because|since"
     r"|as it|as the|rather than|instead of|over|due to|but|and not|so|for the following|which)\b|\s?\((?![^"
     r"()\n]*\) (?!because|since|as\b|due to|over|rather|is the (?:correct|right|best|most))[a-z])"

@@ -66,7 +66,8 @@ OWN_MENTIONS: tuple[tuple[str, int, re.Pattern[str]], ...] = (
         RIGHT,
         re.compile(
             r"(?:^|[\n.;!?\x1e]\s)(?:so|thus|therefore|hence|overall|given|taken together|in summary|altogether"
-            rf"|all in all|considering|putting)\b(?![^.:\n?!]*\b(?:not|never|worst|least|less|wrong|incorrect|unlikely|avoid\w*"
+            rf"|all in all|considering|putting)\b"
+            r"(?![^.:\n?!]*\b(?:not|never|worst|least|less|wrong|incorrect|unlikely|avoid\w*"
             r"|contraindicated|than)\b)"
             rf"[^.:\n?!]{{0,90}}(?<!\s[a-j]) {_BE}{_HEDGE}(?: the| an?)? [\"'(]*$"
         ),

@@ -140,8 +140,11 @@ def _begins_otherwise(view: View, start: int) -> bool:
 
 
 def _labelled_on(view: View, value: Value) -> bool:
-    """Whether the next option's label follows on the line: "A: too weak. B: too slow." goes through the options."""
+    """Whether the text goes through the options: "A: too weak. B: too slow.", "A (…) is old. B (…) is new."."""
     order = view.options.order
+    if view.low.startswith(" (", value.start + 1) and value.letter in order:
+        rest = view.low[value.end : value.end + _MAX_LINE]
+        return any(f". {other.lower()} (" in rest for other in order if other != value.letter)
     if value.letter not in order[:-1] or not view.low.startswith((":", ")"), value.start + 1):
         return False
     label = f"{order[order.index(value.letter) + 1].lower()}{view.low[value.start + 1]}"

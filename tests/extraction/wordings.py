@@ -307,7 +307,7 @@ CASES: list[tuple[str, dict[str, str], str | None]] = [
     ("The order is A → C → B.", KIDNEY, None),
     ("D → E", KIDNEY, None),
     ("B (because of the potassium)\n\nIt is spared.", KIDNEY, "B"),
-    ("B (spironolactone) spares potassium.", KIDNEY, None),
+    ("A (furosemide) wastes potassium. C (mannitol) needs urine flow.", KIDNEY, None),
     ("Hence: furosemide (A) or spironolactone (B).", KIDNEY, None),
     ("So is it furosemide (A)?", KIDNEY, None),
     ("Therefore not furosemide (A).", KIDNEY, None),

@@ -135,7 +135,8 @@ def mention(letters: tuple[str, ...]) -> re.Pattern[str]:
     """One of the letters at the end of a sentence or before a bracket, and not at the start of a line."""
     any_letter = f"[{''.join(letters)}]"
     return re.compile(
-        rf"{any_letter}(?<![\w'\-/.\n].)(?=[\")'\]]*(?:[.!\n;\x1e]|,(?! ?(?:and |or )?[A-Z]\b)|\s?\(|\s?$|: ))"
+        rf"{any_letter}(?![a-zA-Z])(?<![\w'\-/.\n].)"
+        r"(?=[\")'\]]*(?:[.!\n;\x1e]|,(?! ?(?:and |or )?[A-Z]\b)|\s?\(|\s?$|: ))"
     )
 
 

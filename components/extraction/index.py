@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from components.extraction import tables
 from components.extraction.cues import ALL, PLAIN, Cue
 from components.extraction.cues_before import BACKWARD, SMALL_CORRECTIONS, STRONG_CORRECTIONS
@@ -44,10 +42,6 @@ def _keys(cue: Cue) -> list[str]:
 Present = tuple[list[Cue], list[Cue], list[Cue], list[Cue]]  # after, before, small corrections, strong corrections
 
 
-_OTHER_SCRIPT = re.compile(r"[\u0370-\u1fff\u3040-\ud7ff\uf900-\ufdff\ufe70-\ufefc]|\u2234")
-_ACCENTED = re.compile(r"[à-ÿā-ž]")
-
-
 class Index:
     """Every cue by a word of its own; those of other scripts and of signs are always looked for."""
 
@@ -56,7 +50,7 @@ class Index:
         # By key: places in self.cues whose word is there with the key, and those whose whole word must be looked for.
         self.keyed: dict[str, tuple[list[int], list[tuple[int, str]]]] = {}
         self.signs: list[tuple[int, str]] = []
-        self.always: list[tuple[int, str]] = []
+        self.foreign: dict[str, list[tuple[int, str]]] = {}  # by a sign of the word that is not ASCII
         for place, (_, cue) in enumerate(self.cues):
             keys = _keys(cue)
             for key in keys:
@@ -66,7 +60,11 @@ class Index:
                 else:
                     others.append((place, cue.word))
             if not keys:
-                (self.signs if cue.word.isascii() else self.always).append((place, cue.word))
+                if cue.word.isascii():
+                    self.signs.append((place, cue.word))
+                else:
+                    sign = next(c for c in cue.word if not c.isascii())
+                    self.foreign.setdefault(sign, []).append((place, cue.word))
         self.keys = frozenset(self.keyed)
 
     def present(self, low: str) -> Present:
@@ -74,8 +72,9 @@ class Index:
         hits: set[int] = set()
         if "<" in low or "[" in low or "=" in low:
             hits.update([place for place, word in self.signs if word in low])
-        if not low.isascii() and (_OTHER_SCRIPT.search(low) or _ACCENTED.search(low)):
-            hits.update([place for place, word in self.always if word in low])
+        if not low.isascii():
+            for sign in self.foreign.keys() & set(low):
+                hits.update([place for place, word in self.foreign[sign] if word in low])
         for key in self.keys.intersection(words_of(low)):
             certain, others = self.keyed[key]
             hits.update(certain)

@@ -50,7 +50,7 @@ def _after(view: View, cue: cues.Cue, places: list[tuple[int, int]], last_only: 
             continue
         if cue.checked and (governing.denied(low, start, low[start:end]) or "previous" in low[start:end]):
             continue
-        if cue.foreign and cues.FOREIGN_DENIAL.search(low, max(0, start - 20), end):
+        if cue.foreign and _denied_abroad(low, start, end):
             continue
         value = value_at(view, end, sure=cue.sure or low[end - 1 : end] == ":")
         if value is None and cue.strength == cues.DECLARED:
@@ -61,11 +61,19 @@ def _after(view: View, cue: cues.Cue, places: list[tuple[int, int]], last_only: 
         ):
             if cue.checked and called_wrong(view, value):
                 continue
+            if low[end - 1] == "|" and "\n" in low[end : value.start]:
+                continue  # the heading of a table: grids.py
             # A letter that is no option's outranks weaker kinds, but no earlier answer: "B. Actually, the answer is F."
             strength = cue.strength - 1 if value.letter == UNKNOWN else cue.strength
             yield candidate(view, cue.rule, strength, start, value)
             if last_only and value.letter != UNKNOWN:
                 return
+
+
+def _denied_abroad(low: str, start: int, end: int) -> bool:
+    """Whether a word of denial of another language stands in the cue or right before it in its clause."""
+    begin = max(0, start - 20, *(low.rfind(mark, 0, start) + 1 for mark in ".,;:!?\n"))
+    return cues.FOREIGN_DENIAL.search(low, begin, end) is not None
 
 
 def called_right(view: View, present: list[cues.Cue]) -> Iterator[Candidate]:
@@ -77,6 +85,8 @@ def called_right(view: View, present: list[cues.Cue]) -> Iterator[Candidate]:
         for found in cue.pattern.finditer(low):
             before = cue.before.search(low, max(0, found.start() - cues.BEFORE), found.start())
             if not before or governing.asked(low, found.end()):
+                continue
+            if cue.foreign and _denied_abroad(low, found.start(), found.end()):
                 continue
             at = before.start() + (1 if before.group()[:1].isalnum() or before.group()[:1] in ")\"'" else 0)
             value = value_before(view, at)
@@ -106,16 +116,15 @@ def after_question(view: View) -> Iterator[Candidate]:
 
 def mentioned(view: View) -> Iterator[Candidate]:
     """A letter that ends a sentence after words that conclude or name: "So B.", "the diagnosis is A."."""
+    low = view.low
     for found in cues_before.mention(view.options.order).finditer(view.text):
-        if _led(view.low, found.start()):
-            yield from _mention(view, found.start())
-
-
-def _led(low: str, at: int) -> bool:
-    """Whether the word before a letter can lead to it: a quick check before the costly one."""
-    before = low[max(0, at - _LONGEST_LEAD) : at].rstrip(" \"'([\n")
-    word = before[max(before.rfind(" "), before.rfind("\n")) + 1 :].rstrip(",:.;")
-    return word in cues_before.LEADS or word[-1:] in _LEADING_SIGNS
+        at = found.start()
+        before = low[max(0, at - _LONGEST_LEAD) : at].rstrip(" \"'([\n")
+        word = before[max(before.rfind(" "), before.rfind("\n")) + 1 :].rstrip(",:.;")
+        if word in cues_before.LEADS or word[-1:] in _LEADING_SIGNS:  # a quick check before the costly one
+            yield from _mention(view, at)
+        elif view.low[at - 1 : at] == "(" or view.low[at - 2 : at] == ": " or view.low.endswith("(option ", 0, at):
+            yield from _own_text(view, at)
 
 
 _LEADING_SIGNS = ("∴", "→", "⇒", ">")
@@ -123,15 +132,37 @@ _LONGEST_LEAD = 24  # characters: the longest word that leads, and the marks aft
 
 
 def _mention(view: View, at: int) -> Iterator[Candidate]:
-    begin = max(0, at - 2 * cues.BEFORE)
-    for rule, strength, before in cues_before.MENTIONS:
-        lead = before.search(view.low, begin, at)
+    yield from _concluding(view, at, letter_at(view, at))
+
+
+def _concluding(view: View, begin: int, value: Value | None) -> Iterator[Candidate]:
+    """The value at `begin` as a candidate, if words that conclude or name stand before it."""
+    if value is None or called_wrong(view, value):
+        return
+    own = cues_before.OWN_MENTIONS if value.by == "both" else ()
+    first = max(begin - 2 * cues.BEFORE, *(view.low.rfind(mark, 0, begin - 1) - 1 for mark in ".?!\n"), 0)
+    for rule, strength, before in (*cues_before.MENTIONS, *own):
+        lead = before.search(view.low, first, begin)
         if lead:
-            if not governing.denied(view.low, lead.start() + 1, "") and not governing.asked(view.low, at + 1):
-                value = letter_at(view, at)
-                if value and not called_wrong(view, value):
-                    yield candidate(view, rule, strength, lead.start(), value)
+            if not governing.denied(view.low, lead.start() + 1, "") and not governing.asked(view.low, value.end):
+                yield candidate(view, rule, strength, lead.start(), value)
             return
+
+
+def _own_text(view: View, at: int) -> Iterator[Candidate]:
+    """A letter beside its own option's text under words that conclude: "Thus: captopril (C)", "makes it dengue: C"."""
+    bracketed = view.low[at - 1 : at] != " " or view.low.endswith("(option ", 0, at)
+    value = value_before(view, at + 2) if bracketed else _text_then_letter(view, at)
+    if value and value.by == "both" and value.letter in view.options.letters:
+        yield from _concluding(view, value.start, value)
+
+
+def _text_then_letter(view: View, at: int) -> Value | None:
+    """ "dengue: C": the text right before the colon, where it is the letter's own."""
+    text = value_before(view, at - 2)
+    if text and text.by == "text" and text.letter == view.text[at]:
+        return Value(text.letter, text.start, at + 1, "both")
+    return None
 
 
 _PLACE = re.compile(r"[,(:] ?(?:namely |i\.e\. |which is |the )?")

@@ -47,7 +47,9 @@ _START = r"(?:^|[\n.;!?\x1e]|- |\d\. )[ \"'(\[#>•\-|_👉✅]*"
 _ADJECTIVES = rf"(?:(?:{tables.ADJECTIVES}) ){{0,4}}"
 _SUBJECT = (
     r"(?:\bi|\bwe|\blet'?s|\blet us|\bplease|(?:^|[\n.!;:,])|\bso|\btherefore|\bthus)"
-    r"(?:'d|'ll|'m| would| will| shall| must| have to| am| need to| should)?(?: (?:therefore|thus|then|have to"
+    r"(?:'d|'ll|'m| would| will| shall| must| have to| am| are|'re| need to| should)?"
+    r"(?: (?:therefore|thus|then|very|quite|fairly"
+    r"|most|have to"
     r"|finally|rather|now|would|also))? ?"
 )
 _OPTION_BEFORE = (
@@ -71,6 +73,8 @@ def _foreign() -> list[Cue]:
             after = "" if cjk else r"(?![^\W_])"
             cues.append(cue(word, rf"{rest}\s?(?:{copulas})?\s?:+", "answer_is", sure=True))
             cues.append(cue(word, rf"{rest}{gap}(?:{copulas}){after}\s?:?", "answer_is", sure=True))
+            cues.append(cue(word, rf"{rest} (?:{tables.FOREIGN_ADJECTIVES})\s?:+", "answer_is", sure=True))
+            cues.append(cue(word, rf"{rest}\s?\]:?", "answer_is", DECLARED, r"\[[^\[\]\n]{0,6}", sure=True))
             cues.append(cue(word, rf"{rest}\s?[-–—=]+", "answer_is", sure=True))
     return [replace(entry, foreign=True) for entry in cues]
 
@@ -107,10 +111,20 @@ FORWARD: tuple[Cue, ...] = (
     cue("letter ", r"(?=[a-z]\b)", "answer_is", DECLARED, r"\banswer: ?", sure=True),
     cue(
         "answer",
-        rf"s?(?: choice| option| letter| key)?[\"']?(?:{_TO}\s?(?::+|{ARROW})| ?(?=[(\[][a-z][)\]])| ?\n)",
+        rf"s?(?: choice| option| letter| key)?[\"']?(?:{_TO}\s?(?::+|{ARROW})| ?(?=[(\[][a-z][)\]]))",
         "answer_is",
         sure=True,
     ),
+    # A heading; "A - correct answer" is none.
+    cue(
+        "answer",
+        r"s?(?: choice| option| letter| key)?[\"']? ?\n",
+        "answer_is",
+        DECLARED,
+        r"(?:(?:^|\n)(?![\s\-•#>(\[]*(?:option |choice )?[a-z][)\].:]? ?[\-–—:.)\]] ?)[^\n]{0,99}|[^\n]{100})",
+        sure=True,
+    ),
+    cue("final answer", rf" {_ENDED}", "answer_is", DECLARED, r"[:,;–—-] ?(?:my |the |so |hence |thus )*", sure=True),
     cue("answer", rf"[\"']?{_TO},?\s?\b{_BE}(?!\w)\s?:?", "answer_is"),
     cue("answer", rf"(?: choice)? {_ENDED}", "answer_is", DECLARED, _START + _ADJECTIVES, sure=True),
     cue("ans", rf"(?:\.? ?(?:[:=]|{ARROW})|\.(?= ?\(?[a-z]\b)| ?(?=[(\[][a-z][)\]]))", "answer_is", sure=True),

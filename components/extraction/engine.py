@@ -21,12 +21,13 @@ from operator import attrgetter
 
 from components.extraction import cues, cues_before, governing, tables
 from components.extraction.candidates import Candidate, after_question, called_right, candidate, declared, mentioned
+from components.extraction.grids import grids
 from components.extraction.index import present as present_cues
 from components.extraction.lines import lines
 from components.extraction.normal import Options, prepare
 from components.extraction.places import AMBIGUOUS, UNKNOWN, View
 from components.extraction.sentence import last_sentence
-from components.extraction.structured import Field, fields
+from components.extraction.structured import SHARES, Field, fields
 from components.extraction.text import SPECIAL_MARK, clean, lower, mark_special
 from components.extraction.thoughts import without_thought
 from components.extraction.values import value_at
@@ -34,7 +35,7 @@ from components.extraction.verdicts import verdicts
 
 EXTRACTION_VERSION = "4"
 HEAD, TAIL = 20_000, 60_000  # of a longer answer only its beginning and its end are read
-_RUN_ON = re.compile(rf"\n\s*(?:{'|'.join(tables.RUN_ONS)})")
+_RUN_ON = re.compile(rf"\n[^\S\n]*(?:{'|'.join(tables.RUN_ONS)})")
 _BETWEEN = re.compile(r"[\\\s\"'()\[\]{}$,;/&.+<>\x1e]*(?:and|or)?[\\\s\"'()\[\]{}$,<>]*(?:boxed\s*\{?)?$")
 _MAX_RUN_ONS = 4
 
@@ -138,6 +139,8 @@ _WORDS = re.compile(r"[^\W\d_]{2}")
 def _field_letter(part: Field, options: Options) -> str | None:
     """The one option that the strings of a field name."""
     letters = set()
+    if part.rank == SHARES and any(text[0][:1].isdigit() for text in options.own.values() if text):
+        return None  # the options are numbers: the map may only repeat them
     for value in part.values:
         inner = _view(clean(value).strip(), options)
         named = value_at(inner, 0, sure=True)
@@ -159,9 +162,11 @@ def _candidates(view: View, everything: bool = False) -> tuple[Candidate, ...]:
     marks = [(cue, mark) for cue in small for mark in _marks(cue, view.low)]
     first = min((mark.start() for cue in strong for mark in _marks(cue, view.low)), default=-1) if strong else -1
     corrected = bool(
-        marks or first >= 0 or "chang" in view.low or (before and _has_any(view.low, tables.SOFT_CORRECTIONS))
+        marks
+        or first >= 0
+        or (before and _has_any(view.low, tables.SOFT_CORRECTIONS) and cues_before.SOFT.search(view.low))
     )
-    found = [*declared(view, after, not (everything or corrected)), *after_question(view)]
+    found = [*declared(view, after, not (everything or corrected)), *after_question(view), *grids(view)]
     if everything or corrected or not any(c.strength == cues.DECLARED for c in found):
         found += mentioned(view)
         if before:
@@ -203,13 +208,13 @@ def _corrections(
         value = value_at(view, mark.end())
         if value is None or "\n" in low[mark.end() : value.start] or governing.asked(low, value.end):
             continue
+        if cue.word in tables.DENYING_CORRECTIONS and value.by == "letter" and _judges(low, mark, value.end):
+            continue  # "A: …, no. B: …, no."
+        if cue.word in tables.CHANGES and _UNCHANGED.search(low, max(0, mark.start() - 60), mark.start()):
+            continue
         vague = value.by == "text" and cue.word in ("instead", "rather", "actually")
         if _ends_there(low, value.end, value.by) and not (vague and not _STOP.match(low, value.end)):
             yield candidate(view, "correction", cues.CORRECTED, mark.start(), value)
-    if "chang" in low:
-        for mark in cues_before.CHANGED.finditer(low):
-            if value := value_at(view, mark.end()):
-                yield candidate(view, "correction", cues.CORRECTED, mark.start(), value)
     if first >= 0:
         for said in (*found, *last_sentence(view)):
             if said.start >= first and said.rule != "first_line" and said.letter != AMBIGUOUS:
@@ -220,9 +225,22 @@ def _corrections(
             yield said._replace(rule="correction", strength=cues.CORRECTED)
 
 
+# "I would not change to B", "should I change my answer to B"
+_UNCHANGED = re.compile(
+    r"(?:\b(?:not|never|no|nor|without|wrong|mistake|tempt\w*|if|whether|should i|could|might|would|why"
+    r"|rather than|later)\b"
+    r"|n't\b)[^.;!?\n]{0,40}$"
+)
+
+
+def _judges(low: str, mark: re.Match[str], end: int) -> bool:
+    """Whether a "no" ends what is said of one option, and the next option's label follows."""
+    return low[end : end + 1] in (":", ")") and "." in mark.group() and low[: mark.start()].rstrip()[-1:] in (",", ":")
+
+
 def _marks(cue: cues.Cue, low: str) -> Iterator[re.Match[str]]:
     for mark in cue.pattern.finditer(low):
-        if cue.before and cue.before.search(low, max(0, mark.start() - 12), mark.start()):
+        if cue.before is None or cue.before.search(low, max(0, mark.start() - 12), mark.start()):
             yield mark
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from components.extraction import tables
 from components.extraction.cues import ALL, PLAIN, Cue
 from components.extraction.cues_before import BACKWARD, SMALL_CORRECTIONS, STRONG_CORRECTIONS
@@ -14,14 +12,20 @@ _PUNCTUATION = {ord(sign): " " for sign in _SIGNS}
 
 def words_of(low: str) -> list[str]:
     """The words of the text."""
-    if low.isascii():
-        return low.translate(_PUNCTUATION).split()
-    for sign in _SIGNS:  # translating is slow where a text is not ASCII
-        low = low.replace(sign, " ")
-    return low.split()
+    if not low.isascii():  # translating is slow there; other letters become question marks, so spaces
+        low = _ascii(low)
+    return low.translate(_PUNCTUATION).split()
 
 
-_COMMON = frozenset(["the", "that", "this", "which", "with", "has", "not", "was", "are", "does", "did", "have"])
+def _ascii(text: str) -> str:
+    return text.encode("ascii", "replace").decode("ascii")
+
+
+# Words of nearly every text: a key only where the cue has no other.
+_COMMON = frozenset(
+    ["a", "i", "s", "is", "it", "as", "of", "to", "in", "the", "that", "this", "which", "with", "has", "not", "was",
+     "are", "do", "does", "did", "have"]
+)  # fmt: skip
 
 
 def _keys(cue: Cue) -> list[str]:
@@ -32,14 +36,10 @@ def _keys(cue: Cue) -> list[str]:
     if not words:
         return []
     word = max(words, key=lambda word: (word not in _COMMON, len(word)))
-    return [word, word + "s", *tables.WORD_FORMS.get(word, ())]
+    return [word, word + "s", *(_ascii(form).split("?")[0] for form in tables.WORD_FORMS.get(word, ()))]
 
 
 Present = tuple[list[Cue], list[Cue], list[Cue], list[Cue]]  # after, before, small corrections, strong corrections
-
-
-_OTHER_SCRIPT = re.compile(r"[\u0370-\u1fff\u3040-\ud7ff\uf900-\ufdff\ufe70-\ufefc]|\u2234")
-_ACCENTED = re.compile(r"[à-ÿā-ž]")
 
 
 class Index:
@@ -50,7 +50,7 @@ class Index:
         # By key: places in self.cues whose word is there with the key, and those whose whole word must be looked for.
         self.keyed: dict[str, tuple[list[int], list[tuple[int, str]]]] = {}
         self.signs: list[tuple[int, str]] = []
-        self.always: list[tuple[int, str]] = []
+        self.foreign: dict[str, list[tuple[int, str]]] = {}  # by a sign of the word that is not ASCII
         for place, (_, cue) in enumerate(self.cues):
             keys = _keys(cue)
             for key in keys:
@@ -60,7 +60,11 @@ class Index:
                 else:
                     others.append((place, cue.word))
             if not keys:
-                (self.signs if cue.word.isascii() else self.always).append((place, cue.word))
+                if cue.word.isascii():
+                    self.signs.append((place, cue.word))
+                else:
+                    sign = next(c for c in cue.word if not c.isascii())
+                    self.foreign.setdefault(sign, []).append((place, cue.word))
         self.keys = frozenset(self.keyed)
 
     def present(self, low: str) -> Present:
@@ -68,8 +72,9 @@ class Index:
         hits: set[int] = set()
         if "<" in low or "[" in low or "=" in low:
             hits.update([place for place, word in self.signs if word in low])
-        if self.always and (_OTHER_SCRIPT.search(low) or _ACCENTED.search(low)):
-            hits.update([place for place, word in self.always if word in low])
+        if not low.isascii():
+            for sign in self.foreign.keys() & set(low):
+                hits.update([place for place, word in self.foreign[sign] if word in low])
         for key in self.keys.intersection(words_of(low)):
             certain, others = self.keyed[key]
             hits.update(certain)

@@ -11,18 +11,18 @@ from components.extraction.normal import tokens_of
 from components.extraction.places import AMBIGUOUS, Value, View, called_wrong, separated_initial, text_at
 from components.extraction.values import letter_at, value_at
 
-_LABEL = re.compile(r"[\s#>\-•(\[]*(?:option |choice )?([a-z])\s?[).\]:]", re.IGNORECASE)
+_LABEL = re.compile(r"[\s#>\-•(\[]*(?:option |choice )?([a-z])\s?[).\]:]")
 _BULLET = re.compile(
-    r"(?:-(?![\d.])|[\s#>•=✅✓✔☑👉→↵|\"'\x1e_~])*(?:\d{1,2}[.)]\s(?=\W*[A-Za-z]\b))?[\s\"'\x1e]*(?:[(\[]?(?:option"
-    r"|choice|alternative|assistant:|model:)\s)?\s*",
-    re.IGNORECASE,
+    r"(?:-(?![\d.])|[\s#>•=✅✓✔☑👉→↵|\"'\x1e_~])*(?:\d{1,2}[.)]\s(?=\W*[a-z]\b))?[\s\"'\x1e]*(?:[(\[]?(?:option"
+    r"|choice|alternative|assistant:|model:)\s)?\s*"
 )
 _ENDS = " .,;:!\"'()[]{}_#->\n\x1e=|"
 _AFTER_LETTER = re.compile(
-    r"[\"')\]}>]*(?:\s*(?:$|\n|\x1e)|[.:)\]](?:[.,]|\s|$|\n|(?=[A-Z]))|\s?[,;]\s|\s?[-–—]\s|\s(?:because|since"
+    r"[\"')\]}>]*(?:\s*(?:$|\n|\x1e)|!{1,4}\s(?![\"'(]?[a-z]\b)|\s?(?:→|⇒|->|=>)\s(?=[a-z]{2})|[.:)\]](?:[.,]|\s|$|\n|(?=[A-Z]))"
+    r"|\s?[,;]\s|\s?[-–—]\s|\s(?:because|since"
     r"|as it|as the|rather than|instead of|over|due to|but|and not|so|for the following|which)\b|\s?\((?![^"
-    r"()\n]*\) (?:is"
-    r"|was|are|has|can|does)\b)|\s(?=(?:explanation|rationale|reason|the|this|it)\b))"
+    r"()\n]*\) (?!because|since|as\b|due to|over|rather|is the (?:correct|right|best|most))[a-z])"
+    r"|\s(?=(?:explanation|rationale|reason|the|this|it)\b))"
 )
 _SECOND = re.compile(r"\s?(?:,|and|or|&|/|\+|;|、)\s?(?:and |or |option )?[(\[]?[a-z](?:[)\].,;:\s]|$)")
 _TEXT_ENDS = re.compile(
@@ -34,6 +34,11 @@ _STOPPED = re.compile(r"[\"')\]]*[.;,\n]\s*")
 _STOPS = re.compile(r"\s*(?:[.;,\n]|$)")
 _OPEN = re.compile(r"[(\[{\"'<]*")
 _LETTER_AFTER = re.compile(r"\s?[(\[](?:option )?[a-z][)\]]")
+# "Aspirin (A) would …" goes through the options; "Aspirin (A)." and "Aspirin (A), because …" are answers.
+_BRACKET_ENDS = re.compile(
+    r"[\"')\]]*\s?(?:$|\n|\x1e|[.,;:!]|(?:because|since|as|due to|is the (?:correct|right|best|most))\b|[-–—]\s)"
+)
+_HEDGE = re.compile(r"(?:probably|most likely|likely|definitely|clearly|certainly|i think|i believe|i'd say),?:? ")
 _MAX_LINE = 1500
 
 
@@ -53,18 +58,23 @@ def lines(view: View, everything: bool = False) -> Iterator[Candidate]:
 
 
 def _one_more_line(view: View, end: int) -> bool:
-    """Whether only one more line with words follows."""
-    rest = view.low[end : end + _MAX_LINE].strip(_ENDS)
-    return "\n" not in rest or view.options.lines > 1
+    """Whether one more line with words follows, and no other."""
+    after = view.low.find("\n", end)
+    if after < 0 or view.low[end:after].strip(_ENDS):
+        return False
+    return view.options.lines > 1 or "\n" not in view.low[after : after + _MAX_LINE].strip(_ENDS)
 
 
 def first_line(view: View) -> Iterator[Candidate]:
     """An answer before its reasons: "C. Furosemide\\n\\nRationale: …", "C\\n\\nThe other …", "Yes. The trial …"."""
     heading = _HEADING.match(view.low)
     start = _BULLET.match(view.low, heading.end() if heading else 0).end()  # type: ignore[union-attr]  # matches "" too
-    if _enumerated(view, start):
+    if _begins_otherwise(view, start) or _enumerated(view, start) or _JSON_KEY.match(view.low):
         return
     value = _first_value(view, start)
+    if value is None and (hedge := _HEDGE.match(view.low, start)):
+        value = _first_value(view, hedge.end())
+        value = None if value and value.by == "letter" else value  # letters: cues_before.MENTIONS
     if value is None and (number := _NUMBER.match(view.low, start)):
         value = _first_value(view, number.end())
         if value and (value.by == "letter" or _numbered(view, value.end)):
@@ -79,7 +89,7 @@ def first_line(view: View) -> Iterator[Candidate]:
         return
     if value and value.by == "letter" and _VERDICT.match(view.low, start):
         return
-    if value and value.by == "text" and _goes_through(view, value):
+    if value and ((value.by == "text" and _goes_through(view, value)) or _labelled_on(view, value)):
         return
     if (
         value
@@ -99,6 +109,7 @@ _VERDICT = re.compile(
 )
 # A stray number before the answer, the option's or the question's: "4, Bisoprolol", "4 'b' i.e. …", "1b, which is …".
 _NUMBER = re.compile(r"\d{1,3}(?:st|nd|rd|th|%)?(?:[.,:)]|(?=[a-z]\b)|(?=\s))\s?(?:i\.e\.,? |which is )?[\"'(]*")
+_JSON_KEY = re.compile(r"\{\s*[\"'][a-z][\"']\s*:")
 _NEXT_NUMBER = re.compile(r"(?:^|\s)2[.):]\s")
 
 
@@ -112,6 +123,34 @@ def _taken_back(view: View, value: Value) -> bool:
 def _numbered(view: View, end: int) -> bool:
     """Whether a numbered list goes on."""
     return bool(_NEXT_NUMBER.search(view.low, end, end + 300))
+
+
+def _begins_otherwise(view: View, start: int) -> bool:
+    """Whether the line begins with a word that is no answer: a quick check before the costly ones."""
+    low = view.low
+    head = low[start : start + 2]
+    return (
+        head[:1].isalpha()
+        and head.isascii()
+        and (head[1:].isalpha() or (head[1:] == " " and head[0].upper() not in view.options.letters))
+        and text_at(view, start) is None
+        and not low.startswith("not ", start)
+        and not _HEDGE.match(low, start)
+    )
+
+
+def _labelled_on(view: View, value: Value) -> bool:
+    """Whether the text goes through the options: "A: too weak. B: too slow.", "A (…) is old. B (…) is new."."""
+    order = view.options.order
+    if view.low.startswith(" (", value.start + 1) and value.letter in order:
+        rest = view.low[value.end : value.end + _MAX_LINE]
+        return any(f". {other.lower()} (" in rest for other in order if other != value.letter)
+    if value.letter not in order[:-1] or not view.low.startswith((":", ")"), value.start + 1):
+        return False
+    label = f"{order[order.index(value.letter) + 1].lower()}{view.low[value.start + 1]}"
+    line_end = view.low.find("\n", value.end)
+    line = view.low[value.end : line_end if line_end >= 0 else len(view.low)]
+    return any(f"{mark} {label}" in line for mark in ".;")
 
 
 def _goes_through(view: View, value: Value) -> bool:
@@ -129,11 +168,11 @@ def _first_value(view: View, start: int) -> Value | None:
     labelled = letter in view.options.letters and not low[opened + 1 : opened + 2].isalnum()
     if found and not separated_initial(view, opened, found[0]):
         ends = (_WEAK_ENDS if found[0].weak else _TEXT_ENDS).match(low, found[1])
-        bracket = _LETTER_AFTER.match(low, found[1])
+        if bracket := _LETTER_AFTER.match(low, found[1]):
+            ends = _BRACKET_ENDS.match(low, bracket.end())
         again = text_at(view, found[1] + 1) if low[found[1] : found[1] + 1] == " " else None
         if (
             ends
-            or bracket
             or (again and again[0].letter == found[0].letter and not found[0].weak)
             or low.startswith((", option", " over ", " rather than"), found[1])
         ):
@@ -234,6 +273,8 @@ def _whole(view: View, begin: int, end: int) -> Value | None:
         return None
     start = _BULLET.match(view.low, begin, end).end()  # type: ignore[union-attr]
     found = text_at(view, start)
+    if not found and end - start > 1 and view.low[start : start + 2].isalpha():
+        return None  # a word
     while not found and start < end and view.low[start] in "([{\"'<":
         start += 1
         found = text_at(view, start)

@@ -50,6 +50,7 @@ class Text:
     weak: bool  # yes, no, 12, IgE: it must stand alone
     initial: bool  # begins with a letter and a full stop, as "E. coli" does
     tail: str = ""  # the question or exclamation mark with which it ends
+    plain: str = ""  # the tokens joined by spaces, if all are plain words: a text can be compared with it at once
     strict: str = ""  # where tokens are not enough (AA, Aa): the text as written, without spaces
 
 
@@ -175,10 +176,15 @@ def _usable(written: dict[str, list[tuple[str, ...]]], cleaned: dict[str, str]) 
         for place, way in enumerate(ways):
             weak = _weak(way, cleaned[letter])
             if len(owners[way]) == 1:
-                texts.append(Text(way, letter, weak, initial, tail))
+                texts.append(Text(way, letter, weak, initial, tail, _plain(way)))
             elif place == 0 and list(raw.values()).count(raw[letter]) == 1:
-                texts.append(Text(way, letter, weak, initial, tail, raw[letter]))
+                texts.append(Text(way, letter, weak, initial, tail, "", raw[letter]))
     return texts
+
+
+def _plain(tokens: tuple[str, ...]) -> str:
+    joined = " ".join(tokens)
+    return joined if joined.isascii() and joined.replace(" ", "").isalpha() else ""
 
 
 def _weak(tokens: tuple[str, ...], text: str) -> bool:

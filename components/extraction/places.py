@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from components.extraction.normal import TOKEN, Options, Text, fold, together, tokens_of
+from components.extraction.normal import TABLE_GAP, TOKEN, Options, Text, fold, together, tokens_of
 
 UNKNOWN = "-"  # a letter that is no option's
 AMBIGUOUS = "?"  # two options at once, or a letter with another option's text: named, but no answer
@@ -34,6 +34,7 @@ class Value(NamedTuple):
 CALLED_WRONG = re.compile(
     r"[\"',.)\]]*\s(?:option |choice )?(?:is|was|are) (?:also |clearly |definitely |therefore )?(?:incorrect"
     r"|wrong|false|not (?:correct|right|the (?:correct |right |best )?(?:answer|option|choice)))\b"
+    r"|[\"',.)\]]*\s?[-–—:(] ?(?:this is )?(?:incorrect|wrong|false|not correct)\b"
 )
 
 
@@ -51,26 +52,43 @@ def text_at(view: View, pos: int) -> tuple[Text, int] | None:
     group = options.by_first.get(token)
     if group is None:
         return None
+    start, first = head.start(), group[0]
+    if first.plain and low.startswith(first.plain, start):  # the usual case, without looking at tokens
+        stop = start + len(first.plain)
+        if not low[stop : stop + 1].isalpha() and (end := _accepted(view, pos, first, stop)) is not None:
+            return first, end
+    if len(first.tokens) > 1:
+        second = TOKEN.search(low, head.end(), head.end() + TABLE_GAP + 20)
+        follow = fold(second.group()) if second else ""
+        group = tuple([text for text in group if len(text.tokens) == 1 or text.tokens[1] == follow])
+        if not group:
+            return None
     need = len(group[0].tokens)
     if need > 1:
         found = tokens_of(low, pos, min(len(low), pos + 200 + need * 40), need)
     else:
-        found = [(token, head.start(), head.end())]
+        found = [(token, start, head.end())]
     for text in group:
         size = len(text.tokens)
         if size > len(found) or any(found[k][0] != text.tokens[k] for k in range(size)):
             continue
         if not all(together(low, found[k][2], found[k + 1][1]) for k in range(size - 1)):
             continue
-        end = found[size - 1][2]
-        if text.tail and (rest := low[end : end + 4].lstrip(" \"')")).startswith(text.tail):
-            end += len(low[end : end + 4]) - len(rest) + 1
-        if glued(low, end) or (text.strict and not _strictly(view, pos, text)):
-            continue
-        if text.tokens[0] in options.signed and re.search(r"-\s*[\"'(]?$", low[max(0, pos - 3) : pos]):
-            continue
-        return text, end
+        if (end := _accepted(view, pos, text, found[size - 1][2])) is not None:
+            return text, end
     return None
+
+
+def _accepted(view: View, pos: int, text: Text, end: int) -> int | None:
+    """Where the text at `pos` ends with its tail, unless it goes on there or is another number."""
+    low = view.low
+    if text.tail and (rest := low[end : end + 4].lstrip(" \"')")).startswith(text.tail):
+        end += len(low[end : end + 4]) - len(rest) + 1
+    if glued(low, end) or (text.strict and not _strictly(view, pos, text)):
+        return None
+    if text.tokens[0] in view.options.signed and re.search(r"-\s*[\"'(]?$", low[max(0, pos - 3) : pos]):
+        return None
+    return end
 
 
 def _strictly(view: View, pos: int, text: Text) -> bool:

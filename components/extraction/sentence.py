@@ -16,6 +16,8 @@ _DENIAL = re.compile(rf"\b(?:{tables.DENIALS})\b|n't\b")
 _CUES = tuple(re.compile(cue) for cue in tables.CHOICE_CUES)
 _SINGLE = re.compile(tables.SINGLE_SENTENCE_CUE)
 _MARK = re.compile(r"(?:^|\W)([a-z])\s?[.):(\-–—]+\s?[\"'(]*$")
+_BRACKETED = re.compile(r"\s?[(\[](?:option |choice )?([a-z])[)\]]")
+_UNLIKE = re.compile(r"\s*(?:unlike|rather than|instead of|in contrast to) [^,]{1,80},")
 _IS_RIGHT = re.compile(
     r"[\"')\]]* (?:is|are|was|would be) (?:the )?(?:responsible|indicated|involved|appropriate|warranted"
     r"|recommended|needed|preferred|present|affected|given|required|right|it|used first)\b"
@@ -40,11 +42,11 @@ def last_sentence(view: View) -> Iterator[Candidate]:
     sentence = low[start:]
     head = found[0]
     trailing = _TRAIL.match(low, head[2])
-    others = {letter for _, _, _, letter in [(t, b, e, t.letter) for t, b, e in found]}
+    others = {text.letter for text, _, _ in found}
     if len(others) > 1:
         if trailing and len(others) == 2:
             pass  # "metoprolol over aspirin"
-        elif re.match(r"\s*(?:unlike|rather than|instead of|in contrast to) ", sentence) and len(others) == 2:
+        elif len(others) == 2 and _UNLIKE.match(sentence):
             head = found[-1]
         else:
             return
@@ -52,15 +54,17 @@ def last_sentence(view: View) -> Iterator[Candidate]:
     if text.weak and not _alone(low, end):
         return
     before, after = low[start:begin], low[end:]
-    if _DENIAL.search(re.sub(r"^\s*(?:unlike|rather than|instead of|in contrast to) [^,]{1,80},", "", before)):
+    apart = _UNLIKE.match(before)
+    said = apart.end() if apart else 0
+    if _DENIAL.search(before, said):
         return
-    if not trailing and (
-        _CONTRAST.search(re.sub(r"^\s*(?:unlike|rather than|instead of) [^,]{1,80},", "", before))
-        or _denied_after(after)
-    ):
+    if not trailing and (_CONTRAST.search(before, said) or _denied_after(after)):
         return
     mark = _MARK.search(low[max(0, begin - 10) : begin])
     if mark and mark.group(1).upper() in view.options.letters and mark.group(1).upper() != text.letter:
+        return
+    bracket = _BRACKETED.match(low, end)
+    if bracket and bracket[1].upper() in view.options.letters and bracket[1].upper() != text.letter:
         return
     lead = max((m.end() for cue in _CUES for m in cue.finditer(before)), default=-1)
     if lead < 0 and start == 0 and not low[end:].strip(" .!\"')") and (wide := _SINGLE.search(before)):
@@ -86,9 +90,9 @@ def _some_text(options: Options, low: str, start: int) -> bool:
 
 def sentence_start(text: str, end: int) -> int:
     """Where the last sentence of text[:end] begins."""
-    stop = end
+    stop, first = end, max(0, end - _MAX)
     while True:
-        at = max(text.rfind(mark, max(0, end - _MAX), stop) for mark in (". ", "\n", "? ", "! ", '." ', ".) "))
+        at = max([text.rfind(mark, first, stop) for mark in (". ", "\n", "? ", "! ", '." ', ".) ")])
         if at < 0:
             return 0
         mark = _SENTENCE_END.match(text, at, end)
@@ -119,7 +123,7 @@ def _texts(view: View, start: int, end: int) -> list[tuple[Text, int, int]]:
     tokens = tokens_of(view.low, start, end)
     found, k = [], 0
     while k < len(tokens):
-        match = _match(view, tokens, k, view.options)
+        match = _match(view, tokens, k, view.options) if tokens[k][0] in view.options.by_first else None
         if match:
             text, size = match
             found.append((text, tokens[k][1], tokens[k + size - 1][2]))

@@ -19,6 +19,8 @@ _FIELD = re.compile(
     r"(?P<list>[^\[\]\n]{0,300})\]"
     r"|(?P<bare>[A-Za-z])(?=\s*[,}\n]|\s*$))"
 )
+_PERCENT = re.compile(r"\d{1,3}(?:\.\d{1,6})? ?%?")
+SHARES = 9  # the rank of a map of shares: any named answer comes before it
 _MAX_BLOCKS = 40
 
 
@@ -84,6 +86,9 @@ def _answers(value: Any, depth: int = 0) -> Iterator[tuple[int, tuple[str, ...]]
             yield from _answers(part, depth + 1)
     if not isinstance(value, dict):
         return
+    if likeliest := _likeliest(value):
+        yield SHARES, (likeliest,)
+        return
     for name, inner in list(value.items())[:200]:
         rank = _RANK.get(_name(str(name)))
         if rank is not None and (strings := _strings(inner)):
@@ -95,6 +100,24 @@ def _answers(value: Any, depth: int = 0) -> Iterator[tuple[int, tuple[str, ...]]
                 continue
         elif isinstance(inner, dict | list) and _name(str(name)) not in ("options", "choices"):
             yield from _answers(inner, depth + 1)
+
+
+def _likeliest(value: dict[Any, Any]) -> str | None:
+    """The letter with the highest share in {"A": 0.1, "B": 0.9} (or per cent), if the shares make a whole."""
+    if len(value) < 2 or not all(isinstance(name, str) and len(name) == 1 and name.isalpha() for name in value):
+        return None
+    shares = [_share(part) for part in value.values()]
+    known = [share for share in shares if share is not None]
+    if len(known) < len(shares) or not any(abs(sum(known) - whole) <= 0.02 * whole for whole in (1, 100)):
+        return None
+    best = max(known)
+    return str(list(value)[known.index(best)]) if known.count(best) == 1 else None
+
+
+def _share(part: Any) -> float | None:
+    if isinstance(part, str) and _PERCENT.fullmatch(part):
+        return float(part.rstrip(" %"))
+    return float(part) if isinstance(part, int | float) and not isinstance(part, bool) and 0 <= part <= 100 else None
 
 
 def _strings(value: Any) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from components.extraction.normal import together, tokens_of
-from components.extraction.places import AMBIGUOUS, Value, View, glued
+from components.extraction.places import AMBIGUOUS, Value, View
 
 REACH = 600  # characters before "is correct" in which its subject is looked for
 _TRIM = " \"'.,:;-–—*"
@@ -19,8 +19,8 @@ _LONE = re.compile(r"(?:^|[^\w'])[\"'(\[]*([A-Za-z])[\"')\].:]*$")
 _WHO = re.compile(
     r"(?:^|[\n.,;:!?()\"'\]→∴>–—]|(?:^|\s)-|\b(?:that|so|therefore|thus|hence|think|believe|only|say|conclude"
     r"|option|choice|answer|letter"
-    r"|and|but|since|because|the|an?|clearly|then|statement|response|however|actually|sure|makes?|making|make"
-    r"|leaves|leaving|consider|yes|yeah|ok|okay|now|here|me|mean|certain|while|as))"
+    r"|and|but|since|because|the|an?|clearly|then|ist|statement|response|however|actually|sure|makes?|making|make"
+    r"|leaves?|leaving|left with|consider|yes|yeah|ok|okay|now|here|me|mean|certain|while|as))"
     r"[\s\"'(\[]*$"
 )
 _JOINED = re.compile(r"\b([a-z])[\"')\]]*\s?(?:,|and|or|&|/|\+|;|,? and|,? or|nor|plus)\s?(?:option )?[\"'(\[]*$")
@@ -121,11 +121,3 @@ def _checked(view: View, start: int, begin: int, end: int, letter: str, by: str)
     if DENIED_BEFORE.search(_CLAUSE.split(before)[-1]):
         return None
     return Value(letter, begin, end, by)
-
-
-def clause_before(low: str, pos: int, reach: int = 120) -> str:
-    """The words of the clause that lead to `pos`."""
-    return _CLAUSE.split(low[max(0, pos - reach) : pos])[-1]
-
-
-__all__ = ["DENIED_BEFORE", "clause_before", "glued", "value_before"]

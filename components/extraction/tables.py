@@ -49,12 +49,6 @@ RUN_ONS = (
     r"(?:问题|题目|質問|frage|pregunta|domanda|pergunta|вопрос)\s?\d*\s?:",
 )
 
-# Without any of these words no run-on can be there.
-RUN_ON_WORDS = (
-    "human", "user", "student", "patient", "question", "problem", "exercise", "query", "\nq", " q", "#q", "instruction",
-    "input", "task", "问题", "题目", "質問", "frage", "pregunta", "domanda", "pergunta", "вопрос",
-)  # fmt: skip
-
 # --- Structured answers. ---------------------------------------------------------------------------------------------
 # Names of the fields, without case and punctuation, in the order in which they are believed.
 FIELDS = (
@@ -113,6 +107,28 @@ FOREIGN_DENIALS = (
     r"|fausse)\b"
     r"|不|非|错|ない|아니|ليس|نیست"
 )
+# Adjectives after the noun ("réponse correcte : D") and words before the letter ("lautet daher B").
+FOREIGN_ADJECTIVES = (
+    r"correcte|juste|exacte|finale|correcta|correta|certa|final|definitiva|corretta|giusta|esatta|benar|tepat|đúng"
+)
+FOREIGN_FILLERS = (
+    r"daher|also|somit|demnach|folglich|donc|ainsi|alors|bien|por tanto|por lo tanto|entonces|pues|portanto|então|logo"
+    r"|quindi|dunque|pertanto|следовательно|dus|więc|opção|opcion|respuesta|resposta|risposta|antwoord"
+)
+# (language, "the right answer" as a predicate, what stands between the option and it): "So ist A die richtige Antwort".
+FOREIGN_PREDICATES = (
+    ("German", r"die (?:richtige|korrekte|beste) (?:antwort|lösung|option)", r"(?: ist| wäre)? "),
+    ("French", r"la (?:bonne|meilleure) (?:réponse|reponse|option)", r" est (?:donc )?"),
+    ("French", r"la (?:réponse|reponse) (?:correcte|juste|exacte)", r" est (?:donc )?"),
+    ("Spanish", r"la (?:respuesta|opción|opcion|alternativa) correcta", r" es "),
+    ("Portuguese", r"a (?:resposta|opção|alternativa) (?:correta|certa)", r" é "),
+    ("Italian", r"la (?:risposta|opzione) (?:corretta|giusta|esatta)", r" è "),
+    ("Dutch", r"het (?:juiste|correcte) antwoord", r"(?: is)? "),
+    ("Russian", r"правильный ответ", r"(?: ?[-–—]| это) ?"),
+    ("Chinese", r"(?:是|为)(?:正确|最佳)(?:答案|选项)", r"(?:选项|项)?"),
+    ("Japanese", r"が(?:正解|正答|答え)", r""),
+    ("Korean", r"(?:가|이) (?:정답|답)", r""),
+)
 ARTICLES = r"la|el|le|les|lo|il|die|der|das|den|de|het|letra|lettre|lettera|buchstabe|littera|буква|la letra|la lettre"
 # Nouns of the line that gives the answer ("Final choice: B"); weak ones may also head a line of reasoning.
 NOUNS = (
@@ -131,7 +147,7 @@ ADJECTIVES = (
 SUBJECTS = (
     r"diagnosis|cause|treatment|therapy|drug|agent|medication|test|investigation|study|step|management|organism"
     r"|pathogen|choice|intervention|mechanism|explanation|finding|condition|action|one|procedure|approach|etiology"
-    r"|complication|factor|statement|disease|disorder|structure|vaccine|recommendation|option|measure|location|site"
+    r"|complication|factor|statement|disease|disorder|structure|vaccine|recommendation|option|measure|location|site|possibility"
 )
 SUPERLATIVES = (
     r"most|best|probable|commonest|recommended|likely|least|correct|right|appropriate|of choice"
@@ -146,6 +162,7 @@ CHOOSE = (
     ("choose", ""), ("chose", ""), ("choosing", ""), ("pick", ""), ("select", ""), ("selecting", ""), ("opt for", ""),
     ("opting for", ""), ("go with", ""), ("going with", ""), ("settle on", ""), ("settling on", ""),
     ("lean toward", "s?"), ("leaning toward", "s?"), ("vote for", ""), ("stick with", ""), ("sticking with", ""),
+    ("confident in", ""), ("confident about", ""), ("confident with", ""), ("certain of", ""), ("sure of", ""),
 )  # fmt: skip
 # Choices that need an option's text: a letter does not follow them.
 PREFER = r"(?:recommend|suggest|prescribe|give|start|initiate|administer|order|perform|prefer|consider|use|do|diagnose)"
@@ -212,6 +229,7 @@ CORRECTIONS = (
     ),
     ("i need to ", r"(?:correct|revise|change)"),
     ("i must ", r"(?:correct|revise|change)"),
+    ("actually", r",? no(?=\s?[,:;.!\-–—])"),
     ("scratch that", ""),
     ("correction", ""),
     ("i was ", r"(?:mistaken|wrong)"),
@@ -292,5 +310,8 @@ WORD_FORMS = {
 }
 # Words that correct only before "B is better": cues_before.SOFT_BEFORE.
 SOFT_CORRECTIONS = ("however", "but ", "instead", "rather", "yet")
+# Verbs of change; "to" and the new option follow them: "changing to B", "I switch my answer to B".
+CHANGES = ("change", "changed", "changing", "switch", "switched", "switching", "revise", "revised", "revising",
+           "correct", "correcting", "amend", "amending", "update", "updating")  # fmt: skip
 # Of the small corrections those that need a comma or stop after them: "no, B" corrects, "no fever" does not.
 DENYING_CORRECTIONS = ("no", "nope", "nein", "нет")

@@ -73,6 +73,7 @@ _TAG = re.compile(
     r"(?P<rest>(?:\s+[\w:-]+\s*=\s*(?:\"[^\"<>]*\"|'[^'<>]*'|[^\s\"'<>=]+))*\s*/?)>",
     re.IGNORECASE,
 )
+_STRUCK = re.compile(r"~~[^~\n]{1,200}~~|<(del|strike)>[^\n]{0,200}?</\1>")  # what a model took back itself
 _FORMATTED = re.compile(r"[\w(\[\"']|<(?!/)")  # what may follow an opening tag that is never closed
 _SPECIAL = re.compile(
     "(?:" + "|".join(tables.SPECIAL_TOKENS) + r")(?:(?:" + "|".join(tables.ROLES) + r")(?=\s))?", re.I
@@ -90,6 +91,8 @@ def clean(text: str) -> str:
                 text = text.replace(sign, plain)
     else:
         text = _unicode(text)
+    if "~~" in text or "<del>" in text or "<strike>" in text:
+        text = _STRUCK.sub("", text)
     text = without_tags(text)
     if "\\" in text:
         text = _latex(text)

@@ -50,6 +50,11 @@ class _Mark:
     level: int = 0
 
 
+def _possible(low: str) -> bool:
+    """Whether a mark can be there at all: the quickest check."""
+    return "think" in low or "thought" in low or "<" in low or "reason" in low or "final" in low or "◁" in low
+
+
 def without_thought(text: str) -> str | None:
     """The text outside closed thoughts; None when a thought is still open at the end.
 
@@ -57,6 +62,8 @@ def without_thought(text: str) -> str | None:
     began with the output.
     """
     low = text.lower()
+    if not (_possible(low) or low.startswith("analysis")):
+        return text
     for word in _NEEDED if "<" in text or "◁" in text else _NEEDED_BARE:
         if word in low:
             break

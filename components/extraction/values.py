@@ -19,7 +19,7 @@ _FILLER = re.compile(
     r"|indicated by|given by|either|both|as follows|that|item|is|rather|in my opinion|definite|clear|to"
     r"|approximately|about"
     r"|around|roughly|alternative|variant|opción|alternativa|opzione|réponse|antwort|вариант|选项|選項|选|肢|"
-    + tables.ARTICLES
+    + f"{tables.ARTICLES}|{tables.FOREIGN_FILLERS}"
     + r"|no\. ?(?=\d))"
     r"(?![^\W_])[\s\"'(\[{<_:,–—-]*"
 )
@@ -57,10 +57,12 @@ _DENIED_VALUE = re.compile(
     r"(?:can|does|do|should|would) not\b)"
 )
 _SEPARATOR = re.compile(
-    r"[\s\"')\]}.:,;\-–—_|>(\[=*~/#]*(?:(?:option|i\.? ?e\.?,?|namely|which is|that is|(?:which )?(?:stands for"
+    r"[\s\"')\]}.:,;\-–—_|>(\[=*~/#→⇒]*(?:(?:approximately|approx\.?|about|around|roughly|circa"
+    r"|option|i\.? ?e\.?,?|namely|which is|that is|(?:which )?(?:stands for"
     r"|corresponds to|represents|refers to|means)|is) )?[\"'(\[]*"
 )
 _RIGHT_AFTER = re.compile(r"[\"')\]]* (?:is )?(?:the )?(?:correct|right|best)\b|\s(?:and|but) not\b")
+_OWN_LETTER = re.compile(r"\s?[(\[](?:option |choice )?([a-z])[)\]],?\s\w")
 _ARTICLE = re.compile(r"(?:an?|the|it|to) ")
 _LONE = re.compile(r"[\"')\]}]*\s?[.:),(\[\-–]*\s?[\"'(]*(\S)(?=[\s.)\]}\"'<]|$)")
 _INITIAL = re.compile(r"\. ?([a-z]{3,})")
@@ -215,6 +217,8 @@ def _told(view: View, end: int, letter: str) -> tuple[str, int] | None:
     for own in view.options.by_first.get(text.tokens[0], ()):
         if own.letter == letter and own.strict and text.strict:
             return None
+    if "." in between and (own_letter := _OWN_LETTER.match(view.low, stop)) and own_letter[1].upper() == text.letter:
+        return None  # a new sentence about another option: "The answer is C. Aspirin (A) would …"
     if between.strip() == "" and "\n" not in between and not view.text[start : start + 1].isupper():
         return None
     ends = _STOP.match(view.low, stop) or _TEXT_CONNECTIVE.match(view.low, stop)
@@ -245,9 +249,17 @@ def nearly(view: View, end: int, letter: str) -> int | None:
     for size in (len(own), len(own) + 1, len(own) - 1):
         if 0 < size <= len(said):
             words = " ".join(token for token, _, _ in said[:size])
-            if len(words) > 4 and SequenceMatcher(None, words, " ".join(own), autojunk=False).ratio() >= 0.85:
+            if len(words) > 4 and _alike(words, " ".join(own)):
                 return said[size - 1][2]
     return None
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether two texts share at least 85 % of their letters in order."""
+    if 2 * min(len(one), len(other)) < 0.85 * (len(one) + len(other)):
+        return False
+    matcher = SequenceMatcher(None, one, other, autojunk=False)
+    return matcher.quick_ratio() >= 0.85 and matcher.ratio() >= 0.85
 
 
 def _second(view: View, end: int, first: str) -> bool:

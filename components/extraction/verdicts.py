@@ -9,6 +9,7 @@ from components.extraction import cues
 from components.extraction.candidates import Candidate
 from components.extraction.normal import tokens_of
 from components.extraction.places import View
+from components.extraction.values import value_at
 
 RIGHT_WORDS = r"correct|right|true|yes|correct answer|✅|✓|✔|☑|\[x\]|\[✓\]"
 WRONG_WORDS = r"incorrect|wrong|false|no|not correct|❌|✗|✘|☐|×|\[ \]"
@@ -17,13 +18,14 @@ _ENTRY = re.compile(
     r"(?:[.):\]|]|\s[-–—|:(]|(?=\s?[✅✓✔❌✗✘]))"
     r"(?P<text>[^\n]{0,200}?)(?:(?P<word>" + RIGHT_WORDS + "|" + WRONG_WORDS + r")(?=[.,;|)\]\n: -]|$)|(?=\n|$))"
 )
+_TICKS = frozenset("✅✓✔☑❌✗✘☐×")
 _SAID = re.compile(r"(?:^\s?|[:\-–—|(=>.]\s?)(?:this |it |that )?(?:(?:statement|option|answer) )?(?:is )?(?:the )?$")
 _RIGHT = re.compile(rf"(?:{RIGHT_WORDS})$")
 
 
 def _possible(low: str) -> bool:
     """Whether words for right and for wrong, or ticks, are there at all."""
-    if not low.isascii() or "[x]" in low:
+    if "[x]" in low or not (low.isascii() or _TICKS.isdisjoint(low)):
         return True
     if "incorrect" in low or "wrong" in low or "false" in low or "not correct" in low:
         return "correct" in low or "true" in low or "right" in low
@@ -35,9 +37,29 @@ def _own(view: View, letter: str, start: int, end: int) -> bool:
     return tuple(token for token, _, _ in tokens_of(view.low, start, end)) == view.options.own.get(letter)
 
 
+_BOX = re.compile(r"(?P<on>[\[(](?:x|✓|✔)[\])]|☑|☒)|[\[(] ?[\])]|☐")
+
+
+def _ticked(view: View) -> Iterator[Candidate]:
+    """The one option whose box is ticked while others' are empty."""
+    boxes = list(_BOX.finditer(view.low))
+    ticked = [box for box in boxes if box["on"]]
+    if len(ticked) != 1 or len(boxes) < 2:
+        return
+    at = boxes.index(ticked[0])
+    begin, end = ticked[0].end(), boxes[at + 1].start() if at + 1 < len(boxes) else len(view.low)
+    part = View(view.text[begin:end], view.low[begin:end], view.options)
+    value = value_at(part, 0, sure=True)
+    if value and value.letter in view.options.letters:
+        span = view.text[ticked[0].start() : begin + value.end]
+        yield Candidate("verdicts", cues.SAID, ticked[0].start(), begin + value.end, value.letter, value.by, span)
+
+
 def verdicts(view: View) -> Iterator[Candidate]:
     """The one option that a list calls right while it calls others wrong (or that alone is ticked)."""
     low = view.low
+    if "[x]" in low or "(x)" in low or not low.isascii():
+        yield from _ticked(view)
     if not _possible(low):
         return
     right: dict[str, re.Match[str]] = {}

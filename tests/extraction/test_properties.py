@@ -100,6 +100,8 @@ HOSTILE = [
     "{", '{"answer": ', '"answer": "A", ', "wait, ", "no, B. ", "\nQuestion:", "A is correct. ", "so B. ",
     "A. Aspirin\n", "<|im_end|>", "<answer>", "answer: B. ", "- [x] A ", "| a ", "\\frac{", "[a](", "aspirin and ",
     "the one that does not cause is ", "1.", "答案", "\u200b", "В ", "however, B is better. ", "[[", "Finish[", "\\n",
+    "| answer |\n|--|\n", "[ ] A [x] ", "~~a~~ ", "~~", "change my answer to ", "Therefore, ", "<del>", "aspirin (A). ",
+    "this makes it ", "A: no. ", '{"A": 0.1, ', "answer\n", "| answer |\n|--|\n| A |\n",
 ]  # fmt: skip
 
 

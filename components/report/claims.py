@@ -16,7 +16,7 @@ def side(gap: Record) -> int:
     Where several models stand beside one another, Holm's adjusted p has to say so too.
     """
     adjusted = gap.get("p_holm")
-    if not has_interval(gap) or (is_number(adjusted) and adjusted > ALPHA):
+    if not has_interval(gap) or (is_number(adjusted) and float(adjusted or 0) > ALPHA):
         return NEITHER
     return KNOWLEDGE if gap["ci_low"] > 0 else REASONING if gap["ci_high"] < 0 else NEITHER
 

@@ -122,8 +122,9 @@ def grade(
 ) -> Answers:
     """Extracts and marks every answer row; `rows` are (where, row), `where` naming file and row in messages.
 
-    `witness` is told of each reading, so that nobody has to read the texts a second time. Adds the setting `adversarial` where a model has all three openings. Raises InputError for a row of no item, an
-    unknown setting, an output that is no text, or a second row for the same item, model and setting.
+    `witness` is told of each reading, so that nobody has to read the texts a second time. Adds the setting
+    `adversarial` where a model has all three prefills. Raises InputError for a row of no item, an unknown setting, an
+    output that is no text, or a second row for the same item, model and setting.
     """
     places = {item.id: place for place, item in enumerate(items)}
     shares = guesses(items).shares

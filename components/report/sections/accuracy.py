@@ -89,8 +89,8 @@ def guessing_sentences(scores: Scores, apart: Collection[str]) -> list[str]:
             out.append(f"{join(names)} {text.format(verb(len(names), 'get'))} (guessing gets {gets}).")
     if differ := [m for m in (*like, *below) if m in apart]:
         out.append(
-            f"That the knowledge and reasoning accuracies of {join(differ)} differ says nothing about skill: benchmarks "
-            "have unequal numbers of options, and guessing gets more where there are few."
+            f"That the knowledge and reasoning accuracies of {join(differ)} differ says nothing about skill: benchmarks"
+            " have unequal numbers of options, and guessing gets more where there are few."
         )
     return out
 

@@ -66,8 +66,9 @@ def strata_table(scores: Scores, withheld: Mapping[Place, float] | None = None) 
     head = [row_head(scores), "Accuracy", "If unread were right", "Of answered", "Chance", "Questions", "No answer"]
     head += ["Cut off", "Not asked"]
     note = (
-        "Accuracy counts an output without a recognisable answer as wrong; the next column counts all of them as right. "
-        "The truth lies between the two, whatever the outputs meant. Small figures are 95 % intervals by question group."
+        "Accuracy counts an output without a recognisable answer as wrong; the next column counts all of them as right."
+        " The truth lies between the two, whatever the outputs meant. Small figures are 95 % intervals by question"
+        " group."
     )
     if any("adversarial" in scores.opened(model) for model in scores.models):
         note += (
@@ -195,8 +196,8 @@ def probe_sentences(
     out = []
     if any(m in found for m in scores.models):
         out.append(
-            "A share of the answers was asked once more for the letter alone (the probe), to measure the rule that reads "
-            "outputs. The probe changes no accuracy, gap or decision on this page: all of them rest on the rule."
+            "A share of the answers was asked once more for the letter alone (the probe), to measure the rule that "
+            "reads outputs. The probe changes no accuracy, gap or decision on this page: all of them rest on the rule."
         )
     for model in scores.models:
         said = str((metadata.get(model) or {}).get("probe", ""))
@@ -222,11 +223,11 @@ def probe_table(scores: Scores, found: Mapping[str, Probed], metadata: Mapping[s
                 Cell(f"{own.unread_right} of {own.unread}"),
             )
         )
-    head = ("Model", "Probed", "Read by the rule", "Probe differs", "Rule / probe right where they differ")
-    head += ("Probe right where unread",)
+    head = ("Model", "Probed", "Read by the rule", "Probe differs", "Rule / probe right there", "Probe right if unread")
     note = (
         "Probe differs: of the answers that the rule read, the share where the probe's letter is another one, with its "
-        "95 % interval by question group. One of the two is then wrong about what the answer meant."
+        "95 % interval by question group. One of the two is then wrong about what the answer meant; the "
+        "next column says how often either is the key."
     )
     return Table("The reading rule against the probe", head, tuple(rows), note, compact=True) if rows else None
 

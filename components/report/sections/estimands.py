@@ -141,7 +141,12 @@ def _bounds_row(scores: Scores) -> tuple[Cell, ...] | None:
 def _cell(gap: Record | None) -> Cell:
     if gap is None:
         return Cell("–", kind="muted")
+    return Cell(signed(gap["estimate"]), interval(gap, True), more=beside(gap))
+
+
+def beside(gap: Record) -> str:
+    """The attenuation factor of a gap and its p by Holm, where it has them."""
     factor, p = gap.get("attenuation"), gap.get("p_holm")
-    beside = [f"× {factor:.2f}"] if is_number(factor) else []
-    beside += [f"p {p:.2g}"] if is_number(p) else []
-    return Cell(signed(gap["estimate"]), interval(gap, True), more=", ".join(beside))
+    texts = [f"× {factor:.2f}"] if is_number(factor) else []
+    texts += [f"p {p:.2g}"] if is_number(p) else []
+    return ", ".join(texts)

@@ -16,7 +16,7 @@ from components.report.scores import (
     missing_stratum,
     short_setting,
 )
-from components.report.sections.estimands import EXPERTS_BENCHMARK, estimands_table
+from components.report.sections.estimands import EXPERTS_BENCHMARK, beside, estimands_table
 from components.report.tables import interval, row_head, row_name
 from components.report.wording import is_number, join, percent, points, signed, spread
 
@@ -54,7 +54,8 @@ def gap_sentences(scores: Scores) -> list[str]:
             continue
         if not scores.above_chance(model, scores.lead):
             out.append(
-                f"{model} is not above guessing, so its gaps say nothing about knowledge or reasoning: {_figures(gaps)}."
+                f"{model} is not above guessing, so its gaps say nothing about knowledge or reasoning: "
+                f"{_figures(gaps)}."
             )
             continue
         explained = [
@@ -105,9 +106,9 @@ def attenuation_sentences(scores: Scores) -> list[str]:
         return []
     shown = join([f"{_range(values)} {name}" for name, values in factors.items()])
     out = [
-        "The calls are a classifier's, and its errors shrink a gap. By its own probabilities a true gap shows multiplied "
-        f"by {shown}. So a small gap as called is no evidence of a small gap, and two that agree may be small for the "
-        "same cause."
+        "The calls are a classifier's, and its errors shrink a gap. By its own probabilities a true gap shows "
+        f"multiplied by {shown}. So a small gap as called is no evidence of a small gap, and two that agree "
+        "may be small for the same cause."
     ]
     slopes = {
         m: {GAP_KINDS[kind]: g for kind in GAP_KINDS if (g := scores.gap(m, kind, scores.lead, "slope"))}
@@ -134,10 +135,10 @@ def expert_sentences(scores: Scores) -> list[str]:
             )
             if labels is None or apart is None:
                 continue
-            beside = f", by the classifier's calls {_points(calls)}" if calls else ""
+            called = f", by the classifier's calls {_points(calls)}" if calls else ""
             verdict = {1: "larger than", -1: "smaller than", 0: "within error of"}[claims.side(apart)]
             text = (
-                f"{model} on {place}: by the experts' labels the gap is {_points(labels)}{beside}. The classifier's is "
+                f"{model} on {place}: by the experts' labels the gap is {_points(labels)}{called}. The classifier's is "
                 f"{verdict} the experts' (difference {_points(apart)})."
             )
             if slope and claims.side(slope):
@@ -145,8 +146,8 @@ def expert_sentences(scores: Scores) -> list[str]:
             out.append(text)
     if EXPERTS_BENCHMARK in places:
         out.append(
-            f"The authors of {EXPERTS_BENCHMARK} kept questions that models and people found hard, which compresses the "
-            "gap there. Who set its question_type, experts or a model, could not be verified."
+            f"The authors of {EXPERTS_BENCHMARK} filtered its questions by difficulty, which compresses the gap "
+            "there. Who set its question_type, experts or a model, could not be verified."
         )
     return out
 
@@ -166,8 +167,8 @@ def gap_figure(scores: Scores) -> Figure | None:
     legend = list(GAP_KINDS.items())
     drawing = dots(label, groups, around_zero(groups), legend, zero=True)
     caption = (
-        f"Knowledge minus reasoning, in points, {lead_words(scores)}, as called and not over guessing. Right of zero: a "
-        "larger share of the knowledge questions is answered right."
+        f"Knowledge minus reasoning, in points, {lead_words(scores)}, as called and not over guessing. Right of zero: "
+        "a larger share of the knowledge questions is answered right."
     )
     return Figure(drawing, caption)
 
@@ -202,7 +203,7 @@ def sensitivity_table(scores: Scores, model: str) -> Table | None:
     rows = []
     for threshold, kinds in sorted(found.items()):
         gaps = (kinds.get(kind) for kind in ("pooled", "within_benchmark"))
-        cells = (Cell(signed(g["estimate"]), interval(g, True), more=_beside(g)) if g else Cell("–") for g in gaps)
+        cells = (Cell(signed(g["estimate"]), interval(g, True), more=beside(g)) if g else Cell("–") for g in gaps)
         share = next(iter(kinds.values()))["reasoning_share"]
         rows.append((Cell(f"{threshold:.1f}"), Cell(percent(share, 0)), *cells))
     head = ("Threshold", "Called reasoning", "Pooled", "Within benchmarks")
@@ -211,11 +212,6 @@ def sensitivity_table(scores: Scores, model: str) -> Table | None:
         "× is the factor by which the classifier's errors shrink a true gap; p is adjusted for the thresholds (Holm)."
     )
     return Table(caption, head, tuple(rows), note, compact=True, folded=True) if rows else None
-
-
-def _beside(gap: Record) -> str:
-    factor, p = gap.get("attenuation"), gap.get("p_holm")
-    return ", ".join([f"× {factor:.2f}"] * is_number(factor) + [f"p {p:.2g}"] * is_number(p))
 
 
 def _range(values: list[float]) -> str:

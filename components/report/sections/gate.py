@@ -81,8 +81,8 @@ def seal_sentences(decision: Record) -> list[str]:
         return []
     if not seal["share"]:
         return [
-            f"No questions are sealed: the gate decided on all {seal['of']:,}, which reports may quote. Whoever reads them "
-            "and trains the next candidate on what they show learns from the test."
+            f"No questions are sealed: the gate decided on all {seal['of']:,}, and reports may quote them. A next "
+            "candidate that is trained with what they show has seen the test."
         ]
     return [
         f"The gate decided on {seal['questions']:,} sealed of {seal['of']:,} questions (a share of "

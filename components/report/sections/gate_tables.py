@@ -89,8 +89,8 @@ def flips_table(decision: Record) -> Table | None:
         for r in (*whole, *plain)
     ]
     note = (
-        f"From {decision['baseline']} to {decision['candidate']}, in questions. p is McNemar's exact two-sided one over "
-        "question groups; it is not adjusted for the number of rows and decides nothing."
+        f"From {decision['baseline']} to {decision['candidate']}, in questions. p is McNemar's exact two-sided one "
+        "over question groups; it is not adjusted for the number of rows and decides nothing."
     )
     head = ("Questions", "Right to wrong", "Wrong to right", "Flipped", "p (McNemar)", "Asked")
     return Table("Answers that flipped", head, tuple(rows), note, frozenset({len(whole)}), True, True) if rows else None

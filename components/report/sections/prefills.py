@@ -102,8 +102,8 @@ def outcome_sentences(scores: Scores, found: Mapping[str, Prefilled]) -> list[st
         right = f", {percent(own.right / corrected.count)} of these to the right one" if corrected.count else ""
         out.append(
             f"Of {own.n:,} answers of {model} after a prefill, {_with_interval(corrected)} name another option{right}; "
-            f"{_with_interval(kept)} say the wrong option again, {_with_interval(silent)} add nothing, so that it stands; "
-            f"{_with_interval(none)} say something and name no option."
+            f"{_with_interval(kept)} say the wrong option again, {_with_interval(silent)} add nothing, so that it "
+            f"stands; {_with_interval(none)} say something and name no option."
         )
     return out
 
@@ -117,13 +117,18 @@ def outcome_table(scores: Scores, found: Mapping[str, Prefilled]) -> Table | Non
             corrected, *others = cells
             right = percent(own.right / own.n)
             rows.append((Cell(model), corrected, Cell(right), *others, Cell(f"{own.n:,}"), Cell(f"{own.unnamed:,}")))
-    head = ("Model", "Corrected", "To the right one", "Kept, said again", "Kept by silence", "No option named")
-    head += ("Answers", "Not counted")
+    named = ("Corrected", "To the right one", "Kept, said again", "Kept by silence", "No option named")
     note = (
-        "Shares of the answers after a prefill, with 95 % intervals by question group. Kept by silence: the model ended "
-        "its answer without a word. Not counted: the prefill names no one option."
+        "Shares of the answers after a prefill, with 95 % intervals by question group. Kept by silence: the model "
+        "ended its answer without a word. Not counted: the prefill names no one option."
     )
-    return Table("What became of the prefills", head, tuple(rows), note, compact=True) if rows else None
+    return (
+        Table(
+            "What became of the prefills", ("Model", *named, "Answers", "Not counted"), tuple(rows), note, compact=True
+        )
+        if rows
+        else None
+    )
 
 
 def _with_interval(share: Share) -> str:

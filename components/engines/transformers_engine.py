@@ -110,7 +110,10 @@ class TransformersEngine:
 
     def _prefill(self, batch: list[list[_Row]]) -> tuple[torch.Tensor, torch.Tensor, Any]:
         """Read every row's prompt: what all share (the template's head), what each group shares (the question), and
-        each row's own part (the opening). Returns the next token's logits (rows, vocabulary), the mask and the cache."""
+        each row's own part (the opening).
+
+        Returns the next token's logits (rows, vocabulary), the mask and the cache.
+        """
         rows = [row for group in batch for row in group]
         head = min(_common([row.prompt for row in rows]), *(row.shared for row in rows))
         levels = [

@@ -14,6 +14,7 @@ from components.report.page import Page
 from components.report.scores import Record, Scores
 from components.report.sections import (
     accuracy,
+    answered,
     classifier,
     context,
     curation,
@@ -69,7 +70,7 @@ def build_page(title: str, found: Inputs, limits: Limits) -> Page:
         gaps.section(scores, model),
         gate.section(decision),
         accuracy.benchmarks_section(scores),
-        accuracy.answered_section(scores, seen.withheld),
+        answered.section(scores, seen, found.metadata),
         share.section(found.items, found.classifier),
         classifier.section(found.classifier),
         training.section(found.histories),

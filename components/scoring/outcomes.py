@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.errors import InputError
-from components.extraction import extract
+from components.extraction import Reading, read
 from components.questions.items import LABEL_PROBABILITY, Item, group_of
 from components.scoring.chance import Guesses, guesses
-from components.scoring.prefills import has_words
+from components.scoring.prefills import stands
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -91,9 +91,8 @@ class Outcomes:
     no_answer: Array
     truncated: Array
     expected: Array | None = None  # of 1 for a right answer: what its letter gets without reading the question
-    silent: Array | None = (
-        None  # 1 where nothing was added to a prefill, which then stands: no answer, but no broken one
-    )
+    # 1 where the model ended its answer without adding to a prefill, which then stands: no answer, but no broken one.
+    silent: Array | None = None
 
     @property
     def asked(self) -> Mask:
@@ -114,11 +113,18 @@ def restricted(answers: Answers, places: Mask) -> Answers:
     return {model: {setting: part(o) for setting, o in own.items()} for model, own in answers.items()}
 
 
-def grade(items: Sequence[Item], rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Answers:
+# Told of every answer as it is marked: its row, the item's place, what was read.
+Witness = Callable[[Mapping[str, Any], int, Reading], None]
+
+
+def grade(
+    items: Sequence[Item], rows: Iterable[tuple[str, Mapping[str, Any]]], witness: Witness | None = None
+) -> Answers:
     """Extracts and marks every answer row; `rows` are (where, row), `where` naming file and row in messages.
 
-    Adds the setting `adversarial` where a model has all three openings. Raises InputError for a row of no item, an
-    unknown setting, an output that is no text, or a second row for the same item, model and setting.
+    `witness` is told of each reading, so that nobody has to read the texts a second time. Adds the setting
+    `adversarial` where a model has all three prefills. Raises InputError for a row of no item, an unknown setting, an
+    output that is no text, or a second row for the same item, model and setting.
     """
     places = {item.id: place for place, item in enumerate(items)}
     shares = guesses(items).shares
@@ -136,14 +142,17 @@ def grade(items: Sequence[Item], rows: Iterable[tuple[str, Mapping[str, Any]]]) 
         outcomes = settings[setting]
         if not np.isnan(outcomes.correct[place]):
             raise InputError(f"{where}: item_id: a second answer of {model!r} to {item_id!r} ({setting}); keep one")
-        letter = extract(output, items[place].options)
+        reading = read(output, items[place].options)
+        letter = reading.letter
         outcomes.correct[place] = letter == items[place].answer_idx
         outcomes.no_answer[place] = letter is None
         assert outcomes.expected is not None and outcomes.silent is not None
-        outcomes.silent[place] = setting in OPENED and letter is None and not has_words(output)
+        outcomes.silent[place] = setting in OPENED and letter is None and stands(output, row.get("finish_reason"))
         outcomes.expected[place] = shares[place].get(letter or "", 0.0)
         if row.get("finish_reason") is not None:
             outcomes.truncated[place] = row["finish_reason"] == "length"
+        if witness is not None:
+            witness(row, place, reading)
     if not answers:
         raise InputError("answers: no rows; evaluate a model first")
     for own in answers.values():

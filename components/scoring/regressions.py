@@ -1,4 +1,4 @@
-"""The questions that went worst, for a human to read: lost by a candidate, or lost under a wrong opening.
+"""The questions that went worst, for a human to read: lost by a candidate, or lost after a prefill.
 
 Right and wrong are what the scores say, never a mark that stands in the answers: that one may be of an older rule, or
 missing.
@@ -57,7 +57,7 @@ def worst_regressions(
 
 
 def worst_falls(items: Sequence[Item | None], graded: Answers, model: str, most: int) -> list[Regression]:
-    """The same for one model alone: right when asked plainly, wrong after as many wrong openings as possible."""
+    """The same for one model alone: right when asked plainly, wrong after as many prefills as possible."""
     marks = _marks(graded, model)
     found = []
     for place, item in enumerate(items):

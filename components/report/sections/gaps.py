@@ -1,9 +1,10 @@
-"""The gap: knowledge minus reasoning accuracy, measured several ways, and whether they agree."""
+"""The gap: knowledge minus reasoning accuracy, what each way of measuring it answers, and what the figures carry."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from components.report import claims
 from components.report.charts import Dot, Group, around_zero, dots, point_tick
 from components.report.page import Cell, Figure, Section, Table
 from components.report.scores import (
@@ -15,76 +16,144 @@ from components.report.scores import (
     missing_stratum,
     short_setting,
 )
+from components.report.sections.estimands import EXPERTS_BENCHMARK, beside, estimands_table
 from components.report.tables import interval, row_head, row_name
-from components.report.wording import is_number, percent, points, signed, spread
+from components.report.wording import is_number, join, percent, points, signed, spread
 
-WEIGHTINGS = ("hard", "soft")
+# Rows of the table by setting: its name, weighting and adjustment.
+MEASURES = (("as called", "hard", "none"), ("over guessing", "hard", "chance"), ("by slope", "slope", "none"))
 POOLED, WITHIN = "pooled", "within benchmarks"
+_BETTER = {1: "knowledge", -1: "reasoning"}
 
 
 def section(scores: Scores, model: str) -> Section:
     """The gaps of every model, and how that of `model` follows the threshold."""
-    title, table = "The gap, three ways", gap_table(scores)
+    title, by_setting = "The gap between knowledge and reasoning", gap_table(scores)
     missing = missing_stratum(scores) or "One stratum has too few questions"
-    if table is None:
+    if by_setting is None:
         return Section("gaps", title, absent=f"{missing}, so there is no gap to show.")
     figure = gap_figure(scores)
     intro = (
-        "Reasoning questions are not spread evenly over benchmarks, so a pooled gap mixes how hard a benchmark is with "
-        "how the model reasons. The gap within benchmarks compares like with like."
+        "A gap is knowledge accuracy minus reasoning accuracy. Reasoning questions are not spread evenly over "
+        "benchmarks, so a pooled gap also measures how hard the benchmarks are that hold them. The gap within "
+        "benchmarks holds benchmarks fixed."
     )
     if figure is None:
-        intro = f"{missing}: a gap can be measured only with soft strata, which weigh each question by its probability."
-    sentences = [intro, *gap_sentences(scores)]
-    found = [table, sensitivity_table(scores, model)]
+        intro = f"{missing}: a gap can only be measured by the slope of correctness on the probability of reasoning."
+    sentences = [intro, *gap_sentences(scores), *attenuation_sentences(scores), *expert_sentences(scores)]
+    found = [estimands_table(scores), by_setting, sensitivity_table(scores, model)]
     return Section("gaps", title, sentences, [figure] if figure else [], [t for t in found if t])
 
 
 def gap_sentences(scores: Scores) -> list[str]:
-    """Per model, whether its gap survives inside benchmarks and with soft strata."""
+    """Per model, what its gaps as called show; of a model that guessing equals or beats, that they show nothing."""
     out = []
     for model in scores.models:
-        gaps = {
-            GAP_KINDS[kind] + (" with soft strata" if weighting == "soft" else ""): gap
-            for weighting in WEIGHTINGS
-            for kind in GAP_KINDS
-            if (gap := scores.gap(model, kind, scores.lead, weighting))
-        }
-        if len(gaps) > 1:
-            out.append(gap_sentence(model, gaps))
+        gaps = {GAP_KINDS[kind]: g for kind in GAP_KINDS if (g := scores.gap(model, kind, scores.lead))}
+        if not gaps:
+            continue
+        if not scores.above_chance(model, scores.lead):
+            out.append(
+                f"{model} is not above guessing, so its gaps say nothing about knowledge or reasoning: "
+                f"{_figures(gaps)}."
+            )
+            continue
+        explained = [
+            name
+            for kind, name in GAP_KINDS.items()
+            if name in gaps and claims.side(gaps[name]) and not claims.better(scores, model, kind, scores.lead)
+        ]
+        if len(gaps) > 1 or explained:
+            out.append(gap_sentence(model, gaps, explained))
     return out
 
 
-def gap_sentence(model: str, gaps: Mapping[str, Record]) -> str:
-    """Whether all measures of the gap of one model, by their names, lie beyond error on the same side of zero."""
-    verdicts = {name: _verdict(gap) for name, gap in gaps.items()}
-    found = set(verdicts.values())
-    if found == {0}:
-        signs = {gap["estimate"] > 0 for gap in gaps.values() if abs(gap["estimate"]) >= 0.0005}
-        which = "the measures differ in sign, but none shows" if len(signs) > 1 else "no measure shows"
-        return f"{model}: {which} a difference beyond its error: {_figures(gaps)}."
-    better = {1: "knowledge is answered better", -1: "reasoning is answered better"}
-    if len(found) == 1:
-        return f"{model}: the measures agree, {better[found.pop()]}: {_figures(gaps)}."
-    head = "the measures disagree"
-    if {1, -1} <= found:
-        head += ": some lie beyond error on either side of zero"
-    elif verdicts.get(POOLED) and verdicts.get(WITHIN) == 0:
-        head += (
-            ". The pooled gap exceeds its error but is not seen within benchmarks, so it may say more about which "
-            "benchmarks hold the reasoning questions than about the model"
-        )
-    texts = {1: "Knowledge is answered better", -1: "Reasoning is answered better", 0: "The interval includes zero"}
+def gap_sentence(model: str, gaps: Mapping[str, Record], explained: list[str] | None = None) -> str:
+    """On which side of zero the gaps of one model lie, by their names; `explained` ones are none over guessing."""
+    sides = {name: 0 if name in (explained or []) else claims.side(gap) for name, gap in gaps.items()}
+    found = set(sides.values())
+    if found == {0} and not explained:
+        return f"{model}: no gap as called exceeds its error: {_figures(gaps)}."
+    if len(found) == 1 and not explained:
+        return f"{model} answers {_BETTER[found.pop()]} questions better, as called: {_figures(gaps)}."
+    texts = {side: f"{kind.capitalize()} questions are answered better" for side, kind in _BETTER.items()}
     parts = [
-        f"{text}: {_figures({name: gaps[name] for name, own in verdicts.items() if own == verdict})}."
-        for verdict, text in texts.items()
-        if verdict in found
+        f"{text}: {_figures(chosen)}."
+        for side, text in (*texts.items(), (0, "Within error"))
+        if (chosen := {n: gaps[n] for n, own in sides.items() if own == side and n not in (explained or [])})
     ]
-    return f"{model}: {head}. {' '.join(parts)}"
+    if explained:
+        parts.append(
+            f"Beyond error, but not beyond what guessing explains: {_figures({n: gaps[n] for n in explained})}."
+        )
+    if sides.get(POOLED) and sides.get(WITHIN) == 0:
+        parts.append(
+            "Benchmarks that hold more reasoning questions may be harder, which the pooled gap contains and the gap "
+            "within benchmarks does not."
+        )
+    return f"{model}, by the kinds of questions as called. {' '.join(parts)}"
+
+
+def attenuation_sentences(scores: Scores) -> list[str]:
+    """How far the classifier's errors shrink the gaps as called, and what the slope says under its assumption."""
+    factors: dict[str, list[float]] = {}
+    for model in scores.models:
+        for kind, name in GAP_KINDS.items():
+            gap = scores.gap(model, kind, scores.lead)
+            if gap and is_number(gap.get("attenuation")):
+                factors.setdefault(name, []).append(gap["attenuation"])
+    if not factors:
+        return []
+    shown = join([f"{_range(values)} {name}" for name, values in factors.items()])
+    out = [
+        "The calls are a classifier's, and its errors shrink a gap. By its own probabilities a true gap shows "
+        f"multiplied by {shown}. So a small gap as called is no evidence of a small gap, and two that agree "
+        "may be small for the same cause."
+    ]
+    slopes = {
+        m: {GAP_KINDS[kind]: g for kind in GAP_KINDS if (g := scores.gap(m, kind, scores.lead, "slope"))}
+        for m in scores.models
+        if scores.above_chance(m, scores.lead)
+    }
+    if told := [f"{m} {_figures(gaps)}" for m, gaps in slopes.items() if gaps]:
+        out.append(
+            "If the classifier's errors do not depend on whether the answer is right, and its probabilities are "
+            f"calibrated, the slope gives the gap between questions that truly are of either kind: {'; '.join(told)}."
+        )
+    return out
+
+
+def expert_sentences(scores: Scores) -> list[str]:
+    """The classifier's gap beside the experts' on the same questions, and what is known of those labels."""
+    out: list[str] = []
+    places = scores.gap_benchmarks("expert")
+    for place in places:
+        for model in scores.models:
+            labels, calls, apart, slope = (
+                scores.gap(model, "within_benchmark", scores.lead, weighting, benchmark=place)
+                for weighting in ("expert", "hard", "hard_minus_expert", "slope_minus_expert")
+            )
+            if labels is None or apart is None:
+                continue
+            called = f", by the classifier's calls {_points(calls)}" if calls else ""
+            verdict = {1: "larger than", -1: "smaller than", 0: "within error of"}[claims.side(apart)]
+            text = (
+                f"{model} on {place}: by the experts' labels the gap is {_points(labels)}{called}. The classifier's is "
+                f"{verdict} the experts' (difference {_points(apart)})."
+            )
+            if slope and claims.side(slope):
+                text += f" The slope's assumption does not hold there: it is off by {_points(slope)}."
+            out.append(text)
+    if EXPERTS_BENCHMARK in places:
+        out.append(
+            f"The authors of {EXPERTS_BENCHMARK} filtered its questions by difficulty, which compresses the gap "
+            "there. Who set its question_type, experts or a model, could not be verified."
+        )
+    return out
 
 
 def gap_figure(scores: Scores) -> Figure | None:
-    """The gap by three ways of pooling, around zero."""
+    """The gap as called by three ways of pooling, around zero."""
     groups, said = [], []
     for model in scores.models:
         gaps = {k: g for k in GAP_KINDS if (g := scores.gap(model, k, scores.lead))}
@@ -98,31 +167,30 @@ def gap_figure(scores: Scores) -> Figure | None:
     legend = list(GAP_KINDS.items())
     drawing = dots(label, groups, around_zero(groups), legend, zero=True)
     caption = (
-        f"Knowledge minus reasoning, in points, {lead_words(scores)}. Right of zero: knowledge is answered better."
+        f"Knowledge minus reasoning, in points, {lead_words(scores)}, as called and not over guessing. Right of zero: "
+        "a larger share of the knowledge questions is answered right."
     )
     return Figure(drawing, caption)
 
 
 def gap_table(scores: Scores) -> Table | None:
-    """The knowledge minus reasoning gap by the three ways of pooling, hard and soft strata; None without any."""
+    """The gap of every setting by the three ways of pooling: as called, over guessing, by slope; None without any."""
     rows: list[tuple[Cell, ...]] = []
     starts: set[int] = set()
     for model in scores.models:
         starts.add(len(rows))
         for setting in scores.shown([model]):
-            for weighting in WEIGHTINGS:
-                gaps = [scores.gap(model, kind, setting, weighting) for kind in GAP_KINDS]
+            for name, weighting, adjustment in MEASURES:
+                gaps = [scores.gap(model, kind, setting, weighting, adjustment) for kind in GAP_KINDS]
                 if any(gaps):
                     cells = (Cell(signed(g["estimate"]), interval(g, True)) if g else Cell("–") for g in gaps)
-                    rows.append((row_name(scores, model, f"{short_setting(setting)}, {weighting} strata"), *cells))
+                    rows.append((row_name(scores, model, f"{short_setting(setting)}, {name}"), *cells))
     if not rows:
         return None
     head = (row_head(scores), "Pooled", "Within benchmarks", "Mean of benchmarks")
-    note = (
-        "Positive: knowledge questions are answered better. Pooled as in the paper; within benchmarks: each "
-        "benchmark's own gap, weighted by its questions; soft strata weigh each question by its probability."
-    )
-    return Table("Knowledge minus reasoning, in points", head, tuple(rows), note, frozenset(starts), compact=True)
+    note = "Positive: a larger share of the knowledge questions is answered right. The table above says what each is."
+    caption = "The gap in every setting, in points"
+    return Table(caption, head, tuple(rows), note, frozenset(starts), compact=True, folded=True)
 
 
 def sensitivity_table(scores: Scores, model: str) -> Table | None:
@@ -135,19 +203,25 @@ def sensitivity_table(scores: Scores, model: str) -> Table | None:
     rows = []
     for threshold, kinds in sorted(found.items()):
         gaps = (kinds.get(kind) for kind in ("pooled", "within_benchmark"))
-        cells = (Cell(signed(g["estimate"]), interval(g, True)) if g else Cell("–") for g in gaps)
+        cells = (Cell(signed(g["estimate"]), interval(g, True), more=beside(g)) if g else Cell("–") for g in gaps)
         share = next(iter(kinds.values()))["reasoning_share"]
         rows.append((Cell(f"{threshold:.1f}"), Cell(percent(share, 0)), *cells))
     head = ("Threshold", "Called reasoning", "Pooled", "Within benchmarks")
     caption = f"The gap of {model} at other thresholds, in points"
-    return Table(caption, head, tuple(rows), compact=True, folded=True) if rows else None
+    note = (
+        "× is the factor by which the classifier's errors shrink a true gap; p is adjusted for the thresholds (Holm)."
+    )
+    return Table(caption, head, tuple(rows), note, compact=True, folded=True) if rows else None
+
+
+def _range(values: list[float]) -> str:
+    texts = list(dict.fromkeys(f"{value:.2f}" for value in (min(values), max(values))))
+    return " to ".join(texts)
+
+
+def _points(gap: Record) -> str:
+    return f"{points(gap['estimate'])} ({spread(gap['ci_low'], gap['ci_high'], True)})"
 
 
 def _figures(gaps: Mapping[str, Record]) -> str:
-    return ", ".join(
-        f"{name} {points(g['estimate'])} ({spread(g['ci_low'], g['ci_high'], True)})" for name, g in gaps.items()
-    )
-
-
-def _verdict(gap: Record) -> int:
-    return 1 if gap["ci_low"] > 0 else -1 if gap["ci_high"] < 0 else 0
+    return ", ".join(f"{name} {_points(gap)}" for name, gap in gaps.items())

@@ -5,9 +5,12 @@ from __future__ import annotations
 from components.report.charts import Dot, Group, around_zero, dots
 from components.report.page import Cell, Figure, Section, Table
 from components.report.scores import Record
+from components.report.sections import gate_tables
 from components.report.tables import interval, questions_cell
-from components.report.wording import has_interval, is_number, percent, points, signed
+from components.report.wording import has_interval, is_number, join, percent, points, signed
 
+GUARD = "benchmark_guard"
+TOO_SMALL = "cannot pass at this size"  # a verdict of decision.json
 _CLAIMS = {"_not_inferior": "not worse", "_superior": "better"}  # endings of rules that measure a difference
 
 
@@ -16,7 +19,8 @@ def section(decision: Record | None) -> Section:
     if decision is None:
         return Section("gate", "The gate's reasons", absent="No decision was given: no candidate was put to the gate.")
     figure, sentences = gate_figure(decision), gate_sentences(decision)
-    return Section("gate", "The gate's reasons", sentences, [figure] if figure else [], [gate_table(decision)])
+    found = [gate_table(decision), *gate_tables.tables(decision)]
+    return Section("gate", "The gate's reasons", sentences, [figure] if figure else [], found)
 
 
 def rules(decision: Record) -> list[Record]:
@@ -37,11 +41,13 @@ def failure(reason: Record) -> str:
     if rule.endswith("_no_answer"):
         setting = rule.removesuffix("_no_answer")
         return f"more than {percent(reason.get('bound'), 0)} of {setting} answers may name no option"
+    if rule == GUARD:
+        return f"a loss of more than {percent(-reason['bound'], 0)[:-2]} points is shown on a benchmark"
     return f"the rule {rule.replace('_', ' ')} does not hold"
 
 
 def gate_sentences(decision: Record) -> list[str]:
-    """Verdict by verdict, and how strict this decision was because of earlier ones."""
+    """Verdict by verdict, and how strict this decision was because of earlier ones, settings and sealed questions."""
     out = []
     failed = [r for r in rules(decision) if not r.get("passed")]
     held = [r for r in rules(decision) if r.get("passed")]
@@ -49,11 +55,52 @@ def gate_sentences(decision: Record) -> list[str]:
         out.append(f"{len(failed)} of {len(failed) + len(held)} rules do not hold; one would be enough to refuse.")
     elif held:
         out.append(f"All {len(held)} rules hold.")
+    out += size_sentences(decision)
     out += [f"{text[:1].upper()}{text[1:]}." for text in map(failure, failed)]
     out += [
         str(r.get("text")) + "." for r in decision.get("reasons") or [] if r.get("rule") == "look" and r.get("text")
     ]
-    return out
+    if names := gate_tables.changed(decision):
+        out.append(f"Changed from the defaults: {join(names)}.")
+    return out + seal_sentences(decision) + equivalence_sentences(decision)
+
+
+def size_sentences(decision: Record) -> list[str]:
+    """That no candidate could pass on so few questions, and how many each rule needs."""
+    sizes = decision.get("sizes") or []
+    if decision.get("verdict") != TOO_SMALL or not sizes:
+        return []
+    needs = [f"{rule_words(size)} needs {size['needed']:,} and has {size['groups']:,}" for size in sizes]
+    return [f"No candidate, however good, can pass at this size, counted in distinct questions: {join(needs, '; ')}."]
+
+
+def seal_sentences(decision: Record) -> list[str]:
+    """On which questions the gate decided; [] where the decision does not say."""
+    seal = decision.get("seal")
+    if not seal:
+        return []
+    if not seal["share"]:
+        return [
+            f"No questions are sealed: the gate decided on all {seal['of']:,}, and reports may quote them. A next "
+            "candidate that is trained with what they show has seen the test."
+        ]
+    return [
+        f"The gate decided on {seal['questions']:,} sealed of {seal['of']:,} questions (a share of "
+        f"{percent(seal['share'])}, draw number {seal['number']}), which no report quotes."
+    ]
+
+
+def equivalence_sentences(decision: Record) -> list[str]:
+    """Whether the two models are equivalent within the margin asked for; [] where it was not asked."""
+    found = decision.get("equivalence")
+    if not found:
+        return []
+    pair, within = f"{decision['candidate']} and {decision['baseline']}", f"{100 * found['margin']:g} points"
+    if found["equivalent"]:
+        return [f"{pair} are equivalent: in every cell a difference of {within} or more is excluded."]
+    short = [f"{c['setting']} {c['stratum']}" for c in found["cells"] if not c["equivalent"]]
+    where = f" on {join(short)} questions" if short else ": no question was put to both"
+    return [f"{pair} are not shown to be equivalent: a difference of {within} or more is not excluded{where}."]
 
 
 def is_difference(reason: Record) -> bool:
@@ -105,7 +152,7 @@ def gate_table(decision: Record) -> Table:
             (
                 Cell(rule_words(reason)),
                 Cell("holds" if passed else "does not hold", kind="good" if passed else "bad"),
-                Cell(_signed(reason, "estimate"), interval(reason, signed=is_difference(reason))),
+                Cell(_signed(reason, "estimate"), interval(reason, signed=_signs(reason))),
                 Cell(_signed(reason, "bound")),
                 Cell(f"{reason['p']:.3g}" if is_number(reason.get("p")) else "–"),
                 questions_cell(reason),
@@ -121,6 +168,11 @@ def gate_table(decision: Record) -> Table:
 def _signed(reason: Record, name: str) -> str:
     if not is_number(reason.get(name)):
         return "–"
-    if is_difference(reason):
+    if _signs(reason):
         return signed(reason[name])
     return percent(reason[name]) if has_interval(reason) else f"{reason[name]:.3g}"
+
+
+def _signs(reason: Record) -> bool:
+    """Whether a reason's figures are differences; the guard's is the one of its worst benchmark."""
+    return is_difference(reason) or reason.get("rule") == GUARD

@@ -22,7 +22,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from components.errors import InputError
-from components.platform import events, faults, logs, store, tracking
+from components.platform import events, failures, faults, logs, store, tracking
 from components.platform.gpus import asked_gpus, check_gpus
 from components.platform.home import home
 from components.platform.lineage import code_digest, git_revision
@@ -80,7 +80,8 @@ def execute(call: Call, work: Callable[[Path], Evidence]) -> Product:
     """
     logs.configure()
     logs.redirect(call.task)
-    with events.events_of(call.task) as details:
+    failed = failures.recorded(_root(), run_id(call.run), call.task, call.stage)
+    with events.events_of(call.task) as details, failed:
         product, seconds = _execute(call, work)
         details |= {"seconds": seconds, "reused": product.reused}
     return product

@@ -9,12 +9,14 @@ from functools import lru_cache
 from typing import Any
 
 from components.errors import InputError
+from components.platform.mlflow_answers import explained
 
 MODEL = "biomed-r1"
 CLASSIFIER = "reasoning-classifier"
 CHAMPION = "champion"
 KEY_TAG = "biomed_r1.key"
 CONTEXT_TAG = "biomed_r1.decided_on"
+_ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
 def source_uri(name: str, alias: str | None = None, version: str | None = None) -> str:
@@ -27,7 +29,10 @@ def source_uri(name: str, alias: str | None = None, version: str | None = None) 
 
 
 def find(name: str, alias: str | None = None, version: str | None = None) -> Any | None:
-    """The model version an alias or number names, or None."""
+    """The model version an alias or number names, or None where there is none.
+
+    Raises InputError when the server does not let this user read the registered model.
+    """
     from mlflow.exceptions import MlflowException
 
     if not os.environ.get("MLFLOW_TRACKING_URI"):
@@ -37,9 +42,28 @@ def find(name: str, alias: str | None = None, version: str | None = None) -> Any
             return _client().get_model_version_by_alias(name, alias)
         return _client().get_model_version(name, str(version))
     except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        if error.error_code in _ABSENT or (error.error_code == "PERMISSION_DENIED" and not _is_registered(name)):
             return None
+        if error.error_code == "PERMISSION_DENIED":
+            raise InputError(
+                f"registry:{name}: {explained(error)}; this user may not read the registered model {name} at {_where()}"
+            ) from None
         raise
+
+
+def _is_registered(name: str) -> bool:
+    """Whether there is a registered model of that name, this user's to read or not.
+
+    MLflow with basic-auth answers 403 for an alias or a version of a registered model that does not exist, because it
+    looks for its permission first; asked for the model itself it says which of the two it is.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        _client().get_registered_model(name)
+    except MlflowException as error:
+        return bool(error.error_code != "RESOURCE_DOES_NOT_EXIST")
+    return True
 
 
 def absent(ref: str) -> bool:
@@ -55,20 +79,25 @@ def identity() -> str:
 
 def register(name: str, uri: str, key: str, tags: Mapping[str, str], card: str) -> str:
     """Register `uri` as a version of `name` and return its number; the same key gives the version it already has."""
-    from mlflow.exceptions import MlflowException
-
     client = _client()
-    try:
-        client.create_registered_model(name, description=DESCRIPTIONS.get(name, DESCRIPTIONS[MODEL]))
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
+    ensure_model(name)
     for version in client.search_model_versions(f"name = '{name}'"):
         if version.tags.get(KEY_TAG) == key:
             return str(version.version)
     run_id = os.environ.get("MLFLOW_RUN_ID") or os.environ.get("BIOMED_R1_PARENT_RUN_ID")
     all_tags = {**tags, KEY_TAG: key}
     return str(client.create_model_version(name, source=uri, run_id=run_id, tags=all_tags, description=card).version)
+
+
+def ensure_model(name: str) -> None:
+    """Create the registered model, without versions, unless it is there: whoever creates it may write to it."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        _client().create_registered_model(name, description=DESCRIPTIONS.get(name, DESCRIPTIONS[MODEL]))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
 
 
 DESCRIPTIONS = {

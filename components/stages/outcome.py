@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from components.errors import StageError
-from components.platform import store, tracking
+from components.platform import failures, store, tracking
 from components.platform.execution import STORE_VARIABLE, read_receipts
 
 LOG = logging.getLogger(__name__)
@@ -33,18 +33,25 @@ class OutcomeConfig(BaseModel):
 def record_outcome(run: str, state: str, config: OutcomeConfig) -> dict[str, str]:
     """Tag the run's MLflow parent with its outcome, log GPU time and cost, and end what is still open.
 
-    `state` is KFP's word, and recorded as it is. A success is SUCCEEDED to its API, COMPLETE or CACHED to drivers that
-    keep states in ML Metadata, which can also still say RUNNING: whatever is no failure is decided by the receipts.
+    `state` is KFP's word, and recorded as it is; it calls a cancelled run FAILED, which our own record tells apart. A
+    success is SUCCEEDED to its API, COMPLETE or CACHED to drivers that keep states in ML Metadata, which can also still
+    say RUNNING: whatever is no failure is decided by the receipts.
     Returns the tags. Raises StageError, after recording, when KFP knows of no failure and a receipt is missing.
     """
-    receipts = read_receipts(os.environ[STORE_VARIABLE].rstrip("/"), run)
+    root = os.environ[STORE_VARIABLE].rstrip("/")
+    receipts = read_receipts(root, run)
     missing = [task for task in config.tasks if task not in receipts]
     begun = [task for task in tracking.begun_tasks(run) if task in missing]
     believed = UNSUCCESSFUL.get(state, "FAILED" if missing else "SUCCEEDED")
+    cancelled = failures.read_cancelled(root, run) if believed == "FAILED" else None
+    if cancelled:
+        believed = "CANCELLED"
     tags = {"outcome.state": believed, "outcome.kfp_state": state, "outcome.missing": ", ".join(missing)}
     if believed != "SUCCEEDED":
         # A task that began and left no receipt failed; where none began, the next one could not even start.
         tags["outcome.failed_task"] = (begun or missing or ["none"])[0]
+    if cancelled:
+        tags["outcome.cancelled_by"] = str(cancelled.get("by", ""))
     metrics = gpu_use(receipts, config.price_per_gpu_hour)
     if compared := receipts.get("compare"):
         tags["gate.decision"] = str(store.get_json(f"{compared['uri']}/decision.json")["decision"])

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Iterator
 from functools import partial
 
 from pydantic import BaseModel, ConfigDict
 
 from components.errors import InputError
-from components.platform import models, registry, store, tracking
+from components.platform import models, registry
+from components.platform.checks import place
+from components.platform.checks.findings import Check, Finding, found
+from components.platform.checks.object_store import check_store
+from components.platform.checks.tracking_server import check_tracking
 from components.platform.execution import STORE_VARIABLE
 from components.platform.sources import Kind, check_source
 
@@ -26,39 +30,39 @@ class PreflightConfig(BaseModel):
     sources: tuple[tuple[str, Kind], ...] = ()
 
 
-def preflight(config: PreflightConfig) -> list[str]:
-    """Check store, credentials, MLflow, models and question sets; returns what was checked.
+def preflight(config: PreflightConfig, run: str = "") -> list[str]:
+    """Make the round trips of a run to store, MLflow, models and question sets; returns what was found well.
 
-    Raises InputError with every failed check at once. A registry alias without a version is fine: the first run has
-    no champion. GPUs are checked by the tasks that have them (components/platform/gpus.py).
+    `run` is KFP's id of the run, by which its Workflow is found. Raises InputError with every failed check at once. A
+    registry alias without a version is fine: the first run has no champion. GPUs are checked by the tasks that have
+    them (components/platform/gpus.py).
     """
-    checks: list[tuple[str, Callable[[], None]]] = [("S3", _store), ("MLflow", _mlflow)]
+    checks: list[tuple[str, Check]] = [("S3", _store), ("MLflow", _mlflow), ("home", partial(place.check_home, False))]
+    if place.in_cluster():
+        checks += [("user", place.check_user), ("folders", place.check_caches), ("space", place.check_space)]
+        checks += [("Kubernetes API", partial(place.check_api_server, run))]
     checks += [(f"model {ref}", partial(_model, ref)) for ref in dict.fromkeys(config.models)]
     checks += [(f"{kind} {source}", partial(check_source, source, kind)) for source, kind in config.sources]
-    failed = []
-    for label, check in checks:
-        try:
-            check()
-        except InputError as error:
-            failed.append(f"{label}: {error}")
-        else:
-            LOG.info("ok    %s", label)
+    findings = [finding for label, check in checks for finding in found(label, check)]
+    for finding in findings:
+        LOG.log(logging.WARNING if finding.level == "warning" else logging.INFO, "%s", finding)
+    failed = [f"{finding.label}: {finding.text}" for finding in findings if finding.level == "failed"]
     if failed:
-        raise InputError(f"{len(failed)} of {len(checks)} checks failed\n" + "\n".join(failed))
-    return [label for label, _ in checks]
+        raise InputError(f"{len(failed)} of {len(findings)} checks failed\n" + "\n".join(failed))
+    return [finding.label for finding in findings]
 
 
-def _store() -> None:
+def _store() -> Iterator[Finding]:
     root = os.environ.get(STORE_VARIABLE)
     if not root:
         raise InputError(f"{STORE_VARIABLE} is not set; the profile's `environment` names it")
-    store.check(root)
+    return check_store(root)
 
 
-def _mlflow() -> None:
+def _mlflow() -> Iterator[Finding]:
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         raise InputError("MLFLOW_TRACKING_URI is not set; the profile's `environment` names it")
-    tracking.check()
+    return check_tracking()
 
 
 def _model(ref: str) -> None:

@@ -1,4 +1,4 @@
-"""`biomed-r1 submit`, `watch`, `schedule`: runs on a Kubeflow cluster."""
+"""`biomed-r1 submit`, `watch`, `cancel`, `schedule`: runs on a Kubeflow cluster."""
 
 from __future__ import annotations
 
@@ -75,13 +75,28 @@ def watch_command(
     _follow(connect(host, namespace), run_id, timeout, fail_on_refusal)
 
 
+@click.command("cancel")
+@click.argument("run_id")
+@cluster_options
+def cancel_command(run_id: str, host: str | None, namespace: str | None) -> None:
+    """End a run before its time; with BIOMED_R1_STORE set its record says CANCELED, where KFP says FAILED."""
+    from components.platform.execution import STORE_VARIABLE
+    from pipelines.cluster.client import connect
+    from pipelines.cluster.submit import cancel
+
+    recorded = cancel(connect(host, namespace), run_id)
+    click.echo(f"run {run_id} is being cancelled")
+    if not recorded:
+        click.echo(f"{STORE_VARIABLE} is not set, so the run will be recorded as FAILED, which is KFP's word", err=True)
+
+
 @click.command("schedule")
 @click.option("--name", help="The schedule; each has a pipeline of its own, whose latest version it runs.")
 @click.option("--cron", help="Six fields, seconds first, UTC: '0 0 3 * * 0' is Sundays at 03:00.")
 @click.option("--list", "action", flag_value="list", help="Show the schedules.")
 @click.option("--pause", "action", flag_value="pause", help="Start no run until --resume.")
-@click.option("--resume", "action", flag_value="resume", help="Go on; what was missed is not made up for.")
-@click.option("--delete", "action", flag_value="delete", help="Delete the schedule; its runs stay.")
+@click.option("--resume", "action", flag_value="resume", help="Go on; of the times that were missed KFP runs the latest at once.")
+@click.option("--delete", "action", flag_value="delete", help="Delete the schedule; its runs stay, the one in progress too.")
 @package_options
 @cluster_options
 def schedule_command(
@@ -112,8 +127,8 @@ def schedule_command(
     if action == "list":
         _show(connect(host, namespace))
     elif action:
-        getattr(recurring, action)(connect(host, namespace), name)
-        click.echo(f"schedule {name}: {action}d")
+        said = getattr(recurring, action)(connect(host, namespace), name)
+        click.echo(f"schedule {name}: {action}d{f'; {said}' if said else ''}")
     else:
         values, place = chosen(pipeline, recipe, profile, changes, models)
         cluster = connect(host, namespace)

@@ -86,21 +86,19 @@ def down_command() -> None:
 @recipe_option
 @click.option("--data", type=click.Path(), help="Folder with benchmarks/ and train/ instead of the recipe's data.")
 @changes_option
-def doctor_command(recipe: str, data: str | None, changes: tuple[str, ...]) -> None:
-    """Check everything a run needs and say what is wrong."""
+@click.option("--json", "json_file", type=FILE, help="Write the findings here: label, level (ok, warning, failed), text.")
+def doctor_command(recipe: str, data: str | None, changes: tuple[str, ...], json_file: Path | None) -> None:
+    """Check everything a run needs, by doing it once, and say what is wrong."""
     from components.errors import InputError
-    from pipelines.local.doctor import checks
+    from components.platform.config import write_json
+    from pipelines.local.doctor import findings
     from pipelines.settings.recipes import load_any_recipe
 
-    failed = 0
-    every = checks(load_any_recipe(recipe, changes, data))
-    for label, check in every:
-        try:
-            check()
-        except InputError as error:
-            failed += 1
-            click.echo(f"FAIL  {label}: {error}")
-        else:
-            click.echo(f"ok    {label}")
+    told = []
+    for finding in findings(load_any_recipe(recipe, changes, data)):
+        click.echo(str(finding))
+        told.append(finding)
+    failed = [finding for finding in told if finding.level == "failed"]
+    write_json(json_file, {"schema_version": 1, "ok": not failed, "checks": [finding.record() for finding in told]})
     if failed:
-        raise InputError(f"{failed} of {len(every)} checks failed; see above")
+        raise InputError(f"{len(failed)} of {len(told)} checks failed; see above")

@@ -39,6 +39,7 @@ VERBS = {
     "compile": ("recipes", "Compile a pipeline to KFP's IR (YAML)."),
     "submit": ("cluster", "Run a recipe once on a Kubeflow cluster."),
     "watch": ("cluster", "Follow a run on the cluster to its end."),
+    "cancel": ("cluster", "End a run on the cluster before its time."),
     "schedule": ("cluster", "Run a recipe on the cluster by the clock."),
 }
 

@@ -9,7 +9,7 @@ installation sets another zone (CRON_SCHEDULE_TIMEZONE of its scheduledworkflow 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from croniter import CroniterBadDateError, croniter
 
@@ -65,15 +65,28 @@ def parse_cron(text: str) -> str:
 
 def next_time(cron: str, after: datetime | None = None) -> datetime | None:
     """When an expression of six fields next comes true (UTC), None where that is never within YEARS."""
-    # `?` is another `*` here, and croniter takes it only where it stands alone.
-    times = croniter(
-        cron.replace("?", "*"), after or datetime.now(UTC), second_at_beginning=True, max_years_between_matches=YEARS
-    )
     try:
-        found: datetime = times.get_next(datetime)
+        found: datetime = _times(cron, after).get_next(datetime)
     except CroniterBadDateError:
         return None
     return found
+
+
+def last_time(cron: str, before: datetime | None = None) -> datetime | None:
+    """When an expression of six fields last came true (UTC), at `before` included; None where never within YEARS."""
+    until = (before or datetime.now(UTC)) + timedelta(microseconds=1)
+    try:
+        found: datetime = _times(cron, until).get_prev(datetime)
+    except CroniterBadDateError:
+        return None
+    return found
+
+
+def _times(cron: str, start: datetime | None) -> croniter:
+    # `?` is another `*` here, and croniter takes it only where it stands alone.
+    return croniter(
+        cron.replace("?", "*"), start or datetime.now(UTC), second_at_beginning=True, max_years_between_matches=YEARS
+    )
 
 
 def _fits(part: str, lowest: int, highest: int, words: tuple[str, ...]) -> bool:

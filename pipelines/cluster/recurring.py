@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import kfp_server_api
@@ -16,6 +17,7 @@ from kfp_server_api import RecurringRunMode
 
 from components.errors import InputError
 from pipelines.cluster.client import Cluster, NotFoundError, named
+from pipelines.cluster.cron import last_time
 from pipelines.cluster.uploads import list_versions
 
 # A recurring run whose description begins otherwise was made by someone else and is left alone.
@@ -128,16 +130,34 @@ def pause(cluster: Cluster, name: str) -> None:
         _disable(cluster, run)
 
 
-def resume(cluster: Cluster, name: str) -> None:
-    """Enable the schedule; of several, which an interrupted change left, the newest."""
+def resume(cluster: Cluster, name: str) -> str:
+    """Enable the schedule; of several, which an interrupted change left, the newest.
+
+    Returns what happens at once, "" where that is nothing: KFP starts the latest time that was missed, also where
+    `no_catchup` is set, which only leaves out the ones before it.
+    """
     runs = _some(cluster, name)
-    _keep(cluster, runs[-1], runs, enable=True)
+    kept = runs[-1]
+    missed = None if enabled(kept) else _missed(kept)
+    _keep(cluster, kept, runs, enable=True)
+    return f"its time {missed:%Y-%m-%d %H:%M:%S} UTC was missed: KFP starts that run at once" if missed else ""
 
 
 def delete(cluster: Cluster, name: str) -> None:
-    """Delete the schedule; its pipeline, versions and runs stay. Raises InputError where there is none."""
+    """Delete the schedule; its pipeline, versions and runs stay, the one in progress too.
+
+    Raises InputError where there is none.
+    """
     for run in _some(cluster, name):
         _delete(cluster, run)
+
+
+def _missed(run: Any) -> datetime | None:
+    """The latest time of a paused schedule that has passed since it was paused."""
+    cron = run.trigger and run.trigger.cron_schedule
+    latest = last_time(cron.cron) if cron else None
+    since = run.updated_at or run.created_at
+    return latest if latest and since and latest > since else None
 
 
 def _keep(cluster: Cluster, kept: Any, runs: list[Any], enable: bool) -> None:
@@ -169,6 +189,10 @@ def _disable(cluster: Cluster, run: Any) -> None:
 
 def _delete(cluster: Cluster, run: Any) -> None:
     call = cluster.api.recurring_runs.recurring_run_service_delete_recurring_run
+    # A run's Workflow belongs to the schedule's object in Kubernetes, whose default is to collect it: a run in progress
+    # would be gone within seconds. KFP before 2.16 does not know the word, and its runs end so
+    # (kubeflow/pipelines pull request 12574).
+    options = {"propagation_policy": "ORPHAN"}
     # Not found: an earlier attempt, whose answer got lost, or somebody else has done it.
     with suppress(NotFoundError):
-        cluster.ask(f"deleting the schedule {run.display_name}", call, run.recurring_run_id)
+        cluster.ask(f"deleting the schedule {run.display_name}", call, run.recurring_run_id, **options)

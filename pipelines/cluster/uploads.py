@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import kfp_server_api
 
-from components.errors import InputError
+from components.errors import InputError, StageError
 from components.platform.lineage import git_revision
 from pipelines.cluster.client import Cluster, named
 from pipelines.compile import Pipeline, check, check_pipeline, compiled, tell
@@ -21,6 +22,9 @@ from pipelines.staging import staged_for
 
 # Characters of the sha256 in a version's name: 48 bits, among the versions of one pipeline; as compile.py writes it.
 DIGEST_LENGTH = 12
+# Two uploads within one second have the same time in KFP; then the later one is made again, a second later.
+TIE_SECONDS = 1.1
+ATTEMPTS_TO_BE_LATEST = 3
 
 
 @dataclass(frozen=True)
@@ -103,16 +107,35 @@ def upload(cluster: Cluster, package: Package, pipeline: str, latest: bool = Fal
     """
     parent = pipeline_id(cluster, pipeline)
     base = f"{pipeline}-{package.digest}"
-    present = list_versions(cluster, parent)
-    same = [v for v in present if v.display_name == base or v.display_name.startswith(f"{base}-")]
-    usable = [v for v in same if not latest or v is present[0]]
-    if usable:
-        return Version(parent, str(usable[0].pipeline_version_id), usable[0].display_name, False)
-    name = f"{base}-{len(same) + 1}" if same else base
+    for _ in range(ATTEMPTS_TO_BE_LATEST):
+        present = list_versions(cluster, parent)
+        same = [v for v in present if v.display_name == base or v.display_name.startswith(f"{base}-")]
+        usable = [v for v in same if not latest or is_latest(v, present)]
+        if usable:
+            return Version(parent, str(usable[0].pipeline_version_id), usable[0].display_name, False)
+        name = f"{base}-{len(same) + 1}" if same else base
+        made = _upload(cluster, package, parent, name)
+        if not latest or is_latest(made, list_versions(cluster, parent)):
+            return Version(parent, str(made.pipeline_version_id), name, True)
+        time.sleep(TIE_SECONDS)
+    raise StageError(
+        f"pipeline {pipeline}: others upload versions in the same seconds, so KFP would run any of them; try again"
+    )
+
+
+def is_latest(version: Any, versions: Sequence[Any]) -> bool:
+    """Whether KFP would take this version for the latest: it keeps whole seconds, and of equal ones takes any."""
+    return all(
+        other.pipeline_version_id == version.pipeline_version_id or other.created_at < version.created_at
+        for other in versions
+    )
+
+
+def _upload(cluster: Cluster, package: Package, parent: str, name: str) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "pipeline.yaml"
         file.write_text(package.text, encoding="utf-8")
-        made = cluster.create(
+        return cluster.create(
             f"uploading the pipeline version {name}",
             cluster.api.pipeline_uploads.upload_pipeline_version,
             lambda: next((v for v in list_versions(cluster, parent) if v.display_name == name), None),
@@ -122,7 +145,6 @@ def upload(cluster: Cluster, package: Package, pipeline: str, latest: bool = Fal
             pipelineid=parent,
             description=package.description,
         )
-    return Version(parent, str(made.pipeline_version_id), name, True)
 
 
 def list_versions(cluster: Cluster, parent: str) -> list[Any]:

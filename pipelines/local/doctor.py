@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
 from functools import partial
 
 import psutil
 
 from components.errors import InputError
-from components.platform import models, store, tracking
+from components.platform import models
+from components.platform.checks.findings import Check, Finding, found
+from components.platform.checks.object_store import check_store
+from components.platform.checks.place import check_home
+from components.platform.checks.tracking_server import check_tracking
 from components.platform.home import home
 from components.stages.ingest import read_source
 from pipelines.settings.pins import unpinned
@@ -52,11 +56,18 @@ def check_disk(needed: int = NEEDED_DISK_BYTES) -> None:
 
 
 def check_configured_servers() -> None:
-    """Raise InputError unless the servers that the environment names answer (embedded ones are not up yet)."""
+    """Raise InputError, with all that was found, unless the servers that the environment names do what a run asks."""
+    failed = [f"{f.label}: {f.text}" for f in configured_servers() if f.level == "failed"]
+    if failed:
+        raise InputError("\n".join(failed))
+
+
+def configured_servers() -> Iterator[Finding]:
+    """The round trips to the servers that the environment names (embedded ones are not up yet)."""
     if uri := os.environ.get("BIOMED_R1_STORE"):
-        store.check(uri)
+        yield from found("S3", partial(check_store, uri))
     if os.environ.get("MLFLOW_TRACKING_URI"):
-        tracking.check()
+        yield from found("MLflow", check_tracking)
 
 
 def _memory() -> None:
@@ -75,16 +86,24 @@ def _packages() -> None:
         models.check_reference(f"package:{name}")
 
 
-def checks(recipe: AnyRecipe) -> list[tuple[str, Callable[[], None]]]:
-    """What a run of this recipe needs: in words, and a check that raises InputError where it is not so."""
+def checks(recipe: AnyRecipe) -> list[tuple[str, Check]]:
+    """What a run of this recipe needs: in words, and a check that yields findings or raises InputError."""
     sets = f"{recipe.data.benchmarks} and {recipe.data.train}"
-    embedded = "configured" if os.environ.get("BIOMED_R1_STORE") else "embedded, started by a run"
+    embedded = not (os.environ.get("BIOMED_R1_STORE") and os.environ.get("MLFLOW_TRACKING_URI"))
+    servers = "embedded, started by a run" if embedded else "configured"
     inputs = f"recipe {recipe.name}: data {sets}, models {', '.join(dict.fromkeys(model_references(recipe)))}"
     return [
         ("Python", _python),
+        (f"home {home()}", partial(check_home, embedded)),
         (f"disk at {home()}", check_disk),
         ("memory", _memory),
         ("packaged models", _packages),
-        (f"S3 and MLflow ({embedded})", check_configured_servers),
+        (f"S3 and MLflow ({servers})", configured_servers),
         (inputs, partial(check_recipe_inputs, recipe)),
     ]
+
+
+def findings(recipe: AnyRecipe) -> Iterator[Finding]:
+    """All that is found of what a run of this recipe needs, check by check."""
+    for label, check in checks(recipe):
+        yield from found(label, check)

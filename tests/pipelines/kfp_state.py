@@ -50,6 +50,14 @@ class KfpState:
         # What each look at a run finds, the last for ever: fields, or the status of a refusal.
         self.script: list[Json | int] = [{"state": "SUCCEEDED"}]
         self.most_enabled = 0
+        # Kubernetes's objects of scheduled runs: run id to the recurring run that owns it; what is gone is collected.
+        self.workflows: dict[str, str] = {}
+        # Versions' specs by their id, and the runs that were asked to end.
+        self.specs: dict[str, Json] = {}
+        self.terminated: list[str] = []
+        self.seconds = 0
+        # How many of the next things are made in the same second as the one before.
+        self.same_second = 0
         self._count = 0
         self._lock = threading.Lock()
 
@@ -88,11 +96,19 @@ class KfpState:
         if unique and any(unique(other) == unique(record) for other in self.kept[kind]):
             raise Refused(409, f"{kind} {record['display_name']} already exists")
         self._count += 1
-        time = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(seconds=self._count)
+        if self.same_second:
+            self.same_second -= 1
+        else:
+            self.seconds += 1
+        time = self.now()
         ids = {"version": "pipeline_version_id", "recurring": "recurring_run_id"}
         record |= {ids.get(kind, f"{kind}_id"): f"{kind}-{self._count}", "created_at": time.isoformat()}
         self.kept[kind].append(record)
         return record
+
+    def now(self) -> datetime.datetime:
+        """The server's clock, which goes on by a second for everything that is made; KFP keeps whole seconds."""
+        return datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(seconds=self.seconds)
 
     def one(self, kind: str, key: str, value: str) -> Json:
         found = [r for r in self.kept[kind] if r[key] == value]
@@ -112,7 +128,8 @@ class KfpState:
                     raise self.breach(f"filter {predicate}")
                 records = [r for r in records if r["display_name"] == predicate["string_value"]]
         if query.get("sort_by") == "created_at desc":
-            records = records[::-1]
+            # Of equal times any may come first; here the older one, which is the worse case.
+            records = sorted(records, key=lambda r: str(r["created_at"]), reverse=True)
         start = int(query.get("page_token") or 0)
         end = start + min(int(query.get("page_size", 10)), LONGEST_PAGE)
         return {field: records[start:end], "next_page_token": str(end) if end < len(records) else ""}
@@ -162,13 +179,22 @@ def _check_package(text: str | bytes) -> None:
         json_format.ParseDict(document, pipeline_spec_pb2.PlatformSpec())
 
 
+@lru_cache(maxsize=8)
+def _spec(text: str) -> Json:
+    """What the API answers as a version's spec: both documents of the package."""
+    documents = list(yaml.load_all(text, Loader=yaml.CSafeLoader))
+    return {"pipeline_spec": documents[0], "platform_spec": documents[1] if documents[1:] else {}}
+
+
 def _create_version(server: KfpState, call: Any) -> Json:
     _check_package(call.body)
     q = call.query
     server.one("pipeline", "pipeline_id", q["pipelineid"])
     server.packages.append(call.body if isinstance(call.body, str) else call.body.decode())
     record = {k: q[k] for k in ("name", "display_name", "description")} | {"pipeline_id": q["pipelineid"]}
-    return server.add("version", record, lambda r: (r["pipeline_id"], r["display_name"]))
+    made = server.add("version", record, lambda r: (r["pipeline_id"], r["display_name"]))
+    server.specs[made["pipeline_version_id"]] = _spec(server.packages[-1])
+    return made
 
 
 def _create_run(server: KfpState, call: Any) -> Json:
@@ -187,6 +213,17 @@ def _get_run(server: KfpState, call: Any) -> Json:
     return {k: v for k, v in run.items() if k != "looks"} | step
 
 
+def _get_version(server: KfpState, call: Any) -> Json:
+    version = server.one("version", "pipeline_version_id", call.ids[1])
+    return version | {"pipeline_spec": server.specs[version["pipeline_version_id"]]}
+
+
+def _terminate(server: KfpState, call: Any) -> Json:
+    server.one("run", "run_id", call.ids[0])
+    server.terminated.append(call.ids[0])
+    return {}
+
+
 def _create_recurring(server: KfpState, call: Any) -> Json:
     run = server.parsed("V2beta1RecurringRun", call.body)
     reference = run["pipeline_version_reference"]
@@ -198,12 +235,19 @@ def _create_recurring(server: KfpState, call: Any) -> Json:
 
 
 def _switch(server: KfpState, call: Any) -> Json:
-    server.one("recurring", "recurring_run_id", call.ids[0])["mode"] = call.ids[1].upper()
+    run = server.one("recurring", "recurring_run_id", call.ids[0])
+    run |= {"mode": call.ids[1].upper(), "updated_at": server.now().isoformat()}
     return {}
 
 
 def _delete_recurring(server: KfpState, call: Any) -> Json:
+    policy = call.query.get("propagation_policy", "BACKGROUND")
+    if policy not in ("FOREGROUND", "BACKGROUND", "ORPHAN"):
+        raise server.breach(f"propagation_policy {policy}")
     server.kept["recurring"].remove(server.one("recurring", "recurring_run_id", call.ids[0]))
+    if policy != "ORPHAN":
+        # Kubernetes collects what the ScheduledWorkflow owns: KFP then shows the run RUNNING for ever.
+        server.workflows = {run: owner for run, owner in server.workflows.items() if owner != call.ids[0]}
     return {}
 
 
@@ -215,10 +259,12 @@ _ROUTES: list[tuple[str, str, Callable[[KfpState, Any], Json]]] = [
     ("GET /pipelines", _LIST, lambda s, c: s.listed("pipeline", "pipelines", c.query)),
     ("POST /pipelines", "", lambda s, c: s.add("pipeline", s.parsed("V2beta1Pipeline", c.body), _by_name)),
     ("GET /pipelines/([^/]+)/versions", _LIST, _list_versions),
+    ("GET /pipelines/([^/]+)/versions/([^/]+)", "", _get_version),
     ("POST /pipelines/upload_version", "name display_name pipelineid description", _create_version),
     ("GET /runs", f"{_LIST} experiment_id", lambda s, c: s.listed("run", "runs", c.query)),
     ("POST /runs", "experiment_id", _create_run),
     ("GET /runs/([^/]+)", "experiment_id", _get_run),
+    ("POST /runs/([^/:]+):terminate", "experiment_id", _terminate),
     ("GET /recurringruns", f"{_LIST} experiment_id", lambda s, c: s.listed("recurring", "recurringRuns", c.query)),
     ("POST /recurringruns", "", _create_recurring),
     ("POST /recurringruns/([^/:]+):(enable|disable)", "", _switch),

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.errors import InputError
-from pipelines.cluster.cron import next_time, parse_cron
+from pipelines.cluster.cron import last_time, next_time, parse_cron
 from tests.pipelines.cluster_verbs import CANARY, SMOKE, Verb
 from tests.pipelines.kfp_server import KfpServer
 
@@ -90,7 +90,7 @@ def test_what_was_changed_by_hand_is_made_right(kfp: KfpServer, verb: Verb, chan
     assert act(verb, kfp, "list").startswith("weekly ")
     assert "replaced" in schedule(verb, kfp)
     (made,) = kfp.kept["recurring"]
-    own = ("recurring_run_id", "created_at")
+    own = ("recurring_run_id", "created_at", "updated_at")
     assert {k: v for k, v in made.items() if k not in own} == {k: v for k, v in before.items() if k not in own}
     assert kfp.most_enabled == 1
 
@@ -138,6 +138,44 @@ def test_deleted_is_gone_and_what_others_made_is_left_alone(kfp: KfpServer, verb
     for action in ("pause", "resume", "delete"):
         assert "no schedule 'weekly' of ours" in act(verb, kfp, action, code=2)
     assert kfp.kept["recurring"] == [foreign]
+
+
+@pytest.mark.parametrize("change", ["cron", "delete"])
+def test_a_run_in_progress_outlives_its_schedule(kfp: KfpServer, verb: Verb, change: str) -> None:
+    schedule(verb, kfp)
+    kfp.workflows = {"run-in-progress": kfp.kept["recurring"][0]["recurring_run_id"]}
+    if change == "cron":
+        schedule(verb, kfp, cron=DAILY)
+    else:
+        act(verb, kfp, "delete")
+    assert "run-in-progress" in kfp.workflows
+    assert any(r.startswith("DELETE /recurringruns/") for r in kfp.requests)
+
+
+def test_resuming_says_which_missed_time_is_run_at_once(kfp: KfpServer, verb: Verb) -> None:
+    schedule(verb, kfp, cron=DAILY)
+    act(verb, kfp, "pause")
+    assert re.search(r"resumed; its time 20\d\d-\d\d-\d\d 02:30:00 UTC was missed: KFP starts", act(verb, kfp, "resume"))
+    assert "missed" not in act(verb, kfp, "resume"), "it was enabled, so nothing was missed"
+    act(verb, kfp, "pause")
+    kfp.kept["recurring"][0]["updated_at"] = datetime.now(UTC).isoformat()
+    schedule(verb, kfp, cron="0 0 0 1 1 *")
+    kfp.kept["recurring"][0]["created_at"] = datetime.now(UTC).isoformat()
+    assert "missed" not in act(verb, kfp, "resume")
+
+
+def test_two_uploads_within_a_second_leave_no_doubt_which_is_the_latest(
+    kfp: KfpServer, verb: Verb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.cluster.uploads.TIE_SECONDS", 0)
+    schedule(verb, kfp)
+    kfp.same_second = 1
+    said = schedule(verb, kfp, "--set", "sft.max_steps=4")
+    versions = kfp.kept["version"]
+    newest = max(v["created_at"] for v in versions)
+    (latest,) = (v for v in versions if v["created_at"] == newest)
+    assert f"pipeline version {latest['display_name']} (uploaded)" in said
+    assert latest["description"] == versions[1]["description"], "the second upload again, a second later"
 
 
 def test_the_list_reads_every_page(kfp: KfpServer, verb: Verb) -> None:
@@ -243,6 +281,15 @@ def test_every_form_of_a_field_is_taken() -> None:
 )
 def test_seconds_come_first_and_what_never_comes_is_known(cron: str, comes: datetime | None) -> None:
     assert next_time(cron, datetime(2026, 3, 2, 12, 0, 31, tzinfo=UTC)) == comes
+
+
+@given(st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1)), st.sampled_from([SUNDAYS, DAILY, "30 */20 ? * * ?"]))
+def test_the_last_time_is_the_one_before_the_next(moment: datetime, cron: str) -> None:
+    last = last_time(cron, moment.replace(tzinfo=UTC))
+    assert last is not None and last <= moment.replace(tzinfo=UTC)
+    following = next_time(cron, last)
+    assert following is not None and following > moment.replace(tzinfo=UTC)
+    assert last_time(cron, last) == last
 
 
 @given(st.text(alphabet="0123456789*/-,? JANSU", max_size=24))

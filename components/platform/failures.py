@@ -40,7 +40,7 @@ def recorded(root: str, run: str, task: str, stage: str) -> Iterator[None]:
         }
         try:
             objects.put_json(f"{_folder(root, run)}/failures/{task}.json", record)
-        except ReadableError as silent:
+        except (ReadableError, OSError) as silent:
             LOG.warning("task %s: why it failed could not be stored: %s", task, silent)
         raise
 

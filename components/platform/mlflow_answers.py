@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# For a check: one more attempt, seconds for an answer. The client's own are 7 attempts and 120 s.
-QUICK = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+# For a check: one more attempt, seconds for an answer (with basic-auth a busy server hashes a password for a second or
+# more at each request). The client's own are 7 attempts and 120 s.
+QUICK = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 _LONGEST = 300
 # (what the error says, what to do), the first that is found.
 _HINTS = (

@@ -94,7 +94,7 @@ def ensure_model(name: str) -> None:
     from mlflow.exceptions import MlflowException
 
     try:
-        _client().create_registered_model(name, description=DESCRIPTIONS.get(name, DESCRIPTIONS[MODEL]))
+        _client().create_registered_model(name, description=DESCRIPTIONS.get(name, DESCRIPTIONS["biomed-r1"]))
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise

@@ -191,6 +191,7 @@ def end_unfinished(run: str) -> None:
 
 def check() -> None:
     """Raise InputError, within a few seconds and with the server's reason, unless MLflow's API answers."""
+    from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
     uri = os.environ["MLFLOW_TRACKING_URI"]
@@ -198,7 +199,7 @@ def check() -> None:
         raise InputError(f"MLFLOW_TRACKING_URI={uri}: must be the http(s) address of an MLflow server")
     try:
         with quickly():
-            _client().search_experiments(max_results=1)
+            MlflowClient(uri).search_experiments(max_results=1)
     except MlflowException as error:
         raise InputError(f"MLFLOW_TRACKING_URI={uri}: MLflow does not answer: {explained(error)}") from None
 

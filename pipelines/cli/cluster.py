@@ -95,8 +95,12 @@ def cancel_command(run_id: str, host: str | None, namespace: str | None) -> None
 @click.option("--cron", help="Six fields, seconds first, UTC: '0 0 3 * * 0' is Sundays at 03:00.")
 @click.option("--list", "action", flag_value="list", help="Show the schedules.")
 @click.option("--pause", "action", flag_value="pause", help="Start no run until --resume.")
-@click.option("--resume", "action", flag_value="resume", help="Go on; of the times that were missed KFP runs the latest at once.")
-@click.option("--delete", "action", flag_value="delete", help="Delete the schedule; its runs stay, the one in progress too.")
+@click.option(
+    "--resume", "action", flag_value="resume", help="Go on; of the times that were missed KFP runs the latest at once."
+)
+@click.option(
+    "--delete", "action", flag_value="delete", help="Delete the schedule; its runs stay, the one in progress too."
+)
 @package_options
 @cluster_options
 def schedule_command(

@@ -86,7 +86,9 @@ def down_command() -> None:
 @recipe_option
 @click.option("--data", type=click.Path(), help="Folder with benchmarks/ and train/ instead of the recipe's data.")
 @changes_option
-@click.option("--json", "json_file", type=FILE, help="Write the findings here: label, level (ok, warning, failed), text.")
+@click.option(
+    "--json", "json_file", type=FILE, help="Write the findings here: label, level (ok, warning, failed), text."
+)
 def doctor_command(recipe: str, data: str | None, changes: tuple[str, ...], json_file: Path | None) -> None:
     """Check everything a run needs, by doing it once, and say what is wrong."""
     from components.errors import InputError

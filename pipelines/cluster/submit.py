@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from pipelines.cluster.uploads import Package, Version
 
 
-
 def start(
     cluster: Cluster, package: Package, version: Version, experiment: str, service_account: str | None = None
 ) -> tuple[str, str]:

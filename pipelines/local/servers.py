@@ -167,12 +167,14 @@ def _spawn(
 def _wait(name: str, server: Mapping[str, Any]) -> None:
     """Wait until a server answers its clients' requests, not only connections."""
     deadline = time.monotonic() + START_SECONDS
+    said = ""
     while _alive(server) and time.monotonic() < deadline:
         try:
             return tracking.check() if name == "mlflow" else store.check(os.environ["BIOMED_R1_STORE"])
-        except InputError:
+        except InputError as error:
+            said = f" ({error})"
             time.sleep(0.2)
-    raise StageError(f"the embedded {name} server did not start; see {server['log']}")
+    raise StageError(f"the embedded {name} server did not start{said}; see {server['log']}")
 
 
 def _alive(server: Mapping[str, Any] | None) -> bool:

@@ -155,7 +155,9 @@ def test_a_run_in_progress_outlives_its_schedule(kfp: KfpServer, verb: Verb, cha
 def test_resuming_says_which_missed_time_is_run_at_once(kfp: KfpServer, verb: Verb) -> None:
     schedule(verb, kfp, cron=DAILY)
     act(verb, kfp, "pause")
-    assert re.search(r"resumed; its time 20\d\d-\d\d-\d\d 02:30:00 UTC was missed: KFP starts", act(verb, kfp, "resume"))
+    assert re.search(
+        r"resumed; its time 20\d\d-\d\d-\d\d 02:30:00 UTC was missed: KFP starts", act(verb, kfp, "resume")
+    )
     assert "missed" not in act(verb, kfp, "resume"), "it was enabled, so nothing was missed"
     act(verb, kfp, "pause")
     kfp.kept["recurring"][0]["updated_at"] = datetime.now(UTC).isoformat()

@@ -67,7 +67,10 @@ NO_REASON = "no reason in the store; its log, while its pod is there: kubectl lo
         ("fact-oom", f"ended FAILED: task act-2 ({NO_REASON}"),
         ("fact-sleep", f"ended FAILED: task act-2 ({NO_REASON}"),
         ("smoke-fresh-install", f"ended FAILED: task evaluate-champion ({NO_REASON}"),
-        ("evaluation-loop-leak", "ended FAILED: the driver of `exit-handler-1` failed, so that none of its tasks ran; "),
+        (
+            "evaluation-loop-leak",
+            "ended FAILED: the driver of `exit-handler-1` failed, so that none of its tasks ran; ",
+        ),
         ("paper-models", "ended FAILED: no task failed, and the driver of `root` had not ended; Argo's reason: "),
     ],
 )

@@ -167,9 +167,11 @@ def test_a_private_authority_and_a_store_without_chunks(
     """Over TLS the SDK sends its checksum in a trailer, which some stores refuse."""
     pem = certificate(tmp_path)
     server = through(
-        lambda asked: s3_error(501, "NotImplemented", "aws-chunked")
-        if "aws-chunked" in asked.headers.get("content-encoding", "")
-        else None,
+        lambda asked: (
+            s3_error(501, "NotImplemented", "aws-chunked")
+            if "aws-chunked" in asked.headers.get("content-encoding", "")
+            else None
+        ),
         certificate=pem,
     )
     assert "AWS_CA_BUNDLE" in checked(store_uri)["S3 put"].text

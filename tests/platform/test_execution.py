@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from components.errors import InputError
-from components.platform import execution, store
+from components.platform import execution, failures, store
 from components.platform.execution import Call, execute, read_receipts
 
 
@@ -69,7 +70,9 @@ def test_a_failure_leaves_no_artifact_and_no_receipt(call: Call, store_uri: str)
 
     with pytest.raises(ValueError, match="no"):
         execute(call, fail)
-    assert store.list_files(store_uri) == []
+    assert store.list_files(store_uri) == [f"runs/{call.run}/failures/ingest.json"]
+    record = failures.read_failure(store_uri, call.run, "ingest")
+    assert record is not None and (record["error"], record["stage"]) == ("ValueError: no", "ingest")
     assert list((execution.home() / "scratch").iterdir()) == []
 
 
@@ -104,3 +107,17 @@ def test_no_store_is_said_plainly(call: Call, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.delenv("BIOMED_R1_STORE")
     with pytest.raises(InputError, match="BIOMED_R1_STORE is not set"):
         execute(call, worker([]))
+
+
+def test_the_log_s_address_is_read_from_kfp_s_own_argument() -> None:
+    uri = "s3://biomed-r1/kfp/biomed-r1-training/r/sft/x/executor-logs"
+    given = {"outputs": {"artifacts": {"executor-logs": {"artifacts": [{"name": "executor-logs", "uri": uri}]}}}}
+    assert failures.log_address(["main", "--executor_input", json.dumps(given), "--function_to_execute", "sft"]) == uri
+    for arguments in ([], ["--executor_input"], ["--executor_input", "{"], ["--executor_input", "{}"]):
+        assert failures.log_address(arguments) is None
+
+
+def test_a_store_that_is_away_hides_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file where a folder must be")
+    with pytest.raises(ZeroDivisionError), failures.recorded(str(tmp_path), "r", "sft", "sft"):
+        raise ZeroDivisionError

@@ -111,6 +111,28 @@ def test_a_run_that_the_platform_owns_is_tagged_and_not_ended(
     assert (found.info.status, found.data.tags["outcome.state"]) == ("RUNNING", "SUCCEEDED")
 
 
+def test_a_cancelled_run_is_failed_to_kfp_and_cancelled_by_our_record(store_uri: str, run: str) -> None:
+    from components.platform import failures
+
+    receipt(store_uri, run, "ingest")
+    failures.record_cancelled(store_uri, run, "anna")
+    tags = record_outcome(run, "FAILED", OutcomeConfig(tasks=TASKS))
+    assert (tags["outcome.state"], tags["outcome.kfp_state"], tags["outcome.cancelled_by"]) == (
+        "CANCELLED",
+        "FAILED",
+        "anna",
+    )
+    assert parent(run).info.status == "KILLED"
+
+
+def test_a_run_that_succeeded_all_the_same_was_not_cancelled(store_uri: str, run: str) -> None:
+    from components.platform import failures
+
+    finish(store_uri, run)
+    failures.record_cancelled(store_uri, run, "anna")
+    assert record_outcome(run, "SUCCEEDED", OutcomeConfig(tasks=TASKS))["outcome.state"] == "SUCCEEDED"
+
+
 def test_no_price_no_cost() -> None:
     assert gpu_use({"a": {"gpu_seconds": 5}, "b": {}}, None) == {"gpu_seconds": 5}
 
@@ -120,9 +142,10 @@ def test_preflight_checks_all_and_says_what_failed(store_uri: str) -> None:
         models=("package:smollm2-135m-instruct", "registry:nobody@champion"),
         sources=(("samples", "benchmarks"), ("samples", "train")),
     )
-    assert preflight(good) == [
-        "S3",
-        "MLflow",
+    found = preflight(good)
+    assert found[:2] == ["S3 put", "S3 get"] and "MLflow registered model biomed-r1" in found
+    assert found[found.index("home") :] == [
+        "home",
         "model package:smollm2-135m-instruct",
         "model registry:nobody@champion",
         "benchmarks samples",
@@ -134,7 +157,14 @@ def test_preflight_checks_all_and_says_what_failed(store_uri: str) -> None:
     )
     with pytest.raises(InputError) as failed:
         preflight(bad)
-    said = ["4 of 6 checks failed", "hf:some/model", "40-digit", "package:nothing", f"{store_uri}/set", "manifest.json"]
+    said = [
+        f"4 of {len(found)} checks failed",
+        "hf:some/model",
+        "40-digit",
+        "package:nothing",
+        f"{store_uri}/set",
+        "manifest.json",
+    ]
     assert [word for word in said if word not in str(failed.value)] == []
 
 

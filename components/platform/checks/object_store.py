@@ -199,7 +199,9 @@ def _clock(store: _Store) -> Iterator[Finding]:
     if store.skew is None:
         return
     if abs(store.skew) > SKEW_SECONDS:
-        text = f"this machine's clock is {abs(store.skew):.0f} s {'ahead of' if store.skew > 0 else 'behind'} the store's"
+        text = (
+            f"this machine's clock is {abs(store.skew):.0f} s {'ahead of' if store.skew > 0 else 'behind'} the store's"
+        )
         yield Finding("clock", "failed", f"{text}, and S3 refuses requests from 900 s on; set it (NTP)")
     else:
         yield Finding("clock")

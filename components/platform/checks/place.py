@@ -67,7 +67,9 @@ def check_space(needed: int = SPARE_BYTES) -> Iterator[Finding]:
             folder = folder.parent
         free = shutil.disk_usage(folder).free
         if free < needed:
-            text = f"{folder}: {free / 1e9:.1f} GB free of the {needed / 1e9:.1f} a task needs; raise the role's `scratch`"
+            text = (
+                f"{folder}: {free / 1e9:.1f} GB free of the {needed / 1e9:.1f} a task needs; raise the role's `scratch`"
+            )
             yield Finding(f"space of the {name}", "failed", text)
         else:
             yield Finding(f"space of the {name}", text=f"{free / 1e9:.1f} GB free")

@@ -30,7 +30,7 @@ def headline(scores: Scores, decision: Record | None) -> Headline:
         else f"The gate refuses, because {join([failure(r) for r in failed], '; ')}."
     )
     if decision.get("verdict") == TOO_SMALL:
-        why += " On so few questions it would refuse any candidate."
+        why += " The questions are too few for it to pass."
     scope = f"{candidate} (candidate) was compared with {baseline} (baseline). " + _scope(scores, [baseline, candidate])
     return Headline(decision["decision"], title, (scope, why, error_sentence(reasons)))
 

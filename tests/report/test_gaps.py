@@ -119,7 +119,8 @@ def test_the_classifiers_gap_stands_beside_the_experts(apart: dict[str, Any], ve
         changed(ABOVE, weighting="slope_minus_expert", **at),
     )
     told, about = expert_sentences(found)
-    assert f"The classifier's is {verdict} the experts'" in told and "The slope's assumption does not hold" in told
+    assert f"the classifier's gap on the same questions is {verdict} the experts' for m (" in told
+    assert "the slope's assumption does not hold for m (off by +15.0" in plain(told)
     assert (
         "filtered its questions by difficulty, which compresses the gap" in about and "could not be verified" in about
     )
@@ -136,14 +137,14 @@ def test_every_estimate_stands_in_one_table_with_its_question() -> None:
     gaps += [changed(AROUND, adjustment=name) for name in ("chance", "letters")]
     gaps += [changed(ABOVE, weighting=name) for name in ("slope", "matrix", "dsl")]
     table = estimands_table(made(*gaps))
-    assert table is not None and table.head == ("Estimate", "Question", "Gap")
+    assert table is not None and table.head == ("Estimate", "Gap", "Question")
     names = [row[0].text for row in table.rows]
     assert names == [
         *("Pooled", "Pooled, bounds", "Pooled, between benchmarks", "Pooled, within", "Pooled, over guessing"),
         *("Pooled, over own letters", "Slope, pooled", "Matrix, pooled", "Labelled sample, pooled"),
     ]
-    assert table.rows[0][2].more == "× 0.40, p 0.02" and plain(table.rows[1][2].text) == "-41.0 to +51.0"
-    assert all(row[1].text for row in table.rows)
+    assert table.rows[0][1].more == "× 0.40, p 0.02" and plain(table.rows[1][1].text) == "-41.0 to +51.0"
+    assert all(row[2].text for row in table.rows)
 
 
 def test_thresholds_show_factor_and_adjusted_p() -> None:

@@ -63,10 +63,10 @@ def strata_table(scores: Scores, withheld: Mapping[Place, float] | None = None) 
                         Cell(count(cell.get("not_asked"))),
                     )
                 )
-    head = [row_head(scores), "Accuracy", "If unread were right", "Of answered", "Chance", "Questions", "No answer"]
+    head = [row_head(scores), "Accuracy", "Unread as right", "Of answered", "Chance", "Questions", "No answer"]
     head += ["Cut off", "Not asked"]
     note = (
-        "Accuracy counts an output without a recognisable answer as wrong; the next column counts all of them as right."
+        "Accuracy counts an output without a recognisable answer as wrong; unread as right counts each as right."
         " The truth lies between the two, whatever the outputs meant. Small figures are 95 % intervals by question"
         " group."
     )
@@ -220,7 +220,7 @@ def probe_table(scores: Scores, found: Mapping[str, Probed], metadata: Mapping[s
                 Cell(count(differ.of)),
                 Cell(percent(differ.value), spread(differ.low, differ.high) if differ.of else ""),
                 Cell(f"{own.rule_right} / {own.probe_right}"),
-                Cell(f"{own.unread_right} of {own.unread}"),
+                Cell(f"{own.unread_right} of {own.unread}" if own.unread else "–"),
             )
         )
     head = ("Model", "Probed", "Read by the rule", "Probe differs", "Rule / probe right there", "Probe right if unread")

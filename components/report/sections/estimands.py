@@ -84,7 +84,7 @@ def estimands_table(scores: Scores) -> Table | None:
     for estimand in wanted:
         found = [_find(scores, model, estimand) for model in scores.models]
         if any(found):
-            rows.append((Cell(estimand.name), Cell(estimand.question, kind="words"), *map(_cell, found)))
+            rows.append((Cell(estimand.name), *map(_cell, found), Cell(estimand.question, kind="words")))
         if estimand == ESTIMANDS[0] and (bounds := _bounds_row(scores)):
             rows.append(bounds)
     if not rows:
@@ -97,7 +97,7 @@ def estimands_table(scores: Scores) -> Table | None:
     if several:
         note += " p is adjusted for the models beside one another (Holm)."
     caption = f"Knowledge minus reasoning, in points, {lead_words(scores)}: which question each figure answers"
-    head = ("Estimate", "Question", *(scores.models if several else ("Gap",)))
+    head = ("Estimate", *(scores.models if several else ("Gap",)), "Question")
     return Table(caption, head, tuple(rows), note)
 
 
@@ -135,7 +135,7 @@ def _bounds_row(scores: Scores) -> tuple[Cell, ...] | None:
         "What may the true pooled gap be, whatever the classifier's errors depend on? Needs calibrated probabilities."
     )
     texts = (spread(low, high, True) if is_number(low) and is_number(high) else "–" for low, high in ends)
-    return (Cell("Pooled, bounds"), Cell(question, kind="words"), *map(Cell, texts))
+    return (Cell("Pooled, bounds"), *map(Cell, texts), Cell(question, kind="words"))
 
 
 def _cell(gap: Record | None) -> Cell:

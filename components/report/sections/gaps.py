@@ -18,11 +18,13 @@ from components.report.scores import (
 )
 from components.report.sections.estimands import EXPERTS_BENCHMARK, beside, estimands_table
 from components.report.tables import interval, row_head, row_name
-from components.report.wording import is_number, join, percent, points, signed, spread
+from components.report.wording import has_interval, is_number, join, percent, points, signed, spread
 
 # Rows of the table by setting: its name, weighting and adjustment.
 MEASURES = (("as called", "hard", "none"), ("over guessing", "hard", "chance"), ("by slope", "slope", "none"))
 POOLED, WITHIN = "pooled", "within benchmarks"
+MANY = 3  # models beyond which all are told of in the same sentences
+FEW = 2  # models whose figures stand in a sentence; those of more stand in the table
 _BETTER = {1: "knowledge", -1: "reasoning"}
 
 
@@ -47,6 +49,8 @@ def section(scores: Scores, model: str) -> Section:
 
 def gap_sentences(scores: Scores) -> list[str]:
     """Per model, what its gaps as called show; of a model that guessing equals or beats, that they show nothing."""
+    if len(scores.models) > MANY:
+        return overall_sentences(scores)
     out = []
     for model in scores.models:
         gaps = {GAP_KINDS[kind]: g for kind in GAP_KINDS if (g := scores.gap(model, kind, scores.lead))}
@@ -68,12 +72,36 @@ def gap_sentences(scores: Scores) -> list[str]:
     return out
 
 
+def overall_sentences(scores: Scores) -> list[str]:
+    """The same of many models at once, by kind of gap and without figures, which stand in the table."""
+    above = [m for m in scores.models if scores.above_chance(m, scores.lead)]
+    out = []
+    for kind, name in GAP_KINDS.items():
+        sides = {m: claims.better(scores, m, kind, scores.lead) for m in above if scores.gap(m, kind, scores.lead)}
+        parts = [
+            f"{text} {join(chosen)}"
+            for wanted, text in (
+                (1, "knowledge questions are answered better by"),
+                (-1, "reasoning questions are answered better by"),
+                (0, "no difference beyond error and guessing is shown for"),
+            )
+            if (chosen := [m for m, own in sides.items() if own == wanted])
+        ]
+        if parts:
+            out.append(f"{name[:1].upper()}{name[1:]}, as called: {'; '.join(parts)}.")
+    if rest := [m for m in scores.models if m not in above and scores.gap(m, "pooled", scores.lead)]:
+        out.append(f"Of {join(rest)}, not above guessing, the gaps say nothing about knowledge or reasoning.")
+    return out
+
+
 def gap_sentence(model: str, gaps: Mapping[str, Record], explained: list[str] | None = None) -> str:
     """On which side of zero the gaps of one model lie, by their names; `explained` ones are none over guessing."""
     sides = {name: 0 if name in (explained or []) else claims.side(gap) for name, gap in gaps.items()}
     found = set(sides.values())
     if found == {0} and not explained:
-        return f"{model}: no gap as called exceeds its error: {_figures(gaps)}."
+        alone = any(has_interval(g) and not g["ci_low"] <= 0 <= g["ci_high"] for g in gaps.values())
+        adjusted = " once p is adjusted for the models beside it (Holm)" if alone else ""
+        return f"{model}: no gap as called exceeds its error{adjusted}: {_figures(gaps)}."
     if len(found) == 1 and not explained:
         return f"{model} answers {_BETTER[found.pop()]} questions better, as called: {_figures(gaps)}."
     texts = {side: f"{kind.capitalize()} questions are answered better" for side, kind in _BETTER.items()}
@@ -116,40 +144,46 @@ def attenuation_sentences(scores: Scores) -> list[str]:
         if scores.above_chance(m, scores.lead)
     }
     if told := [f"{m} {_figures(gaps)}" for m, gaps in slopes.items() if gaps]:
+        figures = f": {'; '.join(told)}." if len(told) <= FEW else "; its figures stand in the table."
         out.append(
             "If the classifier's errors do not depend on whether the answer is right, and its probabilities are "
-            f"calibrated, the slope gives the gap between questions that truly are of either kind: {'; '.join(told)}."
+            f"calibrated, the slope gives the gap between questions that truly are of either kind{figures}"
         )
     return out
 
 
 def expert_sentences(scores: Scores) -> list[str]:
-    """The classifier's gap beside the experts' on the same questions, and what is known of those labels."""
+    """How the classifier's gap compares with the experts' on the same questions, and what is known of those labels."""
     out: list[str] = []
     places = scores.gap_benchmarks("expert")
     for place in places:
-        for model in scores.models:
-            labels, calls, apart, slope = (
-                scores.gap(model, "within_benchmark", scores.lead, weighting, benchmark=place)
-                for weighting in ("expert", "hard", "hard_minus_expert", "slope_minus_expert")
-            )
-            if labels is None or apart is None:
-                continue
-            called = f", by the classifier's calls {_points(calls)}" if calls else ""
-            verdict = {1: "larger than", -1: "smaller than", 0: "within error of"}[claims.side(apart)]
-            text = (
-                f"{model} on {place}: by the experts' labels the gap is {_points(labels)}{called}. The classifier's is "
-                f"{verdict} the experts' (difference {_points(apart)})."
-            )
-            if slope and claims.side(slope):
-                text += f" The slope's assumption does not hold there: it is off by {_points(slope)}."
-            out.append(text)
+        apart = _by_model(scores, "hard_minus_expert", place)
+        parts = [
+            f"{words} the experts' for {_named(chosen)}"
+            for wanted, words in ((1, "larger than"), (-1, "smaller than"), (0, "within error of"))
+            if (chosen := {m: gap for m, gap in apart.items() if claims.side(gap) == wanted})
+        ]
+        off = {m: gap for m, gap in _by_model(scores, "slope_minus_expert", place).items() if claims.side(gap)}
+        if parts:
+            out.append(f"On {place} the classifier's gap on the same questions is {join(parts, '; ')}.")
+        if off:
+            text = f"On {place} the slope's assumption does not hold for {_named(off, 'off by ')}."
+            out[-1:] = [f"{out[-1]} {text}"] if parts else [text]
     if EXPERTS_BENCHMARK in places:
         out.append(
             f"The authors of {EXPERTS_BENCHMARK} filtered its questions by difficulty, which compresses the gap "
             "there. Who set its question_type, experts or a model, could not be verified."
         )
     return out
+
+
+def _by_model(scores: Scores, weighting: str, place: str) -> dict[str, Record]:
+    found = {m: scores.gap(m, "within_benchmark", scores.lead, weighting, benchmark=place) for m in scores.models}
+    return {model: gap for model, gap in found.items() if gap}
+
+
+def _named(gaps: Mapping[str, Record], words: str = "") -> str:
+    return join([f"{model} ({words}{points(g['estimate'])}, {_interval(g)})" for model, g in gaps.items()])
 
 
 def gap_figure(scores: Scores) -> Figure | None:
@@ -220,7 +254,11 @@ def _range(values: list[float]) -> str:
 
 
 def _points(gap: Record) -> str:
-    return f"{points(gap['estimate'])} ({spread(gap['ci_low'], gap['ci_high'], True)})"
+    return f"{points(gap['estimate'])} ({_interval(gap)})"
+
+
+def _interval(gap: Record) -> str:
+    return spread(gap["ci_low"], gap["ci_high"], True)
 
 
 def _figures(gaps: Mapping[str, Record]) -> str:

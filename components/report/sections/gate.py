@@ -66,12 +66,23 @@ def gate_sentences(decision: Record) -> list[str]:
 
 
 def size_sentences(decision: Record) -> list[str]:
-    """That no candidate could pass on so few questions, and how many each rule needs."""
+    """Which rules have too few questions even for the best that they can be shown, and how many each needs."""
     sizes = decision.get("sizes") or []
     if decision.get("verdict") != TOO_SMALL or not sizes:
         return []
-    needs = [f"{rule_words(size)} needs {size['needed']:,} and has {size['groups']:,}" for size in sizes]
-    return [f"No candidate, however good, can pass at this size, counted in distinct questions: {join(needs, '; ')}."]
+    needs = [
+        f"{rule_words(size)} has {size['groups']:,} distinct questions and needs {size['needed']:,} for {_least(size)}"
+        for size in sizes
+    ]
+    return [f"The questions are too few for the gate to pass: {join(needs, '; ')}."]
+
+
+def _least(size: Record) -> str:
+    """What a rule would have to pass, and on so few questions does not."""
+    rule = str(size["rule"])
+    if rule.endswith("_superior"):
+        return "a gain on every question to pass"
+    return "identical answers to pass" if rule.endswith("_not_inferior") else "a model that always answers to pass"
 
 
 def seal_sentences(decision: Record) -> list[str]:
@@ -155,7 +166,7 @@ def gate_table(decision: Record) -> Table:
                 Cell(_signed(reason, "estimate"), interval(reason, signed=_signs(reason))),
                 Cell(_signed(reason, "bound")),
                 Cell(f"{reason['p']:.3g}" if is_number(reason.get("p")) else "–"),
-                questions_cell(reason),
+                questions_cell(reason) if reason.get("n") else Cell("–"),
                 Cell(str(reason.get("text") or ""), kind="words"),
             )
         )

@@ -17,6 +17,7 @@ from components.scoring.shares import Share
 SILENT = 0.2  # more answers without a choice, as a share, than are worth a sentence: our choice
 THOUGHT = 0.1  # fewer answers that hold a thought, as a share, likewise
 TWO_TURN, CONTINUED = "two_turn", "continued"
+MANY = 3
 TITLE = "After an adversarial prefill"
 Modes = Mapping[str, Sequence[str]]  # model -> how it was given prefills
 Thoughts = Mapping[str, tuple[float, float]]  # model -> share of plain and of prefilled answers that hold a thought
@@ -93,8 +94,13 @@ def _silence(model: str, scores: Scores) -> list[str]:
 
 
 def outcome_sentences(scores: Scores, found: Mapping[str, Prefilled]) -> list[str]:
-    """What became of the prefills, by model: corrected, kept by words or by silence, or no option named."""
-    out = []
+    """What became of the prefills, by model: corrected, kept by words or by silence, or no option named.
+
+    Of more than MANY models the table alone tells it.
+    """
+    out: list[str] = []
+    if len(found) > MANY:
+        return out
     for model in scores.models:
         if (own := found.get(model)) is None:
             continue

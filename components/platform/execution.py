@@ -80,7 +80,7 @@ def execute(call: Call, work: Callable[[Path], Evidence]) -> Product:
     """
     logs.configure()
     logs.redirect(call.task)
-    failed = failures.recorded(_root(), run_id(call.run), call.task, call.stage)
+    failed = failures.recorded(store_root(), run_id(call.run), call.task, call.stage)
     with events.events_of(call.task) as details, failed:
         product, seconds = _execute(call, work)
         details |= {"seconds": seconds, "reused": product.reused}

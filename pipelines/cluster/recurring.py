@@ -192,7 +192,8 @@ def _delete(cluster: Cluster, run: Any) -> None:
     # A run's Workflow belongs to the schedule's object in Kubernetes, whose default is to collect it: a run in progress
     # would be gone within seconds. KFP before 2.16 does not know the word, and its runs end so
     # (kubeflow/pipelines pull request 12574).
-    options = {"propagation_policy": "ORPHAN"}
     # Not found: an earlier attempt, whose answer got lost, or somebody else has done it.
     with suppress(NotFoundError):
-        cluster.ask(f"deleting the schedule {run.display_name}", call, run.recurring_run_id, **options)
+        cluster.ask(
+            f"deleting the schedule {run.display_name}", call, run.recurring_run_id, propagation_policy="ORPHAN"
+        )

@@ -217,7 +217,7 @@ def test_a_bearer_token_and_a_private_authority_work_as_mlflow_itself_takes_them
         assert failed(checked()) == []
         monkeypatch.delenv("MLFLOW_TRACKING_TOKEN")
         assert "no token" in checked()["MLflow answers"].text
-        with pytest.raises(InputError, match="MLflow does not answer: .*no token"):
+        with pytest.raises(InputError, match=r"MLflow does not answer: .*no token"):
             tracking.check()
 
 

@@ -6,6 +6,7 @@ Raises nothing for what a store refuses: every verb gets a finding with the stor
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import os
 import uuid
@@ -28,7 +29,7 @@ _UNSUPPORTED = ("NotImplemented", "501", "InvalidRequest", "InvalidArgument", "X
 _HINTS = {
     "AccessDenied": "the keys' policy does not allow it: docs/policies/s3.json is what a run needs",
     "403": "the keys' policy does not allow it: docs/policies/s3.json is what a run needs",
-    "InvalidAccessKeyId": "check AWS_ACCESS_KEY_ID, and that no left-over AWS_SESSION_TOKEN or AWS_PROFILE goes with it",
+    "InvalidAccessKeyId": "check AWS_ACCESS_KEY_ID; unset a left-over AWS_SESSION_TOKEN or AWS_PROFILE",
     "InvalidToken": "unset AWS_SESSION_TOKEN unless it belongs to these keys",
     "ExpiredToken": "fetch new credentials",
     "SignatureDoesNotMatch": "check AWS_SECRET_ACCESS_KEY and AWS_REGION",
@@ -130,7 +131,7 @@ def _race(store: _Store) -> None:
         won = sum(pool.map(write, range(WRITERS)))
     if won != 1:
         raise _RefusedError(
-            "", f"{won} of {WRITERS} writers were told that they were the first: the store ignores If-None-Match, so two "
+            "", f"{won} of {WRITERS} writers were told that they were first: the store ignores If-None-Match, so two "
             "runs could hold the same lock; use one that keeps it (AWS S3, SeaweedFS, MinIO, Ceph)"
         )  # fmt: skip
 
@@ -156,10 +157,8 @@ def _multipart(store: _Store) -> None:
         parts = {"Parts": [{"ETag": part["ETag"], "PartNumber": 1}]}
         _asked(store, "complete_multipart_upload", Key=key, UploadId=upload, MultipartUpload=parts)
     except _RefusedError:
-        try:
+        with contextlib.suppress(_RefusedError):  # the first refusal is the one to tell
             _asked(store, "abort_multipart_upload", Key=key, UploadId=upload)
-        except _RefusedError:
-            pass  # the first refusal is the one to tell
         raise
 
 
@@ -175,7 +174,7 @@ def _deleted(store: _Store) -> Finding:
 
 
 def _without_chunks(store: _Store) -> Finding | None:
-    """Whether a put that was refused works without the SDK's checksum in a trailer, which makes its body aws-chunked."""
+    """Whether a refused put works without the SDK's checksum in a trailer, which makes its body aws-chunked."""
     if os.environ.get("AWS_REQUEST_CHECKSUM_CALCULATION") == "when_required":
         return None
     before = os.environ.get("AWS_REQUEST_CHECKSUM_CALCULATION")

@@ -115,9 +115,10 @@ def read_workflow(run: str) -> dict[str, Any] | None:
     except OSError:
         return None
     host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+    address = f"[{host}]" if ":" in host else host
     try:
         answer = requests.get(
-            f"https://{f'[{host}]' if ':' in host else host}:{port}/apis/argoproj.io/v1alpha1/namespaces/{namespace}/workflows",
+            f"https://{address}:{port}/apis/argoproj.io/v1alpha1/namespaces/{namespace}/workflows",
             params={"labelSelector": f"pipeline/runid={run}", "limit": "1"},
             headers={"Authorization": f"Bearer {token}"},
             verify=str(SERVICE_ACCOUNT / "ca.crt"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from kfp import dsl, kubernetes
 from kfp.dsl.structures import ResourceSpec
 
-from components.platform.environment import QUIET
 from components.platform.gpus import GPUS_VARIABLE
 from pipelines.settings.profile import Profile, Resources, Role
 
@@ -16,9 +15,9 @@ QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 PRIORITY_LABEL = "kueue.x-k8s.io/priority-class"
 # The user of the images (images/*.Dockerfile); its group is the same.
 USER = 10001
-# The images' root is read-only, so the scratch volume is where everything is written.
+# The images' root is read-only, so the scratch volume is where everything is written; they say so themselves
+# (BIOMED_R1_HOME and the libraries' caches, images/*.Dockerfile).
 SCRATCH = "/tmp"
-HOME = "/tmp/biomed-r1"
 HF_HOME = "/cache/huggingface"
 
 
@@ -36,9 +35,9 @@ def place(
     container = task.container_spec
     assert container is not None
     container.resources = ResourceSpec(
-        cpu_request=resources.cpu,
+        cpu_request=resources.cpu_request or resources.cpu,
         cpu_limit=resources.cpu,
-        memory_request=resources.memory,
+        memory_request=resources.memory_request or resources.memory,
         memory_limit=resources.memory,
         accelerator_type=GPU_RESOURCE if resources.gpus else None,
         accelerator_count=str(resources.gpus) if resources.gpus else None,
@@ -55,7 +54,11 @@ def place(
 
 
 def _environment(resources: Resources, profile: Profile) -> dict[str, str]:
-    values = {**QUIET, "BIOMED_R1_HOME": HOME, **{k: v for k, v in profile.environment.items() if v is not None}}
+    """Only what differs from one site to another: Argo stores a task's environment about six times.
+
+    What is the same everywhere is in the images, and set again before a task imports anything (components/tasks).
+    """
+    values = {k: v for k, v in profile.environment.items() if v is not None}
     if profile.hf_cache:
         values["HF_HOME"] = HF_HOME
     if resources.gpus:

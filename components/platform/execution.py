@@ -87,7 +87,7 @@ def execute(call: Call, work: Callable[[Path], Evidence]) -> Product:
 
 def _execute(call: Call, work: Callable[[Path], Evidence]) -> tuple[Product, float]:
     started = time.monotonic()
-    root = _root()
+    root = store_root()
     run = run_id(call.run)
     digests = {name: input_digest(value) for name, value in call.inputs.items()}
     code = code_digest(f"components.stages.{call.stage}")
@@ -126,14 +126,14 @@ def resume_uri(call: Call) -> str:
     A change of code is recorded with the checkpoint and no reason to start over (design D6).
     """
     digests = {name: input_digest(value) for name, value in call.inputs.items()}
-    uri = f"{_root()}/checkpoints/{call.stage}/{stage_key(call.stage, digests, call.config, '')}"
+    uri = f"{store_root()}/checkpoints/{call.stage}/{stage_key(call.stage, digests, call.config, '')}"
     fresh = os.environ.get(FRESH_VARIABLE)
     return f"{uri}-{fresh}" if fresh else uri
 
 
 def journal_uri(stage: str) -> str:
     """Where a stage keeps records of unfinished work, each below a key of everything that could change one."""
-    uri = f"{_root()}/checkpoints/{stage}"
+    uri = f"{store_root()}/checkpoints/{stage}"
     fresh = os.environ.get(FRESH_VARIABLE)
     return f"{uri}-{fresh}" if fresh else uri
 
@@ -216,7 +216,8 @@ def clear_scratch() -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _root() -> str:
+def store_root() -> str:
+    """The store of this run; raises InputError where none is named."""
     root = os.environ.get(STORE_VARIABLE)
     if not root:
         raise InputError(f"{STORE_VARIABLE} is not set: name the store, s3://BUCKET/PREFIX, or run `biomed-r1 up`")

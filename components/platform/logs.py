@@ -18,6 +18,12 @@ def log_path(run_folder: Path, task: str) -> Path:
     return run_folder / "logs" / f"{task}.log"
 
 
+def run_folder() -> Path | None:
+    """The folder of the local run that this process belongs to; None outside one."""
+    folder = os.environ.get(RUN_FOLDER_VARIABLE)
+    return Path(folder) if folder else None
+
+
 def redirect(task: str) -> None:
     """Send this process's stdout and stderr, native libraries' included, to the task's log file.
 

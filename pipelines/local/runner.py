@@ -11,9 +11,11 @@ import warnings
 from pathlib import Path
 
 from components.platform import execution
+from components.platform import plan as plans
 from pipelines.compile import build
 from pipelines.local import docker_runner
 from pipelines.settings.evaluation_recipe import key_variables, parse_recipe, pipeline_of
+from pipelines.settings.plan import plan_of
 from pipelines.settings.recipe import load_profile
 
 
@@ -30,6 +32,7 @@ def run(folder: Path, runner: str) -> None:
         profile = load_profile("docker").model_copy(update={"cpu_image": docker_runner.image()})
         arguments = docker_runner.container_arguments(folder, os.environ[execution.RUN_VARIABLE], key_variables(recipe))
         how = local.DockerRunner(**arguments)
+    plans.write(execution.store_root(), plan_of(recipe, profile).text)
     local.init(runner=how, pipeline_root=str(folder / "kfp"))
     build(pipeline_of(recipe), recipe, profile)()
 

@@ -42,13 +42,13 @@ def _stages(
 
     line: Any = classifier
     if "classify" in plan.stages:
-        trained = ops.classify(labels=data.outputs["labels"], **told)
+        trained = ops.classify(data=data.output, **told)
         place(trained, "classifier", profile, "Train the reasoning classifier")
         line = trained.outputs["Output"]
 
-    strata = ops.stratify(items=data.outputs["benchmarks"], classifier=line, **told)
+    strata = ops.stratify(data=data.output, classifier=line, **told)
     place(strata, "classifier", profile, "Split reasoning from knowledge")
-    items = strata.outputs["stratified"]
+    items = strata.output
 
     hosted = [model for model in plan.models if str(model.reference).startswith(ENDPOINT)]
     merged = evaluation_ops.merge_shards(
@@ -64,7 +64,7 @@ def _stages(
     scored = evaluation_ops.score_models(**answers)
     place(scored, "cpu", profile, "Score every model")
 
-    page = evaluation_ops.report_models(scores=scored.outputs["scores"], classifier=line, **answers)
+    page = evaluation_ops.report_models(scored=scored.outputs["Output"], classifier=line, **answers)
     place(page, "cpu", profile, "Write the report")
     return page
 

@@ -37,21 +37,21 @@ def _stages(plan: Plan, profile: Profile, checks: Sequence[dsl.PipelineTask]) ->
     data = ops.ingest(**told).after(*checks)
     place(data, "cpu", profile, "Ingest question sets")
 
-    classifier = ops.classify(labels=data.outputs["labels"], **told)
-    place(classifier, "classifier", profile, "Train the reasoning classifier")
-    line = classifier.outputs["Output"]
+    line = ops.classify(data=data.output, **told)
+    place(line, "classifier", profile, "Train the reasoning classifier")
+    classifier = line.outputs["Output"]
 
-    strata = ops.stratify(items=data.outputs["benchmarks"], classifier=line, **told)
+    strata = ops.stratify(data=data.output, classifier=classifier, **told)
     place(strata, "classifier", profile, "Split reasoning from knowledge")
-    items = strata.outputs["stratified"]
+    items = strata.output
 
-    mix = ops.curate(train=data.outputs["train"], items=items, classifier=line, **told)
+    mix = ops.curate(data=data.output, items=items, classifier=classifier, **told)
     place(mix, "classifier", profile, "Curate and decontaminate the training mix")
 
-    tuned = ops.sft(mix=mix.outputs["sft_mix"], model=plan.model("base").reference, **told)
+    tuned = ops.sft(mix=mix.output, model=plan.model("base").reference, **told)
     place(tuned, "trainer", profile, "Supervised fine-tuning")
 
-    rewarded = ops.grpo(mix=mix.outputs["rl_mix"], model=tuned.output, **told)
+    rewarded = ops.grpo(mix=mix.output, model=tuned.output, **told)
     place(rewarded, "trainer", profile, "GRPO")
 
     answers = {}
@@ -60,24 +60,25 @@ def _stages(plan: Plan, profile: Profile, checks: Sequence[dsl.PipelineTask]) ->
         reference = made.get(model.name, model.reference)
         task = ops.evaluate(items=items, model=reference, name=model.name, **told)
         place(task, "generator", profile, f"Evaluate {model.name}")
-        answers[model.name] = task.outputs["answers"]
+        answers[model.name] = task.output
 
-    verdict = ops.compare(items=items, candidate_uri=rewarded.output, **told, **answers)
+    verdict = ops.compare(items=items, candidate=rewarded.output, **told, **answers)
     place(verdict, "cpu", profile, "Decide: promote or refuse")
-    judged = {"decision": verdict.outputs["decision"], "scores": verdict.outputs["scores"]}
+    judged = verdict.outputs["Output"]
 
     page = ops.report(
         items=items,
-        curation=mix.outputs["curation"],
-        classifier=line,
-        sft_uri=tuned.output,
-        grpo_uri=rewarded.output,
+        judged=judged,
+        mix=mix.output,
+        classifier=classifier,
+        tuned=tuned.output,
+        rewarded=rewarded.output,
         **told,
-        **judged,
         **answers,
     )
     place(page, "cpu", profile, "Write the report")
 
-    version = ops.register(model=rewarded.output, **told, **judged)
+    decision = verdict.outputs["decision"]
+    version = ops.register(model=rewarded.output, judged=judged, decision=decision, **told)
     place(version, "cpu", profile, "Register the model version")
     return [page, version]

@@ -8,7 +8,7 @@ from components.ops.training import CPU_IMAGE, GPU_IMAGE
 
 
 @dsl.component(base_image=GPU_IMAGE, install_kfp_package=False)
-def evaluate_shard(items: dsl.Input[dsl.Dataset], part: str, plan: str, run: str) -> str:
+def evaluate_shard(items: str, part: str, plan: str, run: str) -> str:
     from components.tasks import evaluation
 
     return evaluation.evaluate_shard(items, part, plan, run)
@@ -16,7 +16,7 @@ def evaluate_shard(items: dsl.Input[dsl.Dataset], part: str, plan: str, run: str
 
 @dsl.component(base_image=CPU_IMAGE, install_kfp_package=False)
 def merge_shards(
-    items: dsl.Input[dsl.Dataset],
+    items: str,
     shards: List[str],  # noqa: UP006
     hosted: List[str],  # noqa: UP006
     plan: str,
@@ -28,24 +28,17 @@ def merge_shards(
 
 
 @dsl.component(base_image=CPU_IMAGE, install_kfp_package=False)
-def score_models(
-    items: dsl.Input[dsl.Dataset],
-    answers: str,
-    plan: str,
-    run: str,
-    scores: dsl.Output[dsl.Artifact],
-    metrics: dsl.Output[dsl.Metrics],
-) -> None:
+def score_models(items: str, answers: str, plan: str, run: str, metrics: dsl.Output[dsl.Metrics]) -> str:
     from components.tasks import evaluation
 
-    evaluation.score_models(items, answers, plan, run, scores, metrics)
+    return evaluation.score_models(items, answers, plan, run, metrics)
 
 
 @dsl.component(base_image=CPU_IMAGE, install_kfp_package=False)
 def report_models(
-    items: dsl.Input[dsl.Dataset],
+    items: str,
     answers: str,
-    scores: dsl.Input[dsl.Artifact],
+    scored: str,
     classifier: str,
     plan: str,
     run: str,
@@ -54,4 +47,4 @@ def report_models(
 ) -> None:
     from components.tasks import evaluation
 
-    evaluation.report_models(items, answers, scores, classifier, plan, run, page, summary)
+    evaluation.report_models(items, answers, scored, classifier, plan, run, page, summary)

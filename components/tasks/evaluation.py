@@ -1,6 +1,6 @@
 """The tasks that only an evaluation has: one shard of one model, merging, scoring, the report over all models.
 
-Answers travel as URIs: KFP cannot name one artifact per model of a recipe.
+As in training.py, results travel as addresses in the store.
 """
 
 from __future__ import annotations
@@ -10,15 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from components.platform import store
-from components.platform.execution import Call, execute, journal_uri
+from components.platform.execution import Call, execute, fetched, journal_uri
 from components.tasks.artifacts import Artifact, Metrics
 from components.tasks.patience import patient
-from components.tasks.training import forget_journal, read_plan
+from components.tasks.training import ANSWERS, ITEMS, SCORES, forget_journal, read_plan
 
 
 @patient
-def evaluate_shard(items: Artifact, part: str, plan: str, run: str) -> str:
+def evaluate_shard(items: str, part: str, plan: str, run: str) -> str:
     """`part` is MODEL/SHARD, the shard counted from 0: KFP loops over texts only, inside an exit handler."""
     from components.platform.tables import read_items, write_items
     from components.questions import sharding
@@ -29,7 +28,8 @@ def evaluate_shard(items: Artifact, part: str, plan: str, run: str) -> str:
     read = read_plan(plan)
     model = str(read.model(name).reference)
     settings = read.evaluation(name, stage.EvaluateConfig)
-    questions = sample(read_items(Path(items.path)), settings.limit, settings.seed)
+    with fetched(f"{items}/{ITEMS}") as (whole,):
+        questions = sample(read_items(whole), settings.limit, settings.seed)
     settings = settings.model_copy(update={"limit": None})
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "items.parquet"
@@ -40,60 +40,53 @@ def evaluate_shard(items: Artifact, part: str, plan: str, run: str) -> str:
         call = Call("evaluate", run, settings, inputs, name=task, datasets={"items": "evaluation"})
         product = execute(
             call,
-            lambda out: stage.evaluate(file, model, name, settings, out / "answers.parquet", journal_uri("evaluate")),
+            lambda out: stage.evaluate(file, model, name, settings, out / ANSWERS, journal_uri("evaluate")),
         )
     forget_journal(product)
     return product.uri
 
 
 @patient
-def merge_shards(items: Artifact, shards: Sequence[str], plan: str, run: str) -> str:
+def merge_shards(items: str, shards: Sequence[str], plan: str, run: str) -> str:
     from components.stages import merge as stage
 
     settings = read_plan(plan).config("merge", stage.MergeConfig)
     uris = sorted(shards)
-    inputs = {"items": items.path, **{f"shard_{k:04}": uri for k, uri in enumerate(uris)}}
+    inputs = {"items": f"{items}/{ITEMS}", **{f"shard_{k:04}": uri for k, uri in enumerate(uris)}}
     call = Call("merge", run, settings, inputs, datasets={"items": "evaluation"})
 
     def work(out: Path) -> dict[str, Any]:
-        with tempfile.TemporaryDirectory() as folder:
-            pieces = []
-            for k, uri in enumerate(uris):
-                pieces.append(Path(folder) / f"{k:04}.parquet")
-                store.get_file(uri, "answers.parquet", pieces[-1])
-            return stage.merge(Path(items.path), pieces, settings, out)
+        with fetched(inputs["items"], *(f"{uri}/{ANSWERS}" for uri in uris)) as (questions, *pieces):
+            return stage.merge(questions, pieces, settings, out)
 
     return execute(call, work).uri
 
 
 @patient
-def score_models(items: Artifact, answers: str, plan: str, run: str, scores: Artifact, metrics: Metrics) -> None:
+def score_models(items: str, answers: str, plan: str, run: str, metrics: Metrics) -> str:
     from components.stages import compare as stage
 
     read = read_plan(plan)
     settings = read.config("score", stage.CompareConfig)
     names = [model.name for model in read.models]
-    inputs = {"items": items.path, "answers": answers, "models": f"digest:{','.join(names)}"}
+    inputs = {"items": f"{items}/{ITEMS}", "answers": answers, "models": f"digest:{','.join(names)}"}
     call = Call("compare", run, settings, inputs, name="score", datasets={"items": "evaluation"})
 
     def work(out: Path) -> dict[str, Any]:
-        with tempfile.TemporaryDirectory() as folder:
-            store.get_dir(answers, Path(folder) / "answers")
-            files = [Path(folder) / "answers" / f"{name}.parquet" for name in names]
-            return stage.score_evidence(stage.score_files(Path(items.path), files, settings, out / "scores.json"))
+        with fetched(inputs["items"], *(f"{answers}/{name}.parquet" for name in names)) as (questions, *files):
+            return stage.score_evidence(stage.score_files(questions, files, settings, out / SCORES))
 
     product = execute(call, work)
-    product.save("scores.json", scores.path)
-    scores.metadata.update(product.metadata)
     for key, value in product.evidence["metrics"].items():
         metrics.log_metric(key, value)
+    return product.uri
 
 
 @patient
 def report_models(
-    items: Artifact,
+    items: str,
     answers: str,
-    scores: Artifact,
+    scored: str,
     classifier: str,
     plan: str,
     run: str,
@@ -106,17 +99,18 @@ def report_models(
     read = read_plan(plan)
     settings = read.config("report", stage.ReportConfig)
     names = [model.name for model in read.models]
-    inputs = {"items": items.path, "answers": answers, "models": f"digest:{','.join(names)}", "scores": scores.path}
-    call = Call("report", run, settings, {**inputs, "classifier": classifier})
+    files = {"items": f"{items}/{ITEMS}", "scores": f"{scored}/{SCORES}"}
+    inputs = {**files, "answers": answers, "models": f"digest:{','.join(names)}", "classifier": classifier}
+    call = Call("report", run, settings, inputs)
 
     def work(out: Path) -> dict[str, Any]:
-        with tempfile.TemporaryDirectory() as folder:
-            store.get_dir(answers, Path(folder) / "answers")
+        wanted = [*files.values(), *(f"{answers}/{name}.parquet" for name in names)]
+        with tempfile.TemporaryDirectory() as folder, fetched(*wanted) as (questions, scores, *tables):
             return stage.report(
-                scores=Path(scores.path),
+                scores=scores,
                 decision=None,
-                items=Path(items.path),
-                answers=[Path(folder) / "answers" / f"{name}.parquet" for name in names],
+                items=questions,
+                answers=tables,
                 classifier=card_file(classifier, "classifier.json", Path(folder)),
                 curation=None,
                 histories=None,

@@ -1,16 +1,37 @@
-"""The tasks of a training, and those that an evaluation shares with it: one function per component of `ops`."""
+"""The tasks of a training, and those that an evaluation shares with it: one function per component of `ops`.
+
+Results travel as addresses in the store (`data`, `items`, `mix`, ... are URIs of a stage's directory): a KFP artifact
+is about twelve times as long, and stored six times for each task that takes it. A file is fetched only by a task that
+works, so one that finds its result stored reads manifests and nothing else. KFP artifacts are what a person looks at.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from components.platform import plan as plans
 from components.platform import store
-from components.platform.execution import Call, Product, execute, journal_uri, resume_uri, store_root
+from components.platform.execution import (
+    EVIDENCE,
+    Call,
+    Product,
+    execute,
+    fetched,
+    journal_uri,
+    resume_uri,
+    store_root,
+)
 from components.platform.lineage import code_digest
 from components.tasks.artifacts import Artifact, Curves, Metrics
 from components.tasks.patience import patient
+
+# The files of the stages' directories that other stages read.
+TRAIN, LABELS, BENCHMARKS = "train.parquet", "labels.parquet", "benchmarks.parquet"
+ITEMS, ANSWERS = "items.parquet", "answers.parquet"
+SFT_MIX, RL_MIX, CURATION = "sft.parquet", "rl.parquet", "curation.json"
+SCORES, DECISION = "scores.json", "decision.json"
 
 
 def read_plan(digest: str) -> plans.Plan:
@@ -19,7 +40,7 @@ def read_plan(digest: str) -> plans.Plan:
 
 
 @patient
-def ingest(plan: str, run: str, benchmarks: Artifact, train: Artifact, labels: Artifact) -> None:
+def ingest(plan: str, run: str) -> str:
     from components.platform.sources import source_digest
     from components.stages import ingest as stage
 
@@ -31,96 +52,96 @@ def ingest(plan: str, run: str, benchmarks: Artifact, train: Artifact, labels: A
     }
     settings = read.config("ingest", stage.IngestConfig)
     call = Call("ingest", run, settings, inputs)
-    product = execute(call, lambda out: stage.ingest(sources, train_source, settings, out))
-    for artifact, name in ((benchmarks, "benchmarks"), (train, "train"), (labels, "labels")):
-        _output(product, f"{name}.parquet", artifact)
+    return execute(call, lambda out: stage.ingest(sources, train_source, settings, out)).uri
 
 
 @patient
-def classify(labels: Artifact, plan: str, run: str, metrics: Curves) -> str:
+def classify(data: str, plan: str, run: str, metrics: Curves) -> str:
+    from components.classifier.card import markdown, registry_tags
     from components.platform import registry
     from components.stages import classify as stage
 
     settings = read_plan(plan).config("classify", stage.ClassifyConfig)
-    call = Call(
-        "classify", run, settings, {"labels": labels.path, "encoder": settings.model}, datasets={"labels": "train"}
-    )
-    product = execute(call, lambda out: stage.classify([Path(labels.path)], settings, out))
+    inputs = {"labels": f"{data}/{LABELS}", "encoder": settings.model}
+    call = Call("classify", run, settings, inputs, datasets={"labels": "train"})
+
+    def work(out: Path) -> dict[str, Any]:
+        with fetched(inputs["labels"]) as labels:
+            return stage.classify(labels, settings, out)
+
+    product = execute(call, work)
     result = store.get_json(f"{product.uri}/classifier.json")
-    _register_classifier(registry, product, result)
+    registry.register(registry.CLASSIFIER, product.uri, product.digest, registry_tags(result), markdown(result))
     roc, confusion = result["roc"], result["confusion"]
     metrics.log_roc_curve(roc["fpr"], roc["tpr"], roc["thresholds"])
     metrics.log_confusion_matrix(confusion["labels"], confusion["matrix"])
     return product.uri
 
 
-def _register_classifier(registry: Any, product: Product, result: dict[str, Any]) -> None:
-    from components.classifier.card import markdown, registry_tags
-
-    registry.register(registry.CLASSIFIER, product.uri, product.digest, registry_tags(result), markdown(result))
-
-
 @patient
-def stratify(items: Artifact, classifier: str, plan: str, run: str, stratified: Artifact) -> None:
+def stratify(data: str, classifier: str, plan: str, run: str) -> str:
     from components.platform.models import local_model
     from components.stages import stratify as stage
 
     settings = read_plan(plan).config("stratify", stage.StratifyConfig)
-    inputs = {"items": items.path, "classifier": classifier}
+    inputs = {"items": f"{data}/{BENCHMARKS}", "classifier": classifier}
     call = Call("stratify", run, settings, inputs, datasets={"items": "evaluation"})
-    product = execute(
-        call, lambda out: stage.stratify([Path(items.path)], local_model(classifier), settings, out / "items.parquet")
-    )
-    _output(product, "items.parquet", stratified)
+
+    def work(out: Path) -> dict[str, Any]:
+        with fetched(inputs["items"]) as items:
+            return stage.stratify(items, local_model(classifier), settings, out / ITEMS)
+
+    return execute(call, work).uri
 
 
 @patient
-def curate(
-    train: Artifact,
-    items: Artifact,
-    classifier: str,
-    plan: str,
-    run: str,
-    sft_mix: Artifact,
-    rl_mix: Artifact,
-    curation: Artifact,
-) -> None:
+def curate(data: str, items: str, classifier: str, plan: str, run: str) -> str:
     from components.platform.models import local_model
     from components.stages import curate as stage
 
     settings = read_plan(plan).config("curate", stage.CurateConfig)
-    inputs = {"train": train.path, "items": items.path, "classifier": classifier}
+    inputs = {"train": f"{data}/{TRAIN}", "items": f"{items}/{ITEMS}", "classifier": classifier}
     call = Call("curate", run, settings, inputs, datasets={"train": "train", "items": "decontamination"})
-    product = execute(
-        call,
-        lambda out: stage.curate(Path(train.path), Path(items.path), local_model(classifier), settings, out),
-    )
-    for artifact, name in ((sft_mix, "sft.parquet"), (rl_mix, "rl.parquet"), (curation, "curation.json")):
-        _output(product, name, artifact)
+
+    def work(out: Path) -> dict[str, Any]:
+        with fetched(inputs["train"], inputs["items"]) as (train, questions):
+            return stage.curate(train, questions, local_model(classifier), settings, out)
+
+    return execute(call, work).uri
 
 
 @patient
-def sft(mix: Artifact, model: str, plan: str, run: str) -> str:
+def sft(mix: str, model: str, plan: str, run: str) -> str:
     from components.stages import sft as stage
 
     settings = read_plan(plan).config("sft", stage.SftConfig)
-    call = Call("sft", run, settings, {"mix": mix.path, "model": model}, datasets={"mix": "train"})
+    call = Call("sft", run, settings, {"mix": f"{mix}/{SFT_MIX}", "model": model}, datasets={"mix": "train"})
     code = code_digest("components.stages.sft")
-    return execute(call, lambda out: stage.sft(Path(mix.path), model, settings, resume_uri(call), out, code)).uri
+
+    def work(out: Path) -> dict[str, Any]:
+        with fetched(call.inputs["mix"]) as (rows,):
+            return stage.sft(rows, model, settings, resume_uri(call), out, code)
+
+    return execute(call, work).uri
 
 
 @patient
-def grpo(mix: Artifact, model: str, plan: str, run: str) -> str:
+def grpo(mix: str, model: str, plan: str, run: str) -> str:
     from components.stages import grpo as stage
 
     settings = read_plan(plan).config("grpo", stage.GrpoConfig)
-    call = Call("grpo", run, settings, {"mix": mix.path, "model": model}, datasets={"mix": "train"})
+    call = Call("grpo", run, settings, {"mix": f"{mix}/{RL_MIX}", "model": model}, datasets={"mix": "train"})
     code = code_digest("components.stages.grpo")
-    return execute(call, lambda out: stage.grpo(Path(mix.path), model, settings, resume_uri(call), out, code)).uri
+
+    def work(out: Path) -> dict[str, Any]:
+        with fetched(call.inputs["mix"]) as (rows,):
+            return stage.grpo(rows, model, settings, resume_uri(call), out, code)
+
+    return execute(call, work).uri
 
 
 @patient
-def evaluate(items: Artifact, model: str, name: str, plan: str, run: str, answers: Artifact) -> None:
+def evaluate(items: str, model: str, name: str, plan: str, run: str) -> str:
     from components.platform.registry import absent
     from components.platform.tables import write_rows
     from components.stages import evaluate as stage
@@ -128,73 +149,78 @@ def evaluate(items: Artifact, model: str, name: str, plan: str, run: str, answer
     settings = read_plan(plan).evaluation(name, stage.EvaluateConfig)
     nobody = absent(model)
     # A registry alias can move; what it points to now is the input.
-    inputs = {"items": items.path, "model": "digest:absent" if nobody else model, "name": f"digest:{name}"}
+    inputs = {"items": f"{items}/{ITEMS}", "model": "digest:absent" if nobody else model, "name": f"digest:{name}"}
     call = Call("evaluate", run, settings, inputs, name=f"evaluate-{name}", datasets={"items": "evaluation"})
 
     def work(out: Path) -> dict[str, Any]:
-        if not nobody:
-            table = out / "answers.parquet"
-            return stage.evaluate(Path(items.path), model, name, settings, table, journal_uri("evaluate"))
-        write_rows([], out / "answers.parquet")
-        return {"model": model, "absent": True, "rows_in": 0, "rows_out": 0}
+        if nobody:
+            write_rows([], out / ANSWERS)
+            return {"model": model, "absent": True, "rows_in": 0, "rows_out": 0}
+        with fetched(inputs["items"]) as (questions,):
+            return stage.evaluate(questions, model, name, settings, out / ANSWERS, journal_uri("evaluate"))
 
     product = execute(call, work)
     forget_journal(product)
-    _output(product, "answers.parquet", answers)
+    return product.uri
 
 
 @patient
 def compare(
-    items: Artifact,
-    answers: dict[str, Artifact],
+    items: str,
+    answers: Mapping[str, str],
     candidate_uri: str,
     plan: str,
     run: str,
-    scores: Artifact,
     decision: Artifact,
     metrics: Metrics,
-) -> None:
-    """`answers` by model: base, sft, grpo and champion, whose table is empty where there is no champion."""
-    from components.platform import registry, tables
+) -> str:
+    """`answers` by model: base, sft, grpo, and champion, whose table is empty where there is no champion."""
+    from components.platform import registry
     from components.stages import compare as stage
 
     settings = read_plan(plan).config("compare", stage.CompareConfig)
-    paths = [Path(a.path) for a in answers.values() if tables.has_rows(Path(a.path))]
-    baseline = "champion" if tables.has_rows(Path(answers["champion"].path)) else "base"
-    context = {"baseline": answers[baseline].metadata["digest"], "items": store.file_sha256(Path(items.path))}
+    there = _answered(answers)
+    baseline = "champion" if "champion" in there else "base"
+    served = store.manifest_digest(store.read_manifest(answers[baseline]) or {"files": []})
+    context = {"baseline": served, "items": store.stored_sha256(f"{items}/{ITEMS}")}
     look = registry.next_look(registry.MODEL, candidate_uri, context)
-    inputs = {f"answers_{k}": str(path) for k, path in enumerate(paths)}
-    inputs |= {"items": items.path, "baseline": f"digest:{baseline}", "look": f"digest:{look}"}
+    inputs = {f"answers_{k}": f"{uri}/{ANSWERS}" for k, uri in enumerate(there.values())}
+    inputs |= {"items": f"{items}/{ITEMS}", "baseline": f"digest:{baseline}", "look": f"digest:{look}"}
     call = Call("compare", run, settings, inputs, datasets={"items": "evaluation"})
-    product = execute(
-        call, lambda out: stage.compare(Path(items.path), paths, baseline, "grpo", settings, out, look=look)
-    )
-    product.save("scores.json", scores.path)
-    product.save("decision.json", decision.path)
+
+    def work(out: Path) -> dict[str, Any]:
+        with fetched(inputs["items"], *(f"{uri}/{ANSWERS}" for uri in there.values())) as (questions, *tables):
+            return stage.compare(questions, tables, baseline, "grpo", settings, out, look=look)
+
+    product = execute(call, work)
+    product.save(DECISION, decision.path)
     decision.metadata.update({**product.metadata, **context, "look": look})
     for key, value in product.evidence.get("metrics", {}).items():
         metrics.log_metric(key, value)
+    return product.uri
 
 
 @patient
 def report(
-    items: Artifact,
-    answers: dict[str, Artifact],
-    judged: dict[str, Artifact],
-    made: dict[str, str],
+    items: str,
+    answers: Mapping[str, str],
+    judged: str,
+    mix: str,
+    made: Mapping[str, str],
     plan: str,
     run: str,
     page: Artifact,
     summary: Artifact,
 ) -> None:
-    """`judged` are the files scores, decision and curation; `made` the URIs of classifier, sft and grpo."""
-    from components.platform import tables
+    """`judged` is compare's result, `mix` curate's; `made` are those of classifier, sft and grpo."""
     from components.stages import report as stage
 
     settings = read_plan(plan).config("report", stage.ReportConfig)
-    paths = {name: Path(a.path) for name, a in answers.items() if tables.has_rows(Path(a.path))}
-    inputs = {f"answers_{name}": str(path) for name, path in paths.items()}
-    inputs |= {"items": items.path, **{name: artifact.path for name, artifact in judged.items()}, **made}
+    there = _answered(answers)
+    inputs = {f"answers_{name}": f"{uri}/{ANSWERS}" for name, uri in there.items()}
+    files = {"items": f"{items}/{ITEMS}", "scores": f"{judged}/{SCORES}", "decision": f"{judged}/{DECISION}"}
+    files["curation"] = f"{mix}/{CURATION}"
+    inputs |= {**files, **made}
     call = Call("report", run, settings, inputs)
 
     def work(out: Path) -> dict[str, Any]:
@@ -203,19 +229,21 @@ def report(
         store.get_file(made["classifier"], "classifier.json", folder / "classifier.json")
         histories = {name: folder / f"{name}.json" for name in ("sft", "grpo")}
         for name, path in histories.items():
-            store.put_json(str(path), store.get_json(f"{made[name]}/evidence.json")["history"])
-        return stage.report(
-            scores=Path(judged["scores"].path),
-            decision=Path(judged["decision"].path),
-            items=Path(items.path),
-            answers=list(paths.values()),
-            classifier=folder / "classifier.json",
-            curation=Path(judged["curation"].path),
-            histories=histories,
-            config=settings,
-            out_dir=out,
-            lineage=made,
-        )
+            store.put_json(str(path), store.get_json(f"{made[name]}/{EVIDENCE}")["history"])
+        with fetched(*files.values(), *(f"{uri}/{ANSWERS}" for uri in there.values())) as paths:
+            questions, scores, decision, curation, *tables = paths
+            return stage.report(
+                scores=scores,
+                decision=decision,
+                items=questions,
+                answers=tables,
+                classifier=folder / "classifier.json",
+                curation=curation,
+                histories=histories,
+                config=settings,
+                out_dir=out,
+                lineage=dict(made),
+            )
 
     product = execute(call, work)
     product.save("report.html", page.path)
@@ -223,22 +251,23 @@ def report(
 
 
 @patient
-def register(model: str, decision: Artifact, scores: Artifact, plan: str, run: str) -> str:
+def register(model: str, judged: str, decision: Artifact, plan: str, run: str) -> str:
     from components.platform.registry import identity
     from components.stages import register as stage
 
     read = read_plan(plan)
     recipe = read.tags["recipe_digest"]
     settings = read.config("register", stage.RegisterConfig)
-    inputs = {"model": model, "decision": decision.path, "recipe": f"digest:{recipe}"}
+    inputs = {"model": model, "decision": f"{judged}/{DECISION}", "recipe": f"digest:{recipe}"}
     inputs["registry"] = f"digest:{identity()}"
     call = Call("register", run, settings, inputs)
     context = {"baseline": decision.metadata.get("baseline", ""), "items": decision.metadata.get("items", "")}
-    product = execute(
-        call,
-        lambda out: stage.register(model, Path(decision.path), Path(scores.path), recipe, context, settings, out),
-    )
-    return str(product.evidence["version"])
+
+    def work(out: Path) -> dict[str, Any]:
+        with fetched(inputs["decision"], f"{judged}/{SCORES}") as (verdict, scores):
+            return stage.register(model, verdict, scores, recipe, context, settings, out)
+
+    return str(execute(call, work).evidence["version"])
 
 
 def forget_journal(product: Product) -> None:
@@ -247,6 +276,6 @@ def forget_journal(product: Product) -> None:
         store.delete_prefix(product.evidence["journal"])
 
 
-def _output(product: Product, name: str, artifact: Artifact) -> None:
-    product.save(name, artifact.path)
-    artifact.metadata.update(product.metadata)
+def _answered(answers: Mapping[str, str]) -> dict[str, str]:
+    """Those that hold answers: a champion that does not exist has an empty table."""
+    return {name: uri for name, uri in answers.items() if not store.get_json(f"{uri}/{EVIDENCE}").get("absent")}

@@ -10,7 +10,7 @@ from components.ops import training as ops
 from components.platform.models import ENDPOINT
 from components.platform.plan import Plan, PlannedModel
 from pipelines.guarded import guarded, limits
-from pipelines.placement import place
+from pipelines.placement import ENDPOINTS, HUB, place
 from pipelines.settings.evaluation_recipe import EvaluationRecipe
 from pipelines.settings.plan import plan_of
 from pipelines.settings.profile import Role
@@ -38,16 +38,16 @@ def _stages(
     told = {"plan": plan.digest, "run": dsl.PIPELINE_JOB_ID_PLACEHOLDER}
 
     data = ops.ingest(**told).after(*checks)
-    place(data, "cpu", profile, "Ingest question sets")
+    place(data, "cpu", profile, "Ingest question sets", asks=HUB)
 
     line: Any = classifier
     if "classify" in plan.stages:
         trained = ops.classify(data=data.output, **told)
-        place(trained, "classifier", profile, "Train the reasoning classifier")
+        place(trained, "classifier", profile, "Train the reasoning classifier", asks=HUB)
         line = trained.outputs["Output"]
 
     strata = ops.stratify(data=data.output, classifier=line, **told)
-    place(strata, "classifier", profile, "Split reasoning from knowledge")
+    place(strata, "classifier", profile, "Split reasoning from knowledge", asks=HUB)
     items = strata.output
 
     hosted = [model for model in plan.models if str(model.reference).startswith(ENDPOINT)]
@@ -81,5 +81,6 @@ def _answered(models: Sequence[PlannedModel], plan: Plan, profile: Profile, role
         task = evaluation_ops.evaluate_shard(
             items=items, part=part, plan=plan.digest, run=dsl.PIPELINE_JOB_ID_PLACEHOLDER
         )
-        place(task, role, profile, f"Evaluate one shard of one model{' behind an endpoint' if role == 'cpu' else ''}")
+        where, asks = (" behind an endpoint", ENDPOINTS) if role == "cpu" else ("", HUB)
+        place(task, role, profile, f"Evaluate one shard of one model{where}", asks=asks)
     return dsl.Collected(task.output)

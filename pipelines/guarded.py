@@ -7,7 +7,7 @@ from kfp import dsl
 
 from components.ops.guard import doctor, outcome, receipts
 from components.platform.plan import Plan
-from pipelines.placement import place
+from pipelines.placement import HUB, place
 from pipelines.settings.profile import Profile
 
 DAY_SECONDS = 24 * 60 * 60
@@ -36,7 +36,7 @@ def guarded(plan: Plan, profile: Profile) -> Iterator[tuple[list[dsl.PipelineTas
             # When the schedule meant it to start, or when it was started by hand: lineage, and in no stage's key.
             run_date=dsl.PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER,
         )
-        place(first, "cpu", profile, "Check everything the run needs", retried=False)
+        place(first, "cpu", profile, "Check everything the run needs", retried=False, asks=HUB)
         yield [first], last
         # A failing exit task fails no run, so this one is inside the graph (KFP compiles the exit task to a hook).
         owed = receipts(**told).after(*last)

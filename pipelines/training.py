@@ -8,7 +8,7 @@ from kfp import dsl
 from components.ops import training as ops
 from components.platform.plan import Plan
 from pipelines.guarded import guarded, limits
-from pipelines.placement import place
+from pipelines.placement import HUB, place
 from pipelines.settings.plan import plan_of
 from pipelines.settings.recipe import Profile, Recipe
 
@@ -35,31 +35,31 @@ def _stages(plan: Plan, profile: Profile, checks: Sequence[dsl.PipelineTask]) ->
     told = {"plan": plan.digest, "run": dsl.PIPELINE_JOB_ID_PLACEHOLDER}
 
     data = ops.ingest(**told).after(*checks)
-    place(data, "cpu", profile, "Ingest question sets")
+    place(data, "cpu", profile, "Ingest question sets", asks=HUB)
 
     line = ops.classify(data=data.output, **told)
-    place(line, "classifier", profile, "Train the reasoning classifier")
+    place(line, "classifier", profile, "Train the reasoning classifier", asks=HUB)
     classifier = line.outputs["Output"]
 
     strata = ops.stratify(data=data.output, classifier=classifier, **told)
-    place(strata, "classifier", profile, "Split reasoning from knowledge")
+    place(strata, "classifier", profile, "Split reasoning from knowledge", asks=HUB)
     items = strata.output
 
     mix = ops.curate(data=data.output, items=items, classifier=classifier, **told)
-    place(mix, "classifier", profile, "Curate and decontaminate the training mix")
+    place(mix, "classifier", profile, "Curate and decontaminate the training mix", asks=HUB)
 
     tuned = ops.sft(mix=mix.output, model=plan.model("base").reference, **told)
-    place(tuned, "trainer", profile, "Supervised fine-tuning")
+    place(tuned, "trainer", profile, "Supervised fine-tuning", asks=HUB)
 
     rewarded = ops.grpo(mix=mix.output, model=tuned.output, **told)
-    place(rewarded, "trainer", profile, "GRPO")
+    place(rewarded, "trainer", profile, "GRPO", asks=HUB)
 
     answers = {}
     made = {"sft": tuned.output, "grpo": rewarded.output}
     for model in plan.models:
         reference = made.get(model.name, model.reference)
         task = ops.evaluate(items=items, model=reference, name=model.name, **told)
-        place(task, "generator", profile, f"Evaluate {model.name}")
+        place(task, "generator", profile, f"Evaluate {model.name}", asks=HUB)
         answers[model.name] = task.output
 
     verdict = ops.compare(items=items, candidate=rewarded.output, **told, **answers)

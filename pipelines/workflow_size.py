@@ -123,6 +123,12 @@ class _Model:
             if "parameterIterator" in task:
                 yield from self._loop(name, task, path)
                 continue
+            if "triggerPolicy" in task and component == "root":
+                # The exit task: KFP makes it a hook of the task that it follows, in a DAG of its own.
+                hook = f"{path}.{task['dependentTasks'][0]}.hooks.exit"
+                yield from self._pair(hook, f"exit-hook-root-{name}", "DAG", [_parameter("parent-dag-id", "64")])
+                yield from self._container(name, task, f"{hook}(0).{name}", inputs)
+                continue
             yield from self._task(name, task, path, inputs)
 
     def _task(self, name: str, task: Json, path: str, inputs: Mapping[str, Any]) -> Iterator[Json]:

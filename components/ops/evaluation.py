@@ -1,20 +1,21 @@
-"""The components that only an evaluation has. As in training.py, a body is one call."""
+"""The components that only an evaluation has."""
 
 from typing import List  # noqa: UP035 - KFP reads this name
 
 from kfp import dsl
 
+from components.ops.component import component
 from components.ops.training import CPU_IMAGE, GPU_IMAGE
 
 
-@dsl.component(base_image=GPU_IMAGE, install_kfp_package=False)
+@component(GPU_IMAGE)
 def evaluate_shard(items: str, part: str, plan: str, run: str) -> str:
     from components.tasks import evaluation
 
     return evaluation.evaluate_shard(items, part, plan, run)
 
 
-@dsl.component(base_image=CPU_IMAGE, install_kfp_package=False)
+@component(CPU_IMAGE)
 def merge_shards(
     items: str,
     shards: List[str],  # noqa: UP006
@@ -27,14 +28,14 @@ def merge_shards(
     return evaluation.merge_shards(items, [*shards, *hosted], plan, run)
 
 
-@dsl.component(base_image=CPU_IMAGE, install_kfp_package=False)
+@component(CPU_IMAGE)
 def score_models(items: str, answers: str, plan: str, run: str, metrics: dsl.Output[dsl.Metrics]) -> str:
     from components.tasks import evaluation
 
     return evaluation.score_models(items, answers, plan, run, metrics)
 
 
-@dsl.component(base_image=CPU_IMAGE, install_kfp_package=False)
+@component(CPU_IMAGE)
 def report_models(
     items: str,
     answers: str,

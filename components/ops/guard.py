@@ -2,24 +2,25 @@
 
 from kfp import dsl
 
+from components.ops.component import component
 from components.ops.training import CPU_IMAGE
 
 
-@dsl.component(base_image=CPU_IMAGE, install_kfp_package=False)
+@component(CPU_IMAGE)
 def doctor(plan: str, run: str, run_date: str) -> None:
     from components.tasks import guard
 
     guard.doctor(plan, run, run_date)
 
 
-@dsl.component(base_image=CPU_IMAGE, install_kfp_package=False)
+@component(CPU_IMAGE)
 def receipts(plan: str, run: str) -> None:
     from components.tasks import guard
 
     guard.receipts(plan, run)
 
 
-@dsl.component(base_image=CPU_IMAGE, install_kfp_package=False)
+@component(CPU_IMAGE)
 def outcome(status: dsl.PipelineTaskFinalStatus, plan: str, run: str) -> None:
     from components.tasks import guard
 

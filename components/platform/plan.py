@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+import yaml
+from pydantic import BaseModel, ConfigDict
 
 from components.errors import DamagedError, InputError, NewerSchemaError
 from components.platform import objects
@@ -52,13 +54,14 @@ class Plan(BaseModel):
 
     @property
     def text(self) -> str:
-        """The document: canonical JSON, the form that is digested and stored."""
-        return _canonical(self.model_dump(mode="json"))
+        """The document as YAML in one line: without the quotes of JSON, each of which Argo stores as up to eight."""
+        values = self.model_dump(mode="json")
+        return yaml.safe_dump(values, default_flow_style=True, width=sys.maxsize, allow_unicode=True).strip()
 
     @property
     def digest(self) -> str:
-        """sha256 of the document, in hexadecimal digits."""
-        return hashlib.sha256(self.text.encode()).hexdigest()
+        """sha256 of the document as canonical JSON, in hexadecimal digits."""
+        return hashlib.sha256(_canonical(self.model_dump(mode="json")).encode()).hexdigest()
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -94,13 +97,14 @@ def write(root: str, text: str) -> Plan:
 
 
 def parse(text: str) -> Plan:
-    """The plan of a document; raises InputError naming the field that is wrong."""
+    """The plan of a document (YAML); raises InputError naming the field that is wrong."""
     try:
-        return Plan.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"plan: {where}: {first['msg']}; compile the pipeline again with this version") from None
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"plan: not readable as YAML ({' '.join(str(error).split())}); compile again") from None
+    if not isinstance(values, dict):
+        raise InputError("plan: must be a YAML mapping; compile the pipeline again")
+    return parse_config(Plan, values, "plan")
 
 
 def read(root: str, digest: str) -> Plan:

@@ -1,8 +1,7 @@
 """What each task of a pipeline does: reads the plan, calls one stage through `execute`, fills its outputs.
 
-Apart from `components.ops`, because KFP stores a component's source about eleven times per task, and because a module
-with `@dsl.component` cannot be imported inside a running task. Imports of stages are inside the functions: a task
-imports its own stage and no other.
+Apart from `components.ops`, so that kfp stays there and a test can call a task. Imports of stages are inside the
+functions: a task imports its own stage and no other.
 """
 
 from components.platform.environment import quiet_environment

@@ -1,7 +1,7 @@
 """Trying again what can pass: a store or MLflow that does not answer now. Everything else fails at once.
 
-A cluster does not do this: KFP's `set_retry` names no policy, so Argo repeats what it calls an error (a deleted pod) and
-never a task that ended with an exit code, whatever the reason. The stages resume, so a second attempt costs little.
+A cluster does not do this: KFP's `set_retry` names no policy, so Argo repeats what it calls an error (a deleted pod)
+and never a task that ended with an exit code, for whatever reason. The stages resume, so another attempt costs little.
 """
 
 from __future__ import annotations

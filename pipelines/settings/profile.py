@@ -12,6 +12,8 @@ from components.platform.config import parse_config, read_yaml
 from pipelines.settings.shipped import Section, shipped_or_file
 
 Role = Literal["cpu", "classifier", "trainer", "generator"]
+# What some tasks ask outside the cluster: the hub for models and data, an endpoint for answers.
+Outside = Literal["hub", "endpoints"]
 # Kubernetes quantities, of those KFP takes the ones that people write.
 _CORES = r"^([1-9]\d*|[1-9]\d*m)$"
 _BYTES = r"^[1-9]\d*(Mi|Gi|Ti)$"
@@ -81,6 +83,7 @@ class Secret(Section):
     name: str
     keys: dict[str, str] = Field(description="environment variable: key of the Secret")
     optional: bool = False
+    only_for: Outside | None = Field(None, description="tasks that ask the hub, or an endpoint; null: every task")
 
 
 class Queue(Section):
@@ -101,7 +104,7 @@ class Profile(Section):
     environment: dict[str, str | None] = Field({}, description="of every task; null: a site has to set it")
     secrets: tuple[Secret, ...] = ()
     queue: Queue | None = None
-    hf_cache: str | None = Field(None, description="a PersistentVolumeClaim for HF_HOME")
+    hf_cache: str | None = Field(None, description="a PersistentVolumeClaim for HF_HOME of tasks that ask the hub")
     gpu_product: str | None = Field(None, description="node label nvidia.com/gpu.product that GPU tasks need")
     price_per_gpu_hour: float | None = Field(None, ge=0, description="USD")
     run_hours: float | None = Field(None, gt=0, description="a run that takes longer is ended, waiting pods included")

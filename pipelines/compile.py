@@ -13,6 +13,7 @@ import click
 from components.errors import InputError
 from pipelines.cli.options import models_option
 from pipelines.cluster.staging import local_references
+from pipelines.linter import check_graph
 from pipelines.settings.evaluation_recipe import AnyRecipe, key_variables, load_any_recipe, pipeline_of
 from pipelines.settings.recipe import Profile, load_profile
 
@@ -98,7 +99,10 @@ def build(pipeline: str, recipe: AnyRecipe, profile: Profile) -> Any:
 
 
 def compiled(pipeline: str, recipe: AnyRecipe, profile: Profile, kind: Format = "ir") -> str:
-    """A pipeline as YAML text; the same text for the same recipe, profile and code."""
+    """A pipeline as YAML text; the same text for the same recipe, profile and code.
+
+    Raises InputError for a graph that a cluster could not run (pipelines/linter.py).
+    """
     from kfp.compiler import Compiler
 
     with tempfile.TemporaryDirectory() as folder:
@@ -106,6 +110,7 @@ def compiled(pipeline: str, recipe: AnyRecipe, profile: Profile, kind: Format = 
         built = build(pipeline, recipe, profile)
         Compiler().compile(built, str(file))
         text = file.read_text(encoding="utf-8")
+        check_graph(text, f"recipe {recipe.name}, profile {profile.name}")
         if kind == "ir":
             return text
         _write_manifest(built, f"{built.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}", file)

@@ -131,6 +131,6 @@ def _sizes(spec: Json, size: WorkflowSize) -> Iterator[str]:
     tasks = [task for c in spec["components"].values() for task in c.get("dag", {}).get("tasks", {}).values()]
     if not any("parameterIterator" in task for task in tasks) and size.spec + size.status > MAX_WHOLE:
         yield (
-            f"its Workflow takes {size.spec + size.status} bytes, above {MAX_WHOLE}: Argo would pack its nodes, and KFP "
-            "would no longer show what becomes of them; shorten the profile's environment, secrets and image names"
+            f"its Workflow takes {size.spec + size.status} bytes, above {MAX_WHOLE}: Argo would pack its nodes, and "
+            "KFP would no longer show what becomes of them; shorten the profile's environment, secrets and image names"
         )

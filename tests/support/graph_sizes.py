@@ -14,6 +14,22 @@ from pipelines.workflow_size import WorkflowSize, workflow_size
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "kfp-sizes.md"
 RECIPES = sorted(path.stem for path in (PAGE.parents[1] / "pipelines" / "recipes").glob("*.yaml"))
 PROFILES = ("kind", "one-node", "a100x8", "h100x8")
+INTRODUCTION = f"""# Sizes of a run's Workflow
+
+Argo keeps a run in one object: the spec that KFP compiled, and a node for each step, driver and retry wrapper.
+Kubernetes takes 1 MiB. Above that Argo packs the nodes (gzip, base64); KFP then shows no more changes of its tasks,
+though the run goes on. What is still too large when packed fails.
+
+`biomed-r1 compile` and `submit` refuse a training whose Workflow takes more than {MAX_WHOLE // 1000} kB, any pipeline
+whose Workflow takes more than {MAX_PACKED // 1024} KiB when packed, and an argument of more than
+{MAX_ARGUMENT // 1024} KiB. The nodes of a shipped training stay below {MAX_STATUS // 1000} kB. The figures are computed
+from the compiled pipeline (`pipelines/workflow_size.py`) for a run in which every task was started once. A recorded
+training of 102 nodes took 1,164 kB of nodes and 286 kB packed; the model says 1,154 and 286.
+
+Written by `make golden`; kB are 1000 bytes.
+
+| recipe | profile | nodes | spec, kB | nodes, kB | packed, kB | longest argument, kB |
+|---|---|---:|---:|---:|---:|---:|"""
 
 
 def size_of(text: str) -> WorkflowSize:
@@ -28,24 +44,7 @@ def row(recipe: str, profile: str, size: WorkflowSize) -> str:
 
 def page() -> str:
     """The whole page."""
-    lines = [
-        "# Sizes of a run's Workflow",
-        "",
-        "Argo keeps a run in one object: the spec that KFP compiled, and a node for each step, driver and retry wrapper.",
-        "Kubernetes takes 1 MiB. Above that Argo packs the nodes (gzip, base64); KFP then shows no more changes of tasks,",
-        "though the run goes on. What is still too large when packed fails.",
-        "",
-        f"`biomed-r1 compile` and `submit` refuse a training whose Workflow takes more than {MAX_WHOLE // 1000} kB, any",
-        f"pipeline whose Workflow takes more than {MAX_PACKED // 1024} KiB when packed, and an argument of more than",
-        f"{MAX_ARGUMENT // 1024} KiB. The nodes of a shipped training stay below {MAX_STATUS // 1000} kB. The figures are",
-        "computed from the compiled pipeline (`pipelines/workflow_size.py`) for a run in which every task was started",
-        "once. A recorded training of 102 nodes took 1,164 kB of nodes and 286 kB packed; the model says 1,154 and 286.",
-        "",
-        "Written by `make golden`; kB are 1000 bytes.",
-        "",
-        "| recipe | profile | nodes | spec, kB | nodes, kB | packed, kB | longest argument, kB |",
-        "|---|---|---:|---:|---:|---:|---:|",
-    ]
+    lines = [INTRODUCTION]
     for recipe in RECIPES:
         values = load_any_recipe(recipe)
         for profile in PROFILES:

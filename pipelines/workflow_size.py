@@ -15,30 +15,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-Json = dict[str, Any]
+from pipelines.pod_patch import Json, PodPatches, compact, sha
+
 # What KFP adds to every Workflow: system templates, retry defaults, labels (tests/fixtures: recorded specs).
 SYSTEM_BYTES = 14_500
 # Argo packs with Go's default level; zlib's 4 is the next that is not smaller than the recorded sizes.
 GZIP_LEVEL = 4
-# What upstream tasks hand over: the address of a result in the store, as long as a site's is.
-STORE_URI = "s3://biomed-r1/kind/artifacts/classify/" + "e" * 40
-_SESSION = json.dumps(
-    {
-        "Provider": "s3",
-        "Params": {
-            "accessKeyKey": "AWS_ACCESS_KEY_ID",
-            "disableSSL": "true",
-            "endpoint": "seaweedfs.kubeflow.svc.cluster.local:9000",
-            "forcePathStyle": "true",
-            "fromEnv": "false",
-            "maxRetries": "5",
-            "region": "us-east-1",
-            "secretKeyKey": "AWS_SECRET_ACCESS_KEY",
-            "secretName": "biomed-r1-s3",
-        },
-    },
-    separators=(",", ":"),
-)
 
 
 @dataclass(frozen=True)
@@ -62,12 +44,6 @@ def workflow_size(spec: Json, platform: Json) -> WorkflowSize:
     return WorkflowSize(len(nodes), in_spec, len(text), in_spec + len(packed), model.longest)
 
 
-def compact(value: Any) -> str:
-    """JSON as Go writes it: no spaces, and `<`, `>`, `&` escaped."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
 class _Model:
     def __init__(self, spec: Json, platform: Json) -> None:
         self.spec = spec
@@ -76,7 +52,7 @@ class _Model:
         kubernetes = platform.get("platforms", {}).get("kubernetes", {})
         self.kubernetes: Json = kubernetes.get("deploymentSpec", {}).get("executors", {})
         self.name = f"{spec['pipelineInfo']['name']}-mtlff"
-        self.run = _uuid("run")
+        self.patches = PodPatches(spec, self.components)
         self.longest = 0
 
     # the spec
@@ -89,8 +65,8 @@ class _Model:
                 digest = hashlib.sha256(compact(component).encode()).hexdigest()
                 container = compact(self.executors[label]["container"])
                 if _base(name) == name or f"components-{digest}" not in values:
-                    values[f"components-{_sha(_base(name))}"] = compact({**component, "executorLabel": _base(label)})
-                    values[f"implementations-{_sha(_base(name))}"] = container.replace(label, _base(label))
+                    values[f"components-{sha(_base(name))}"] = compact({**component, "executorLabel": _base(label)})
+                    values[f"implementations-{sha(_base(name))}"] = container.replace(label, _base(label))
                 if label in self.kubernetes:
                     values[f"kubernetes-{name}"] = compact(self.kubernetes[label])
             else:
@@ -167,7 +143,8 @@ class _Model:
         label = component["executorLabel"]
         container = self.executors[label]["container"]
         kubernetes = self.kubernetes.get(label, {})
-        patch = compact(self._patch(name, task, component, container, kubernetes, inputs))
+        patch = compact(self.patches.patch(name, task, component, container, kubernetes, inputs))
+        self.longest = max(self.longest, self.patches.longest)
         given = [
             _parameter("component", compact(component)),
             _parameter("task", compact(task)),
@@ -249,109 +226,8 @@ class _Model:
             node |= {"hostNodeName": "kfp", "taskResultSynced": True}
         return node
 
-    # the pod's patch
-
-    def _patch(
-        self, name: str, task: Json, component: Json, container: Json, kubernetes: Json, inputs: Mapping[str, Any]
-    ) -> Json:
-        told = json.dumps(self._executor_input(name, task, component, inputs), separators=(", ", ":"))
-        spec = json.dumps(component, separators=(", ", ":"))
-        self.longest = max(self.longest, len(told), len(spec), *(len(a) for a in container["command"]))
-        command = [*_LAUNCH, "--pipeline_name", self.spec["pipelineInfo"]["name"], "--run_id", self.run]
-        command += ["--execution_id", "74", "--executor_input", told, "--component_spec", spec, *_SERVERS]
-        secrets = [
-            {
-                "name": key["envVar"],
-                "valueFrom": {
-                    "secretKeyRef": {
-                        "name": secret["secretName"],
-                        "key": key["secretKey"],
-                        "optional": secret.get("optional", False),
-                    }
-                },
-            }
-            for secret in kubernetes.get("secretAsEnv", [])
-            for key in secret["keyToEnv"]
-        ]
-        mounts = [*kubernetes.get("emptyDirMounts", []), *kubernetes.get("pvcMount", [])]
-        resources = container.get("resources", {})
-        limits = {"cpu": resources.get("resourceCpuLimit"), "memory": resources.get("resourceMemoryLimit")}
-        return {
-            "volumes": [{"name": m.get("volumeName", "pvc"), "emptyDir": {"sizeLimit": "8Gi"}} for m in mounts],
-            "containers": [
-                {
-                    "name": "main",
-                    "image": container["image"],
-                    "command": command,
-                    "args": [*container["command"], *container["args"]],
-                    "env": [*container.get("env", []), *secrets],
-                    "resources": {"limits": limits, "requests": limits},
-                    "volumeMounts": [{"name": m.get("volumeName", "pvc"), "mountPath": m["mountPath"]} for m in mounts],
-                    "securityContext": {"capabilities": {"drop": ["ALL"]}, **kubernetes.get("securityContext", {})},
-                }
-            ],
-            **{k: kubernetes[k] for k in ("tolerations", "nodeSelector", "podMetadata") if k in kubernetes},
-            "activeDeadlineSeconds": 7200,
-        }
-
-    def _executor_input(self, name: str, task: Json, component: Json, inputs: Mapping[str, Any]) -> Json:
-        given = task.get("inputs", {})
-        artifacts = {key: self._given_artifact(key) for key in given.get("artifacts", {})}
-        values = {key: self._value(value, inputs) for key, value in given.get("parameters", {}).items()}
-        made = component.get("outputDefinitions", {})
-        address = f"{name}/{_uuid(name)}"
-        outputs: Json = {
-            "parameters": {key: {"outputFile": f"/tmp/kfp/outputs/{key}"} for key in made.get("parameters", {})},
-            "artifacts": {
-                key: {
-                    "artifacts": [
-                        {"name": key, "type": {"schemaTitle": "system.Artifact"}, "uri": self._at(address, key)}
-                    ]
-                }
-                for key in ("executor-logs", *made.get("artifacts", {}))
-            },
-            "outputFile": self._at(address, "output_metadata.json").replace("s3:/", "/s3"),
-        }
-        return {"inputs": {"artifacts": artifacts, "parameterValues": values}, "outputs": outputs}
-
-    def _value(self, value: Json, inputs: Mapping[str, Any]) -> Any:
-        if "runtimeValue" in value:
-            return str(value["runtimeValue"]["constant"]).replace("{{$.pipeline_job_uuid}}", self.run)
-        if (name := value.get("componentInputParameter")) is not None:
-            item = inputs.get(name, "")
-            return item if isinstance(item, str) else max((str(v) for v in item.values()), key=len, default="")
-        producer = value.get("taskOutputParameter", {}).get("producerTask", "")
-        if producer.startswith("for-loop"):
-            return [STORE_URI] * self._items(producer)
-        return STORE_URI
-
-    def _items(self, producer: str) -> int:
-        for component in self.components.values():
-            task = component.get("dag", {}).get("tasks", {}).get(producer)
-            if task and "parameterIterator" in task:
-                return len(json.loads(task["parameterIterator"]["items"]["raw"]))
-        return 1
-
-    def _given_artifact(self, key: str) -> Json:
-        uri = self._at(f"curate/{_uuid(key)}", key)
-        known = {"digest": _sha(key), "display_name": key, "reused": 1, "store_session_info": _SESSION}
-        metadata = {**known, "store_uri": STORE_URI}
-        return {"artifacts": [{"name": "44", "type": {"instanceSchema": ""}, "uri": uri, "metadata": metadata}]}
-
-    def _at(self, address: str, key: str) -> str:
-        return f"s3://biomed-r1/kfp/{self.spec['pipelineInfo']['name']}/{self.run}/{address}/{key}"
-
     def _longest(self, given: Sequence[Json]) -> None:
         self.longest = max(self.longest, *(len(parameter["value"].encode()) for parameter in given))
-
-
-_LAUNCH = ("/kfp-launcher/launch",)
-_SERVERS = (
-    *("--pod_name", "$(KFP_POD_NAME)", "--pod_uid", "$(KFP_POD_UID)"),
-    *("--ml_pipeline_server_address", "ml-pipeline.kubeflow.svc.cluster.local", "--ml_pipeline_server_port", "8887"),
-    *("--mlmd_server_address", "metadata-grpc-service.kubeflow.svc.cluster.local", "--mlmd_server_port", "8080"),
-    *("--publish_logs", "true", "--publish_logs", "true", "--"),
-)
 
 
 def _parameter(name: str, value: str) -> Json:
@@ -369,12 +245,3 @@ def _base(name: str) -> str:
 
 def _number(path: str) -> str:
     return str(1_000_000_000 + int(hashlib.sha256(path.encode()).hexdigest()[:7], 16))
-
-
-def _sha(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _uuid(text: str) -> str:
-    h = _sha(text)
-    return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:32]}"

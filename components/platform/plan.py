@@ -56,7 +56,7 @@ class Plan(BaseModel):
     def text(self) -> str:
         """The document as YAML in one line: without the quotes of JSON, each of which Argo stores as up to eight."""
         values = self.model_dump(mode="json")
-        return yaml.safe_dump(values, default_flow_style=True, width=sys.maxsize, allow_unicode=True).strip()
+        return yaml.dump(values, Dumper=_OneLine, default_flow_style=True, width=sys.maxsize).strip()
 
     @property
     def digest(self) -> str:
@@ -132,6 +132,18 @@ def shared(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """The fields that have one value in all of these configs."""
     first, *others = configs.values()
     return {key: value for key, value in first.items() if all(o.get(key, ...) == value for o in others)}
+
+
+class _OneLine(yaml.SafeDumper):
+    """Texts that a line cannot hold as they are get quotes and escapes."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    style = None if text.isascii() and text.isprintable() else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_OneLine.add_representer(str, _text)
 
 
 def _canonical(values: Any) -> str:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from components.errors import InputError
 from components.platform.config import parse_config, read_yaml, set_path
@@ -24,7 +24,7 @@ from components.stages.stratify import StratifyConfig
 from pipelines.settings.profile import Profile, load_profile
 from pipelines.settings.shipped import Section, shipped_or_file
 
-__all__ = ["Profile", "Recipe", "as_json", "load_profile", "load_recipe"]
+__all__ = ["Profile", "Recipe", "load_profile", "load_recipe"]
 
 Setting = Literal["plain", "adversarial_0", "adversarial_1", "adversarial_2"]
 
@@ -98,9 +98,3 @@ def _extended(values: dict[str, Any], where: str) -> dict[str, Any]:
         both = isinstance(under.get(name), dict) and isinstance(value, dict)
         under[name] = {**under[name], **value} if both else value
     return under
-
-
-def as_json(config: BaseModel) -> str:
-    """A stage's config as canonical JSON text, the form in which it travels through KFP."""
-    values: Any = config.model_dump(mode="json")
-    return json.dumps(values, sort_keys=True, separators=(",", ":"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from components.errors import InputError
-from pipelines.settings.recipe import Recipe, as_json, load_profile, load_recipe
+from components.platform.plan import parse
+from components.stages.sft import SftConfig
+from pipelines.settings.plan import plan_of
+from pipelines.settings.recipe import Recipe, load_profile, load_recipe
 
 
 def test_the_demo_does_the_work_it_claims() -> None:
@@ -52,7 +54,8 @@ def test_a_recipe_survives_its_json(name: str) -> None:
 
 def test_large_seeds_travel_unchanged() -> None:
     recipe = load_recipe("smoke", ["sft.seed=4611686018427387905"])
-    assert json.loads(as_json(recipe.sft))["seed"] == 2**62 + 1
+    plan = parse(plan_of(recipe, load_profile("kind")).text)
+    assert plan.config("sft", SftConfig).seed == 2**62 + 1
 
 
 def test_changes_and_data() -> None:

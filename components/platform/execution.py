@@ -14,7 +14,8 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ EVIDENCE = "evidence.json"
 STORE_VARIABLE = "BIOMED_R1_STORE"
 RUN_VARIABLE = "BIOMED_R1_RUN_ID"
 FRESH_VARIABLE = "BIOMED_R1_FRESH"
+# What stages hand to one another as files; a model is a directory.
+TABLES = (".parquet", ".json")
 HEAVY = ("torch", "transformers", "trl", "vllm")
 Evidence = dict[str, Any]
 
@@ -141,13 +144,32 @@ def journal_uri(stage: str) -> str:
 
 
 def input_digest(value: str) -> str:
-    """The digest of an input: a local file's sha256, a model reference's content, or a given `digest:` text."""
+    """The digest of an input: a file's sha256, a model reference's content, or a given `digest:` text.
+
+    The file is a local one or one of a stored directory (`s3://.../ingest/KEY/train.parquet`), whose manifest has it.
+    """
     if value.startswith("digest:"):
         return value.removeprefix("digest:")
+    if "://" in value and value.endswith(TABLES):
+        return store.stored_sha256(value)
     path = Path(value)
     if path.is_file():
         return store.file_sha256(path)
     return model_digest(value)
+
+
+@contextmanager
+def fetched(*files: str) -> Iterator[list[Path]]:
+    """Local copies, verified, of files of stored directories; gone after the block."""
+    scratch = home() / "scratch"
+    scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=scratch, prefix="inputs-") as folder:
+        paths = []
+        for number, file in enumerate(files):
+            uri, _, name = file.rpartition("/")
+            paths.append(Path(folder) / str(number) / name)
+            store.get_file(uri, name, paths[-1])
+        yield paths
 
 
 def _make(

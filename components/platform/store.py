@@ -160,6 +160,16 @@ def get_file(uri: str, name: str, path: Path) -> None:
     os.replace(partial, path)
 
 
+def stored_sha256(file: str) -> str:
+    """The sha256 of a file of a stored directory, from its manifest; raises DamagedError where that lists none."""
+    uri, _, name = file.rpartition("/")
+    manifest = read_manifest(uri) or {}
+    found = next((f["sha256"] for f in manifest.get("files", []) if f["path"] == name), None)
+    if found is None:
+        raise DamagedError(f"{uri}: its {MANIFEST} is missing or lists no {name}")
+    return str(found)
+
+
 def delete_prefix(uri: str) -> None:
     """Delete a directory, its manifest first, so that a half-deleted one does not exist."""
     if not uri.startswith("s3://"):

@@ -7,6 +7,7 @@ and never a task that ended with an exit code, for whatever reason. The stages r
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import sys
 import time
@@ -15,6 +16,8 @@ from typing import ParamSpec, TypeVar
 
 from components.errors import ReadableError, UnavailableError
 from components.platform.logs import RUN_FOLDER_VARIABLE
+
+LOG = logging.getLogger(__name__)
 
 # Seconds before each further attempt. Each client has tried for a minute or so by itself when an error comes here.
 WAITS = (30, 60, 120, 240)
@@ -40,7 +43,7 @@ def patient(task: Callable[Given, Result]) -> Callable[Given, Result]:
             attempt = int(os.environ.get(ATTEMPT_VARIABLE, "0"))
             if os.environ.get(RUN_FOLDER_VARIABLE) or attempt >= len(WAITS) or not passes(error):
                 raise
-            print(f"{type(error).__name__}: {error}\ntried again in {WAITS[attempt]} s", file=sys.stderr, flush=True)
+            LOG.warning("%s: %s\ntried again in %s s", type(error).__name__, error, WAITS[attempt])
         time.sleep(WAITS[attempt])
         os.environ[ATTEMPT_VARIABLE] = str(attempt + 1)
         sys.stdout.flush()

@@ -140,7 +140,7 @@ def test_no_retry_is_cut_off_by_argos_deadline() -> None:
 def test_a_node_of_two_cores_can_run_every_task() -> None:
     """The cluster's own pods take most of two cores: what a task asks for is half of one, its limit stays."""
     profile = load_profile("one-node")
-    tasks = tasks_of(compiled("training", load_any_recipe("smoke"), profile))
+    tasks = tasks_of(compiled(load_any_recipe("smoke"), profile))
     asked = {task.container["resources"]["resourceCpuRequest"] for task in tasks.values()}
     assert asked == {"250m", "500m"}
     assert {role.cpu for role in profile.roles.values()} == {role.cpu for role in load_profile("kind").roles.values()}

@@ -86,7 +86,7 @@ def test_receipts_of_all_tasks(store_uri: str, capsys: pytest.CaptureFixture[str
     assert "its log: in KFP's page of run run-1, task sft, artifact executor-logs" in str(missing.value)
     objects.put_json(f"{folder}/sft.json", {})
     guard.receipts(plan.digest, "run-1")
-    assert "receipts of all 2 tasks" in capsys.readouterr().out
+    assert "receipts of all 2 tasks" in capsys.readouterr().err
 
 
 def test_the_outcome_of_a_run_whose_doctor_wrote_no_plan(
@@ -95,7 +95,7 @@ def test_the_outcome_of_a_run_whose_doctor_wrote_no_plan(
     """Its pod did not start, say: there is an outcome to record all the same."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     guard.outcome("FAILED", "0" * 64, "run-2")
-    assert "'outcome.failed_task': 'doctor'" in capsys.readouterr().out
+    assert "outcome.failed_task=doctor" in capsys.readouterr().err
 
 
 def test_the_doctor_stores_the_plan_even_when_a_check_fails(store_uri: str, servers: object) -> None:

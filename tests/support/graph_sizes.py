@@ -48,7 +48,7 @@ def page() -> str:
     for recipe in RECIPES:
         values = load_any_recipe(recipe)
         for profile in PROFILES:
-            text = compiled(pipeline_of(values), values, site_profile(profile))
+            text = compiled(values, site_profile(profile))
             lines.append(row(recipe, profile, size_of(text)))
     return "\n".join([*lines, ""])
 

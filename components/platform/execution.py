@@ -182,8 +182,13 @@ def _make(
         faults.point(call.task)
         evidence = work(out)
         (out / EVIDENCE).write_text(json.dumps(evidence, indent=1, sort_keys=True, allow_nan=False), encoding="utf-8")
-        inputs = [(call.inputs[name] if "://" in call.inputs[name] else name, d) for name, d in digests.items()]
+        inputs = [(_recorded(name, call.inputs[name]), digest) for name, digest in digests.items()]
         return store.put_dir(out, uri, stage=call.stage, key=key, inputs=inputs, code=code)
+
+
+def _recorded(name: str, value: str) -> str:
+    """What a manifest calls an input: a stored model by its address, anything else by its name."""
+    return value if "://" in value and not value.endswith(TABLES) else name
 
 
 def _track(tracked: tracking.Tracked, call: Call, digests: Mapping[str, str], evidence: Evidence, reused: bool) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from components.errors import InputError, StageError, UnavailableError
 from components.platform import objects, store
-from components.platform.execution import Call, fetched, input_digest, receipts_uri
+from components.platform.execution import Call, execute, fetched, input_digest, receipts_uri
 from components.platform.plan import Plan, write
 from components.platform.store import file_sha256
 from components.stages.sft import SftConfig
@@ -103,6 +103,19 @@ def test_the_doctor_stores_the_plan_even_when_a_check_fails(store_uri: str, serv
     with pytest.raises(InputError, match="train /nowhere"):
         guard.doctor(made.text, "run-3", "{{$.pipeline_job_schedule_time_utc}}")
     assert objects.list_children(f"{store_uri}/plans") == [f"{made.digest}.json"]
+
+
+def test_a_manifest_names_a_data_input_and_the_address_of_a_model(store_uri: str, tmp_path: Path) -> None:
+    """The registered version's lineage reads both there."""
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "sft.parquet").write_bytes(b"rows")
+    (tmp_path / "made" / "model.safetensors").write_bytes(b"weights")
+    made = f"{store_uri}/artifacts/curate/k"
+    store.put_dir(tmp_path / "made", made, stage="curate", key="k")
+    call = Call("sft", "r", SftConfig(), {"mix": f"{made}/sft.parquet", "model": made})
+    product = execute(call, lambda out: {})
+    manifest = store.read_manifest(product.uri)
+    assert manifest is not None and [name for name, _ in manifest["inputs"]] == ["mix", made]
 
 
 def test_a_stored_file_has_the_digest_of_the_local_one(store_uri: str, tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def _print_accuracies(console: Console, cells: Sequence[Record]) -> None:
                 *(escape(cell[key]) for key in ("model", "setting", "stratum")),
                 _interval(cell),
                 _percent(unread_right(cell)),
-                f"{cell['no_answer']:g}",
+                f"{round(cell['no_answer'], 1):g}",
                 *(more if wide else ()),
             )
     console.print(table)
@@ -108,27 +108,31 @@ def _print_benchmarks(console: Console, cells: Sequence[Record]) -> None:
 
 
 def _print_gaps(console: Console, scores: Scores) -> None:
-    heads = [*_GAPS.values(), "factor", *(["Holm p"] if len(scores.models) > 1 else [])]
+    """Plain gaps by every measure and, to be short, adversarial ones as called; a narrow terminal shows fewer kinds."""
+    wide = console.width >= _WIDE
+    kinds = list(_GAPS)[: 3 if wide else 2]
+    several = wide and len(scores.models) > 1
+    heads = [*map(_GAPS.__getitem__, kinds), *(["factor"] if wide else []), *(["Holm p"] if several else [])]
     table = _table("Knowledge minus reasoning, points (95 % interval)", "model", "setting", "measure", *heads)
     for model in scores.models:
         for setting in _SHOWN:
-            for name, weighting, adjustment in MEASURES:
-                gaps = [scores.gap(model, kind, setting, weighting, adjustment) for kind in _GAPS]
+            for name, weighting, adjustment in MEASURES if setting == PLAIN else MEASURES[:1]:
+                gaps = [scores.gap(model, kind, setting, weighting, adjustment) for kind in kinds]
                 if any(gaps):
-                    table.add_row(escape(model), setting, name, *_gap_cells(gaps, len(scores.models) > 1))
+                    table.add_row(escape(model), setting, name, *_gap_cells(gaps)[: len(heads)])
     if table.row_count:
         console.print(table)
-        text = "factor: by the classifier's own probabilities a true pooled gap shows multiplied by it"
-        console.print(text, highlight=False)
+        if wide:
+            text = "factor: by the classifier's own probabilities a true pooled gap shows multiplied by it"
+            console.print(text, highlight=False)
 
 
-def _gap_cells(gaps: Sequence[Record | None], several: bool) -> list[str]:
+def _gap_cells(gaps: Sequence[Record | None]) -> list[str]:
     """The gaps of one row, and of its pooled one the attenuation factor and the adjusted p."""
     pooled: Record = gaps[0] or {}
     factor, p = pooled.get("attenuation"), pooled.get("p_holm")
     cells = [_interval(gap, True) if gap else "-" for gap in gaps]
-    cells.append("-" if factor is None else f"{factor:.2f}")
-    return [*cells, "-" if p is None else f"{p:.2g}"] if several else cells
+    return [*cells, "-" if factor is None else f"{factor:.2f}", "-" if p is None else f"{p:.2g}"]
 
 
 def _print_changes(console: Console, rows: Sequence[Record]) -> None:
@@ -181,6 +185,7 @@ def _interval(record: Record, signed: bool = False) -> str:
     value = record["estimate"] if "estimate" in record else record["accuracy"]
     if value is None:
         return "-"
-    form = "{:+.1f}" if signed else "{:.1f}"
-    text, low, high = form.format(100 * value), record["ci_low"], record["ci_high"]
-    return text if low is None or high is None else f"{text} ({form.format(100 * low)} to {form.format(100 * high)})"
+    ends = [value] if record["ci_low"] is None else [value, record["ci_low"], record["ci_high"]]
+    texts = [f"{100 * end:+.1f}" if signed else f"{100 * end:.1f}" for end in ends]
+    text, *rest = ("0.0" if shown in ("+0.0", "-0.0") else shown for shown in texts)
+    return f"{text} ({rest[0]} to {rest[1]})" if rest else text

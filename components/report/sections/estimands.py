@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from components.report.page import Cell, Table
@@ -9,6 +10,7 @@ from components.report.scores import RAW, Record, Scores, lead_words
 from components.report.tables import interval
 from components.report.wording import is_number, signed, spread
 
+MANY = 3  # models beyond which the questions stand before the figures
 EXPERTS_BENCHMARK = "MedXpertQA"  # whose question_type is taken as an expert's
 
 
@@ -84,7 +86,7 @@ def estimands_table(scores: Scores) -> Table | None:
     for estimand in wanted:
         found = [_find(scores, model, estimand) for model in scores.models]
         if any(found):
-            rows.append((Cell(estimand.name), *map(_cell, found), Cell(estimand.question, kind="words")))
+            rows.append(_row(estimand.name, [_cell(gap) for gap in found], estimand.question))
         if estimand == ESTIMANDS[0] and (bounds := _bounds_row(scores)):
             rows.append(bounds)
     if not rows:
@@ -97,8 +99,15 @@ def estimands_table(scores: Scores) -> Table | None:
     if several:
         note += " p is adjusted for the models beside one another (Holm)."
     caption = f"Knowledge minus reasoning, in points, {lead_words(scores)}: which question each figure answers"
-    head = ("Estimate", *(scores.models if several else ("Gap",)), "Question")
+    columns = tuple(scores.models) if several else ("Gap",)
+    head = ("Estimate", *columns, "Question") if len(columns) <= MANY else ("Estimate", "Question", *columns)
     return Table(caption, head, tuple(rows), note)
+
+
+def _row(name: str, figures: Sequence[Cell], question: str) -> tuple[Cell, ...]:
+    """The question stands last, where a phone shows figures first; beside the name where figures are many."""
+    words = Cell(question, kind="words")
+    return (Cell(name), *figures, words) if len(figures) <= MANY else (Cell(name), words, *figures)
 
 
 def _of_experts(place: str) -> list[Estimand]:
@@ -135,7 +144,7 @@ def _bounds_row(scores: Scores) -> tuple[Cell, ...] | None:
         "What may the true pooled gap be, whatever the classifier's errors depend on? Needs calibrated probabilities."
     )
     texts = (spread(low, high, True) if is_number(low) and is_number(high) else "–" for low, high in ends)
-    return (Cell("Pooled, bounds"), *map(Cell, texts), Cell(question, kind="words"))
+    return _row("Pooled, bounds", [Cell(text) for text in texts], question)
 
 
 def _cell(gap: Record | None) -> Cell:

@@ -159,7 +159,7 @@ def expert_sentences(scores: Scores) -> list[str]:
     for place in places:
         apart = _by_model(scores, "hard_minus_expert", place)
         parts = [
-            f"{words} the experts' for {_named(chosen)}"
+            f"{words} the experts' for {_named(chosen) if wanted or len(apart) <= MANY else join(list(chosen))}"
             for wanted, words in ((1, "larger than"), (-1, "smaller than"), (0, "within error of"))
             if (chosen := {m: gap for m, gap in apart.items() if claims.side(gap) == wanted})
         ]

@@ -8,7 +8,7 @@ from compiled_pipelines import site_profile
 
 from pipelines.compile import compiled
 from pipelines.linter import MAX_ARGUMENT, MAX_PACKED, MAX_STATUS, MAX_WHOLE, documents
-from pipelines.settings.recipes import load_any_recipe, pipeline_of
+from pipelines.settings.recipes import load_any_recipe
 from pipelines.workflow_size import WorkflowSize, workflow_size
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "kfp-sizes.md"

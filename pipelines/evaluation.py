@@ -8,7 +8,7 @@ from kfp import dsl
 from components.ops import evaluation as evaluation_ops
 from components.ops import training as ops
 from components.platform.models import ENDPOINT
-from components.platform.plan import Plan, PlannedModel
+from components.platform.storage.plan import Plan, PlannedModel
 from pipelines.guarded import guarded, limits
 from pipelines.placement import ENDPOINTS, HUB, place
 from pipelines.settings.evaluation_recipe import EvaluationRecipe

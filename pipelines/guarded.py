@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from kfp import dsl
 
 from components.ops.guard import doctor, outcome, receipts
-from components.platform.plan import Plan
+from components.platform.storage.plan import Plan
 from pipelines.placement import HUB, place
 from pipelines.settings.profile import Profile
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from kfp import dsl, kubernetes
 from kfp.dsl.structures import ResourceSpec
 
-from components.platform.gpus import GPUS_VARIABLE
+from components.platform.machine import GPUS_VARIABLE
 from pipelines.settings.profile import Outside, Profile, Resources, Role
 
 GPU_RESOURCE = "nvidia.com/gpu"

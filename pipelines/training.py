@@ -6,7 +6,7 @@ from typing import Any
 from kfp import dsl
 
 from components.ops import training as ops
-from components.platform.plan import Plan
+from components.platform.storage.plan import Plan
 from pipelines.guarded import guarded, limits
 from pipelines.placement import HUB, place
 from pipelines.settings.plan import plan_of

@@ -9,8 +9,8 @@ from typing import Any
 from components.engines.base import Engine, Generation, Request, Sampling
 from components.errors import StageError
 from components.extraction import read
-from components.platform.journal import Journal
 from components.platform.progress import progress
+from components.platform.storage.journal import Journal
 from components.questions.items import Item
 
 

@@ -21,17 +21,17 @@ from operator import attrgetter
 
 from components.extraction import cues, cues_before, governing, tables
 from components.extraction.candidates import Candidate, after_question, called_right, candidate, declared, mentioned
-from components.extraction.grids import grids
 from components.extraction.index import present as present_cues
-from components.extraction.lines import lines
+from components.extraction.kinds.grids import grids
+from components.extraction.kinds.lines import lines
+from components.extraction.kinds.sentence import last_sentence
+from components.extraction.kinds.structured import SHARES, Field, fields
+from components.extraction.kinds.verdicts import verdicts
 from components.extraction.normal import Options, prepare
 from components.extraction.places import AMBIGUOUS, UNKNOWN, View
-from components.extraction.sentence import last_sentence
-from components.extraction.structured import SHARES, Field, fields
 from components.extraction.text import SPECIAL_MARK, clean, lower, mark_special
 from components.extraction.thoughts import without_thought
 from components.extraction.values import value_at
-from components.extraction.verdicts import verdicts
 
 EXTRACTION_VERSION = "4"
 HEAD, TAIL = 20_000, 60_000  # of a longer answer only its beginning and its end are read

@@ -23,11 +23,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from components.errors import InputError
-from components.platform import events, failures, faults, logs, store, tracking
-from components.platform.gpus import asked_gpus, check_gpus
-from components.platform.home import home
+from components.platform import events, failures, faults, logs
 from components.platform.lineage import code_digest, git_revision
+from components.platform.machine import asked_gpus, check_gpus, home
 from components.platform.models import model_digest
+from components.platform.storage import store
+from components.platform.tracking import runs as tracking
 
 EVIDENCE = "evidence.json"
 STORE_VARIABLE = "BIOMED_R1_STORE"

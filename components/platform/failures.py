@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from components.errors import ReadableError
-from components.platform import objects
+from components.platform.storage import objects
 
 LOG = logging.getLogger(__name__)
 SCHEMA_VERSION = 1

@@ -14,8 +14,8 @@ from types import ModuleType
 from typing import Any
 
 from components.errors import InputError
-from components.platform import store
-from components.platform.home import home
+from components.platform.machine import home
+from components.platform.storage import store
 
 # name -> (distribution, import package, what inside it holds the model)
 PACKAGES = {
@@ -184,7 +184,7 @@ def _cached(name: str, make: Callable[[Path], object]) -> Path:
 
 
 def _registered(ref: str) -> str:
-    from components.platform.registry import source_uri
+    from components.platform.tracking.registry import source_uri
 
     found = re.fullmatch(r"registry:([\w.-]+)(?:@([\w.-]+)|#(\d+))", ref)
     if not found:

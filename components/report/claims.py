@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from components.report.scores import Record, Scores
 from components.report.wording import has_interval, is_number
-from components.scoring.gaps import ADJUSTMENTS
+from components.scoring.gaps.records import ADJUSTMENTS
 
 ALPHA = 0.05
 KNOWLEDGE, REASONING, NEITHER = 1, -1, 0

@@ -10,7 +10,7 @@ import numpy as np
 
 from components.extraction import EXTRACTION_VERSION
 from components.scoring.bootstrap import DRAWS
-from components.scoring.gaps import gaps_and_drops
+from components.scoring.gaps.records import gaps_and_drops
 from components.scoring.intervals import Interval, accuracy_interval, macro_interval
 from components.scoring.outcomes import ADVERSARIAL, SETTINGS, STRATA, Answers, Array, Codes, ItemTable, Mask, Outcomes
 from components.scoring.proportions import copy_weights

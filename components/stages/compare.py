@@ -18,22 +18,22 @@ from pydantic import BaseModel, ConfigDict, Field
 from components.errors import InputError
 from components.extraction import explain
 from components.platform.config import write_json
-from components.platform.ledger import Challenge
+from components.platform.storage.ledger import Challenge
 from components.platform.tables import iterate_rows, read_items, read_metadata
 from components.questions.items import Item
 from components.questions.seal import Seal, questions_digest
 from components.report.score_files import DRAWS, read_answers, write_scores
 from components.report.scores import changes
 from components.scoring.cells import score
-from components.scoring.comparison import comparisons
-from components.scoring.flips import equivalence, flips
-from components.scoring.gate import conditions, decide, distinct
-from components.scoring.guard import slices_of
+from components.scoring.gaps.strata import raw
+from components.scoring.gate.comparison import comparisons
+from components.scoring.gate.decide import conditions, decide, distinct
+from components.scoring.gate.flips import equivalence, flips
+from components.scoring.gate.guard import slices_of
+from components.scoring.gate.provenance import changed_items
+from components.scoring.gate.rules import Rules
 from components.scoring.intervals import accuracy_interval
 from components.scoring.outcomes import ADVERSARIAL, STRATA, Answers, ItemTable, Mask, item_table, restricted
-from components.scoring.provenance import changed_items
-from components.scoring.rules import Rules
-from components.scoring.strata_gaps import raw
 
 # The settings of the gate, which have the same names in its Rules; the others are of the bootstrap.
 TERMS = ("alpha", "margin", "schedule", "horizon")  # what one count of looks is made under
@@ -49,7 +49,7 @@ class CompareConfig(BaseModel):
     margin: float = Field(0.03, gt=0, lt=1, description="how much worse (a fraction) still counts as not worse")
     no_answer_bound: float = Field(0.1, gt=0, le=1, description="share of unanswered items that must be excluded")
     schedule: Literal["harmonic", "horizon"] = Field(
-        "harmonic", description="how decisions share alpha (scoring/rules)"
+        "harmonic", description="how decisions share alpha (scoring/gate/rules)"
     )
     horizon: int = Field(26, ge=1, description="decisions that share alpha equally under the schedule horizon")
     benchmark_margin: float = Field(0.05, gt=0, lt=1, description="largest loss on one benchmark that may be shown")

@@ -10,9 +10,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from components.errors import InputError
-from components.platform import registry, store
 from components.platform.lineage import git_revision
 from components.platform.models import stored_weights_digest
+from components.platform.storage import store
+from components.platform.tracking import registry
 
 DISCLAIMER = "Research use only. Not a medical device; never for clinical decisions."
 

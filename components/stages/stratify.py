@@ -19,10 +19,10 @@ from components.classifier.fitting import ClassifyConfig, fit_classifier
 from components.classifier.model import ReasoningClassifier
 from components.classifier.shares import Errors, describe_strata
 from components.errors import InputError
-from components.platform.home import home
 from components.platform.lineage import code_digest
+from components.platform.machine import home
 from components.platform.models import model_digest
-from components.platform.store import file_sha256
+from components.platform.storage.store import file_sha256
 from components.platform.tables import read_items, write_items
 from components.questions.items import STRATUM_COLUMNS, Item
 from components.questions.published import REASONING_SHARE

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from components.platform.execution import Call, execute, fetched, journal_uri, store_root
-from components.platform.ledger import seal_number
+from components.platform.storage.ledger import seal_number
 from components.tasks.artifacts import Artifact, Metrics
 from components.tasks.patience import patient
 from components.tasks.training import ANSWERS, ITEMS, SCORES, forget_journal, read_plan

@@ -6,9 +6,10 @@ import logging
 from contextlib import suppress
 
 from components.errors import InputError, ReadableError, StageError
-from components.platform import logs, tracking
-from components.platform import plan as plans
+from components.platform import logs
 from components.platform.execution import read_receipts, run_id, store_root
+from components.platform.storage import plan as plans
+from components.platform.tracking import runs as tracking
 from components.tasks.patience import patient
 
 LOG = logging.getLogger(__name__)

@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.platform import plan as plans
-from components.platform import store
 from components.platform.execution import (
     EVIDENCE,
     Call,
@@ -24,8 +22,10 @@ from components.platform.execution import (
     run_id,
     store_root,
 )
-from components.platform.ledger import reserve, seal_number
 from components.platform.lineage import code_digest
+from components.platform.storage import plan as plans
+from components.platform.storage import store
+from components.platform.storage.ledger import reserve, seal_number
 from components.tasks.artifacts import Artifact, Curves, Metrics
 from components.tasks.patience import patient
 
@@ -60,7 +60,7 @@ def ingest(plan: str, run: str) -> str:
 @patient
 def classify(data: str, plan: str, run: str, metrics: Curves) -> str:
     from components.classifier.card import markdown, registry_tags
-    from components.platform import registry
+    from components.platform.tracking import registry
     from components.stages import classify as stage
 
     settings = read_plan(plan).config("classify", stage.ClassifyConfig)
@@ -145,8 +145,8 @@ def grpo(mix: str, model: str, plan: str, run: str) -> str:
 
 @patient
 def evaluate(items: str, model: str, name: str, plan: str, run: str) -> str:
-    from components.platform.registry import absent
     from components.platform.tables import write_rows
+    from components.platform.tracking.registry import absent
     from components.stages import evaluate as stage
 
     settings = read_plan(plan).evaluation(name, stage.EvaluateConfig)
@@ -263,7 +263,7 @@ def report(
 
 @patient
 def register(model: str, judged: str, decision: Artifact, plan: str, run: str) -> str:
-    from components.platform.registry import identity
+    from components.platform.tracking.registry import identity
     from components.stages import register as stage
 
     read = read_plan(plan)

@@ -41,8 +41,8 @@ def evaluate_command(
     config: GivenConfig,
 ) -> None:
     """Ask a model every question, plainly and after adversarial openings."""
-    from components.platform import store
     from components.platform.config import parse_config, write_json
+    from components.platform.storage import store
     from components.report.files import write_evaluation
     from components.stages.evaluate import EvaluateConfig, evaluate
 
@@ -124,7 +124,7 @@ def compare_command(
 ) -> None:
     """Decide by the gate's rules whether the candidate replaces the baseline."""
     from components.errors import GateRefusedError
-    from components.platform.ledger import reserve, seal_number
+    from components.platform.storage.ledger import reserve, seal_number
     from components.report.terminal import print_decision, print_scores
     from components.stages.compare import CompareConfig, challenge, compare
 

@@ -40,7 +40,7 @@ def seal_command(rotate: bool, reason: str) -> None:
     import getpass
 
     from components.platform.execution import store_root
-    from components.platform.ledger import rotate_seal, seal_number
+    from components.platform.storage.ledger import rotate_seal, seal_number
 
     root = store_root()
     if rotate:

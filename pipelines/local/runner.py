@@ -11,7 +11,7 @@ import warnings
 from pathlib import Path
 
 from components.platform import execution, logs
-from components.platform import plan as plans
+from components.platform.storage import plan as plans
 from pipelines.compile import build
 from pipelines.local import docker_runner
 from pipelines.settings.plan import plan_of

@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from components.errors import InputError
-from components.platform.plan import MAX_BYTES, Plan, PlannedModel, shared
-from components.platform.registry import CHAMPION
+from components.platform.storage.plan import MAX_BYTES, Plan, PlannedModel, shared
+from components.platform.tracking.registry import CHAMPION
 from components.stages.merge import Asked, MergeConfig
 from pipelines.settings.evaluation_recipe import EvaluationRecipe
 from pipelines.settings.profile import Profile

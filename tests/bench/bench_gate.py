@@ -17,7 +17,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from components.scoring.rules import Rules  # noqa: E402
+from components.scoring.gate.rules import Rules  # noqa: E402
 from tests.scoring.gate_simulation import Truth, alike, published_size, quick  # noqa: E402
 
 SIZES = (300, 1500, 7039, 12_609)

@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     from components.platform.execution import RUN_VARIABLE, read_receipts
-    from components.platform.plan import write
+    from components.platform.storage.plan import write
     from pipelines.local import servers
     from pipelines.local.run import run
     from pipelines.settings.plan import plan_of

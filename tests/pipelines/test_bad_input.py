@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from components.platform import objects, store
+from components.platform.storage import objects, store
 
 Case = Callable[[Path, str], list[str]]
 ROW: dict[str, Any] = {

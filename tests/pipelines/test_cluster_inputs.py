@@ -13,8 +13,9 @@ import yaml
 from compiled_pipelines import tasks_of
 
 from components.errors import InputError
-from components.platform import models, store
-from components.platform.plan import parse
+from components.platform import models
+from components.platform.storage import store
+from components.platform.storage.plan import parse
 from components.stages.preflight import PreflightConfig, preflight
 from pipelines.compile import compiled
 from pipelines.settings.profile import load_profile

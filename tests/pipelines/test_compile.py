@@ -15,7 +15,7 @@ from compiled_pipelines import CASES, GOLDEN, SITE, golden_file, site_profile, t
 
 from components.errors import InputError
 from components.platform.execution import run_id
-from components.platform.plan import parse
+from components.platform.storage.plan import parse
 from pipelines.cli.recipes import compile_command
 from pipelines.compile import check, compiled
 from pipelines.settings.training_recipe import load_training_recipe

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from components.platform import execution, tracking
+from components.platform import execution
+from components.platform.tracking import runs as tracking
 from pipelines.settings.tasks import TASKS
 from pipelines.settings.training_recipe import load_training_recipe
 

@@ -306,8 +306,8 @@ def test_the_run_date_goes_to_doctor_as_kfp_resolves_it_and_from_there_to_mlflow
     from kfp import dsl
     from mlflow import MlflowClient
 
-    from components.platform import tracking
-    from components.platform.plan import Plan
+    from components.platform.storage.plan import Plan
+    from components.platform.tracking import runs as tracking
     from pipelines import guarded as guard
     from pipelines.compile import compiled
     from pipelines.settings.profile import load_profile

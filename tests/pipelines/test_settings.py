@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from components.errors import InputError
-from components.platform.plan import parse
+from components.platform.storage.plan import parse
 from components.stages.sft import SftConfig
 from pipelines.settings.plan import plan_of
 from pipelines.settings.profile import load_profile

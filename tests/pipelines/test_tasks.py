@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from components.errors import InputError, StageError, UnavailableError
-from components.platform import objects, store
 from components.platform.execution import Call, execute, fetched, input_digest, receipts_uri
-from components.platform.plan import Plan, write
-from components.platform.store import file_sha256
+from components.platform.storage import objects, store
+from components.platform.storage.plan import Plan, write
+from components.platform.storage.store import file_sha256
 from components.stages.sft import SftConfig
 from components.tasks import guard
 from components.tasks.patience import WAITS, passes

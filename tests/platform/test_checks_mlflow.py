@@ -17,9 +17,10 @@ from certificates import certificate
 from faulty_proxy import Answer, Asked, proxy
 
 from components.errors import InputError
-from components.platform import registry, tracking
 from components.platform.checks.findings import Finding
 from components.platform.checks.tracking_server import check_tracking
+from components.platform.tracking import registry
+from components.platform.tracking import runs as tracking
 
 POLICY = Path(__file__).resolve().parents[2] / "docs/policies/mlflow.json"
 ADMIN = ("admin", "password-of-the-admin")

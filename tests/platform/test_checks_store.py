@@ -88,7 +88,7 @@ def enforcing(policy: Any, bucket: str, prefix: str) -> Callable[[Asked], Answer
 
 
 def test_a_store_that_does_all_of_it_is_left_as_it_was(store_uri: str) -> None:
-    from components.platform import objects
+    from components.platform.storage import objects
 
     findings = checked(store_uri)
     assert list(findings) == VERBS

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.errors import DamagedError, InputError, NewerSchemaError
-from components.platform import objects
-from components.platform.plan import Plan, PlannedModel, parse, read, shared, uri, write
+from components.platform.storage import objects
+from components.platform.storage.plan import Plan, PlannedModel, parse, read, shared, uri, write
 from components.stages.sft import SftConfig
 
 VALUES = st.recursive(

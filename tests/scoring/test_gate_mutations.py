@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.scoring import gate as honest
-from components.scoring import guard, rules
+from components.scoring.gate import decide as honest
+from components.scoring.gate import guard, rules
 from tests.scoring.gate_simulation import Truth, answers, bound, world
 
 MODULES = {module.__name__.rpartition(".")[2]: module for module in (honest, rules, guard)}
@@ -23,19 +23,19 @@ GOOD = Truth(0.15, 0.05, 0.05, 0.05)
 # What is broken -> (module, the words of its source, what they become)
 MUTATIONS = {
     "candidate compared with itself": (
-        "gate",
+        "decide",
         '("baseline", old), ("candidate", new)',
         '("baseline", new), ("candidate", new)',
     ),
     "sides swapped": ("gate", "paired(values[1], values[0],", "paired(values[0], values[1],"),
     "margin's sign flipped": (
-        "gate",
+        "decide",
         "p, bounds = found.p_above(-rules.margin)",
         "p, bounds = found.p_above(rules.margin)",
     ),
     "margin ignored": ("gate", "p, bounds = found.p_above(-rules.margin)", "p, bounds = found.p_above(-0.99)"),
     "estimate in place of its bound": (
-        "gate",
+        "decide",
         """    passed = p <= rules.level
     name =""",
         """    passed = found.estimate > -rules.margin
@@ -43,7 +43,7 @@ MUTATIONS = {
     ),
     "groups ignored": ("gate", "values[0], table.groups[mask])", "values[0], np.arange(mask.sum()))"),
     "superiority not asked": (
-        "gate",
+        "decide",
         """    passed = p <= rules.level
     need""",
         """    passed = p <= 1

@@ -19,7 +19,7 @@ from components.platform.tables import iterate_rows, side_file, write_items, wri
 from components.questions.items import Item, items_digest
 from components.report.scores import Scores
 from components.report.terminal import print_scores
-from components.scoring.gate import CONDITIONS
+from components.scoring.gate.decide import CONDITIONS
 from components.stages.compare import CompareConfig, compare, score_evidence, score_files
 from pipelines.cli.evaluation import compare_command, score_command
 

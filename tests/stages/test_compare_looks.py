@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from components.errors import InputError
-from components.platform import store
-from components.platform.ledger import reserve, rotate_seal, seal_number
+from components.platform.storage import store
+from components.platform.storage.ledger import reserve, rotate_seal, seal_number
 from components.platform.tables import write_items, write_rows
 from components.questions.items import Item, items_digest
 from components.questions.seal import Seal

@@ -18,10 +18,10 @@ from click.testing import CliRunner
 from faulty_endpoint import FaultyEndpoint, asked, endpoint
 
 from components.errors import InputError, StageError
-from components.platform import store
 from components.platform.execution import read_receipts
-from components.platform.journal import Journal
-from components.platform.plan import Plan, PlannedModel, write
+from components.platform.storage import store
+from components.platform.storage.journal import Journal
+from components.platform.storage.plan import Plan, PlannedModel, write
 from components.platform.tables import read_metadata, read_rows, write_items
 from components.questions.items import Item
 from components.stages.evaluate import EvaluateConfig, evaluate

@@ -11,7 +11,7 @@ from typing import Any
 from components.questions.items import Item
 from components.report.scores import Scores
 from components.scoring.cells import score
-from components.scoring.gate import Rules, decide
+from components.scoring.gate.decide import Rules, decide
 from components.scoring.outcomes import SETTINGS, grade, item_table
 
 Record = dict[str, Any]

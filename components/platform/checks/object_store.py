@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from components.platform import objects
 from components.platform.checks.findings import Finding
+from components.platform.storage import objects
 
 WRITERS = 8
 # S3 refuses a request whose time is off by more than 15 minutes; what is off by a third of that will be soon.

@@ -14,7 +14,7 @@ from typing import Any
 
 from components.errors import InputError
 from components.platform.checks.findings import Finding
-from components.platform.home import home
+from components.platform.machine import home
 
 # Linux takes 107 bytes for a Unix socket's address; the embedded servers keep theirs at this place below the home.
 LONGEST_SOCKET = 107

@@ -16,9 +16,10 @@ from hashlib import sha256
 from typing import Any
 
 from components.errors import InputError
-from components.platform import registry, tracking
 from components.platform.checks.findings import Finding
-from components.platform.mlflow_answers import explained, quickly
+from components.platform.tracking import registry
+from components.platform.tracking import runs as tracking
+from components.platform.tracking.answers import explained, quickly
 
 CHECKED_TAG = "biomed_r1.checked"
 

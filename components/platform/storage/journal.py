@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from components.errors import InputError
-from components.platform import store
+from components.platform.storage import store
 
 LOG = logging.getLogger(__name__)
 SCHEMA_VERSION = 1

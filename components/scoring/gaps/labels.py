@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.scoring.label_error import Linearised, slope_gap, stratum_gap
-from components.scoring.labelled import Subsample, labelled_gap
+from components.scoring.gaps.label_error import Linearised, slope_gap, stratum_gap
+from components.scoring.gaps.labelled import Subsample, labelled_gap
+from components.scoring.gaps.strata import Sides, estimate_record, gap_records, hard_sides, side_weights
 from components.scoring.outcomes import ItemTable, Outcomes
 from components.scoring.proportions import Estimate, copy_weights
-from components.scoring.strata_gaps import Sides, estimate_record, gap_records, hard_sides, side_weights
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from components.errors import DamagedError, InputError, NewerSchemaError
-from components.platform import objects
+from components.platform.storage import objects
 
 SCHEMA_VERSION = 1
 _ENTRY = re.compile(r"(\d{6})\.json")

@@ -19,9 +19,9 @@ import numpy as np
 
 from components.errors import InputError
 from components.questions.items import COLUMNS, Item
+from components.scoring.gate.paired import Paired, paired
 from components.scoring.intervals import Array, Codes
 from components.scoring.outcomes import ADVERSARIAL, ItemTable, Outcomes
-from components.scoring.paired import Paired, paired
 
 GUARD_ALPHA = 0.05
 MIN_GROUPS = 10

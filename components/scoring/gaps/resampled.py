@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.scoring.bootstrap import Block, draw_sums, percentile_interval
-from components.scoring.kitagawa import kitagawa
-from components.scoring.label_error import LEAST_ATTENUATION, gap_bounds
+from components.scoring.gaps.kitagawa import kitagawa
+from components.scoring.gaps.label_error import LEAST_ATTENUATION, gap_bounds
 from components.scoring.outcomes import ItemTable
 
 Array = NDArray[np.float64]

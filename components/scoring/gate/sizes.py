@@ -7,8 +7,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from components.scoring.gate.paired import Paired
 from components.scoring.intervals import normal_quantile
-from components.scoring.paired import Paired
 
 
 @lru_cache(maxsize=256)

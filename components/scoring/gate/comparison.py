@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from components.scoring.bootstrap import DRAWS
-from components.scoring.gate import Side
+from components.scoring.gate.decide import Side
+from components.scoring.gate.paired import paired
 from components.scoring.intervals import CONFIDENCE, Array, Codes, mcnemar_exact, sign_flip_p
 from components.scoring.outcomes import ADVERSARIAL, STRATA, ItemTable
-from components.scoring.paired import paired
 
 COMPARED = ("plain", ADVERSARIAL)
 
@@ -20,7 +20,7 @@ def comparisons(
 ) -> list[dict[str, Any]]:
     """A record per setting and stratum: the paired difference (candidate minus baseline) with its 95 % interval.
 
-    p values are two-sided: `p` by the score test on groups (scoring/paired.py), `p_sign_flip` by permuting groups,
+    p values are two-sided: `p` by the score test on groups (scoring/gate/paired.py), `p_sign_flip` by permuting groups,
     `p_mcnemar` exact and only where every group has one item (null elsewhere: copies of a question would each count).
     `detectable` is the gain that a one-sided test at `level` finds four times in five. Cells that one side was not
     asked are left out.

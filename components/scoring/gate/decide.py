@@ -2,8 +2,8 @@
 
 All rules must hold, each at the level of this look: requiring all keeps a false promotion at most as likely as the
 level of one rule (an intersection-union test; Berger 1982, Technometrics 24:295), and the levels of all looks sum to
-at most alpha (scoring/rules.py): a weekly schedule cannot promote by luck. Differences are judged by the score test of
-scoring/paired.py, whose unit is the question group. The guard of scoring/guard.py errs the other way: it refuses an
+at most alpha (scoring/gate/rules.py): a weekly schedule cannot promote by luck. Differences are judged by the score test of
+scoring/gate/paired.py, whose unit is the question group. The guard of scoring/gate/guard.py errs the other way: it refuses an
 equal candidate at most 5 % of the time.
 """
 
@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from components.errors import InputError
-from components.scoring.guard import GUARD_ALPHA, Slices, guard_cells
+from components.scoring.gate.guard import GUARD_ALPHA, Slices, guard_cells
+from components.scoring.gate.paired import Paired, paired
+from components.scoring.gate.rules import Rules
+from components.scoring.gate.sizes import groups_for_answers, groups_for_equal, groups_for_gain
 from components.scoring.intervals import group_sums
 from components.scoring.outcomes import ADVERSARIAL, ItemTable, Outcomes
-from components.scoring.paired import Paired, paired
-from components.scoring.rules import Rules
-from components.scoring.sizes import groups_for_answers, groups_for_equal, groups_for_gain
 
 SCHEMA_VERSION = 1
 # What both sides' answer files must say alike for a difference to be the model's. Not the extraction: every output is

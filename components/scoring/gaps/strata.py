@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.scoring.label_error import attenuation_hard
+from components.scoring.gaps.label_error import attenuation_hard
 from components.scoring.outcomes import ItemTable, Outcomes
 from components.scoring.proportions import Estimate, Means, combine, copy_weights, means
 

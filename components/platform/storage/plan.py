@@ -17,9 +17,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict
 
 from components.errors import DamagedError, InputError, NewerSchemaError
-from components.platform import objects
 from components.platform.config import parse_config
 from components.platform.sources import Kind
+from components.platform.storage import objects
 
 SCHEMA_VERSION = 1
 # Of the document as one argument of the doctor's task; Linux takes 128 KiB, and the driver's quoting adds to it.

@@ -23,12 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.scoring.drops import drop_records
-from components.scoring.label_gaps import drawn_records, expert_records, slope_records
-from components.scoring.outcomes import ADVERSARIAL, SETTINGS, Answers, ItemTable, Outcomes
-from components.scoring.proportions import holm
-from components.scoring.resampled import Contrast, Resampled
-from components.scoring.strata_gaps import (
+from components.scoring.gaps.drops import drop_records
+from components.scoring.gaps.labels import drawn_records, expert_records, slope_records
+from components.scoring.gaps.resampled import Contrast, Resampled
+from components.scoring.gaps.strata import (
     KINDS,
     MACRO_GROUPS,
     Sides,
@@ -37,6 +35,8 @@ from components.scoring.strata_gaps import (
     hard_sides,
     side_weights,
 )
+from components.scoring.outcomes import ADVERSARIAL, SETTINGS, Answers, ItemTable, Outcomes
+from components.scoring.proportions import holm
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]

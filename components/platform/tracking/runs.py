@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any
 
 from components.errors import InputError
-from components.platform.mlflow_answers import explained, quickly
+from components.platform.tracking.answers import explained, quickly
 
 EXPERIMENT = "biomed-r1"
 RUN_TAG = "biomed_r1.run"

@@ -19,7 +19,7 @@ from typing import Any
 from components.errors import DamagedError, InputError, NewerSchemaError
 from components.platform import faults
 from components.platform.lineage import git_revision
-from components.platform.objects import (
+from components.platform.storage.objects import (
     PARALLEL_FILES,
     check,
     delete,
@@ -28,8 +28,8 @@ from components.platform.objects import (
     list_files,
     put_json,
 )
-from components.platform.objects import get_file as fetch
-from components.platform.objects import put_file as send
+from components.platform.storage.objects import get_file as fetch
+from components.platform.storage.objects import put_file as send
 
 __all__ = ["check", "get_json", "list_children", "list_files", "put_json"]
 

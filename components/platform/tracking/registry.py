@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from components.errors import InputError
-from components.platform.mlflow_answers import explained
+from components.platform.tracking.answers import explained
 
 MODEL = "biomed-r1"
 CLASSIFIER = "reasoning-classifier"

@@ -13,8 +13,7 @@ from components.report.scores import PLAIN, Scores, changes
 from components.report.sections.accuracy import strata_sentences
 from components.report.sections.answered import unread_right
 from components.report.sections.gaps import MEASURES
-from components.report.sections.gate import equivalence_sentences, seal_sentences, size_sentences
-from components.report.sections.gate_tables import changed
+from components.report.sections.gate import changed, equivalence_sentences, seal_sentences, size_sentences
 from components.scoring.outcomes import ADVERSARIAL, STRATA
 
 Record = Mapping[str, Any]

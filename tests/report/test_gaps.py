@@ -16,9 +16,9 @@ from components.report.files import read_inputs, write_report
 from components.report.score_files import write_scores
 from components.report.scores import Scores
 from components.report.sections import accuracy
-from components.report.sections.estimands import estimands_table
 from components.report.sections.gaps import (
     attenuation_sentences,
+    estimands_table,
     expert_sentences,
     gap_sentence,
     gap_sentences,

@@ -2,9 +2,9 @@
 
 All rules must hold, each at the level of this look: requiring all keeps a false promotion at most as likely as the
 level of one rule (an intersection-union test; Berger 1982, Technometrics 24:295), and the levels of all looks sum to
-at most alpha (scoring/gate/rules.py): a weekly schedule cannot promote by luck. Differences are judged by the score test of
-scoring/gate/paired.py, whose unit is the question group. The guard of scoring/gate/guard.py errs the other way: it refuses an
-equal candidate at most 5 % of the time.
+at most alpha (rules.py): a weekly schedule cannot promote by luck. Differences are judged by the score test of
+paired.py, whose unit is the question group. The guard of guard.py errs the other way: it refuses an equal candidate
+at most 5 % of the time.
 """
 
 from __future__ import annotations

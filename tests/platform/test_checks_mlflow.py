@@ -280,7 +280,6 @@ def test_the_documented_calls_are_all_that_a_run_makes(
             pass
         monkeypatch.delenv("MLFLOW_RUN_ID")
         registry.register(registry.MODEL, f"s3://b/{run}", run, {"x": "y"}, "card")
-        registry.next_look(registry.MODEL, "s3://b/y", {"a": "b"})
         registry.find(registry.MODEL, version="1")
         registry.identity()
         tracking.end_dead_runs()

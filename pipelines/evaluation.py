@@ -52,9 +52,9 @@ def _stages(
     hosted = [model for model in plan.models if str(model.reference).startswith(ENDPOINT)]
     merged = evaluation_ops.merge_shards(
         items=items,
-        shards=_answered([model for model in plan.models if model not in hosted], plan, profile, "generator", items),
+        shards=_answered([model for model in plan.models if model not in hosted], plan, profile, "generator", strata),
         # A model behind an endpoint needs no GPU here.
-        hosted=_answered(hosted, plan, profile, "cpu", items),
+        hosted=_answered(hosted, plan, profile, "cpu", strata),
         **told,
     )
     place(merged, "cpu", profile, "Merge the shards of every model")
@@ -68,8 +68,12 @@ def _stages(
     return page
 
 
-def _answered(models: Sequence[PlannedModel], plan: Plan, profile: Profile, role: Role, items: Any) -> Any:
-    """Where the answers of every shard of these models are: one task each, side by side."""
+def _answered(models: Sequence[PlannedModel], plan: Plan, profile: Profile, role: Role, strata: Any) -> Any:
+    """Where the answers of every shard of these models are: one task each, side by side.
+
+    A shard finds the questions by the receipt of `stratify`: KFP's local runner (2.17) puts the loop's item in the
+    place of every parameter that a loop takes from another task.
+    """
     # Texts, and everything else from the plan: a loop over mappings inside an exit handler asks the root for
     # parameters that it does not have (kubeflow/pipelines#13273), and what is written here is stored once a shard.
     parts = [f"{model.name}/{number}" for model in models for number in range(plan.shards)]
@@ -77,8 +81,8 @@ def _answered(models: Sequence[PlannedModel], plan: Plan, profile: Profile, role
         return []
     # One machine holds one model at a time; a cluster's queue decides for itself.
     with dsl.ParallelFor(parts, parallelism=None if profile.cluster else 1, name=f"models-by-shards-{role}") as part:
-        task = evaluation_ops.evaluate_shard(
-            items=items, part=part, plan=plan.digest, run=dsl.PIPELINE_JOB_ID_PLACEHOLDER
+        task = evaluation_ops.evaluate_shard(part=part, plan=plan.digest, run=dsl.PIPELINE_JOB_ID_PLACEHOLDER).after(
+            strata
         )
         where, asks = (" behind an endpoint", ENDPOINTS) if role == "cpu" else ("", HUB)
         place(task, role, profile, f"Evaluate one shard of one model{where}", asks=asks)

@@ -9,10 +9,10 @@ from components.ops.training import CPU_IMAGE, GPU_IMAGE
 
 
 @component(GPU_IMAGE)
-def evaluate_shard(items: str, part: str, plan: str, run: str) -> str:
+def evaluate_shard(part: str, plan: str, run: str) -> str:
     from components.tasks import evaluation
 
-    return evaluation.evaluate_shard(items, part, plan, run)
+    return evaluation.evaluate_shard(part, plan, run)
 
 
 @component(CPU_IMAGE)

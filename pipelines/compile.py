@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from components.errors import InputError
+from pipelines.linter import check_graph
 from pipelines.settings.profile import Profile
 from pipelines.settings.recipes import AnyRecipe, key_variables, pipeline_of
 from pipelines.staging import local_references
@@ -72,7 +73,10 @@ def build(recipe: AnyRecipe, profile: Profile) -> Any:
 
 
 def compiled(recipe: AnyRecipe, profile: Profile, kind: Format = "ir") -> str:
-    """A recipe's pipeline as YAML text; the same text for the same recipe, profile and code."""
+    """A recipe's pipeline as YAML text; the same text for the same recipe, profile and code.
+
+    Raises InputError for a graph that a cluster could not run (pipelines/linter.py).
+    """
     from kfp.compiler import Compiler
 
     with tempfile.TemporaryDirectory() as folder:
@@ -80,6 +84,7 @@ def compiled(recipe: AnyRecipe, profile: Profile, kind: Format = "ir") -> str:
         built = build(recipe, profile)
         Compiler().compile(built, str(file))
         text = file.read_text(encoding="utf-8")
+        check_graph(text, f"recipe {recipe.name}, profile {profile.name}")
         if kind == "ir":
             return text
         _write_manifest(built, f"{built.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}", file)

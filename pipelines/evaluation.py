@@ -8,101 +8,82 @@ from kfp import dsl
 from components.ops import evaluation as evaluation_ops
 from components.ops import training as ops
 from components.platform.models import ENDPOINT
-from components.stages.merge import Asked, MergeConfig
-from pipelines.guarded import guarded
-from pipelines.placement import place
-from pipelines.settings.evaluation_recipe import EvaluatedModel, EvaluationRecipe
+from components.platform.storage.plan import Plan, PlannedModel
+from pipelines.guarded import guarded, limits
+from pipelines.placement import ENDPOINTS, HUB, place
+from pipelines.settings.evaluation_recipe import EvaluationRecipe
+from pipelines.settings.plan import plan_of
 from pipelines.settings.profile import Profile, Role
-from pipelines.settings.shared import as_json
 
 NAME = "biomed-r1-evaluation"
 
 
 def evaluation_pipeline(recipe: EvaluationRecipe, profile: Profile) -> Any:
-    """The KFP pipeline of a recipe on a profile; configs are baked in, so a compiled file says all that will run."""
+    """The KFP pipeline of a recipe on a profile; its settings are in the plan, as in a training."""
+    plan = plan_of(recipe, profile)
 
-    @dsl.pipeline(name=NAME, description=recipe.description)
+    @dsl.pipeline(name=NAME, description=recipe.description, pipeline_config=limits(profile))
     def evaluation() -> None:
-        with guarded(recipe, profile) as checks:
-            _stages(recipe, profile, checks)
+        with guarded(plan, profile) as (checks, last):
+            last.append(_stages(plan, recipe.classifier, profile, checks))
 
     return evaluation
 
 
-def _stages(recipe: EvaluationRecipe, profile: Profile, checks: Sequence[dsl.PipelineTask]) -> None:
-    run = dsl.PIPELINE_JOB_ID_PLACEHOLDER
+def _stages(
+    plan: Plan, classifier: str | None, profile: Profile, checks: Sequence[dsl.PipelineTask]
+) -> dsl.PipelineTask:
+    """The tasks between doctor and receipts; returns the last of them."""
+    told = {"plan": plan.digest, "run": dsl.PIPELINE_JOB_ID_PLACEHOLDER}
 
-    data = ops.ingest(
-        sources=recipe.data.benchmarks, train_source=recipe.data.train, config=as_json(recipe.ingest), run=run
-    ).after(*checks)
-    place(data, "cpu", profile, "Ingest question sets")
+    data = ops.ingest(**told).after(*checks)
+    place(data, "cpu", profile, "Ingest question sets", asks=HUB)
 
-    line: Any = recipe.classifier
-    if recipe.classify:
-        trained = ops.classify(labels=data.outputs["labels"], config=as_json(recipe.classify), run=run)
-        place(trained, "classifier", profile, "Train the reasoning classifier")
+    line: Any = classifier
+    if "classify" in plan.stages:
+        trained = ops.classify(data=data.output, **told)
+        place(trained, "classifier", profile, "Train the reasoning classifier", asks=HUB)
         line = trained.outputs["Output"]
 
-    strata = ops.stratify(items=data.outputs["benchmarks"], classifier=line, config=as_json(recipe.stratify), run=run)
-    place(strata, "classifier", profile, "Split reasoning from knowledge")
-    items = strata.outputs["stratified"]
+    strata = ops.stratify(data=data.output, classifier=line, **told)
+    place(strata, "classifier", profile, "Split reasoning from knowledge", asks=HUB)
+    items = strata.output
 
-    hosted = [entry for entry in recipe.models if entry.model.startswith(ENDPOINT)]
+    hosted = [model for model in plan.models if str(model.reference).startswith(ENDPOINT)]
     merged = evaluation_ops.merge_shards(
         items=items,
-        shards=_answered([m for m in recipe.models if m not in hosted], recipe, profile, "generator", items),
+        shards=_answered([model for model in plan.models if model not in hosted], plan, profile, "generator", strata),
         # A model behind an endpoint needs no GPU here.
-        hosted=_answered(hosted, recipe, profile, "cpu", items),
-        config=as_json(_merging(recipe)),
-        run=run,
+        hosted=_answered(hosted, plan, profile, "cpu", strata),
+        **told,
     )
     place(merged, "cpu", profile, "Merge the shards of every model")
-    answers = {"items": items, "answers": merged.output, "models": ",".join(entry.name for entry in recipe.models)}
+    answers = {"items": items, "answers": merged.output, **told}
 
-    scored = evaluation_ops.score_models(config=as_json(recipe.score), run=run, **answers)
+    scored = evaluation_ops.score_models(**answers)
     place(scored, "cpu", profile, "Score every model")
 
-    page = evaluation_ops.report_models(
-        scores=scored.outputs["scores"], classifier=line, config=as_json(recipe.report), run=run, **answers
-    )
+    page = evaluation_ops.report_models(scored=scored.outputs["Output"], classifier=line, **answers)
     place(page, "cpu", profile, "Write the report")
+    return page
 
 
-def _answered(
-    models: Sequence[EvaluatedModel], recipe: EvaluationRecipe, profile: Profile, role: Role, items: Any
-) -> Any:
-    """Where the answers of every shard of these models are: one task each, side by side."""
-    # All values are text: KFP turns the numbers of a loop into floats.
-    parts = [
-        {
-            "model_name": entry.name,
-            "reference": entry.model,
-            "settings": as_json(entry.evaluate),
-            "shard": str(number),
-        }
-        for entry in models
-        for number in range(recipe.shards)
-    ]
+def _answered(models: Sequence[PlannedModel], plan: Plan, profile: Profile, role: Role, strata: Any) -> Any:
+    """Where the answers of every shard of these models are: one task each, side by side.
+
+    A shard finds the questions by the receipt of `stratify`: KFP's local runner (2.17) puts the loop's item in the
+    place of every parameter that a loop takes from another task.
+    """
+    # Texts, and everything else from the plan: a loop over mappings inside an exit handler asks the root for
+    # parameters that it does not have (kubeflow/pipelines#13273), and what is written here is stored once a shard.
+    parts = [f"{model.name}/{number}" for model in models for number in range(plan.shards)]
     if not parts:
         return []
     # One machine holds one model at a time; a cluster's queue decides for itself.
     with dsl.ParallelFor(parts, parallelism=None if profile.cluster else 1, name=f"models-by-shards-{role}") as part:
-        task = evaluation_ops.evaluate_shard(
-            items=items,
-            model=part.reference,
-            name=part.model_name,
-            shard=part.shard,
-            shards=recipe.shards,
-            config=part.settings,
-            run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+        task = evaluation_ops.evaluate_shard(part=part, plan=plan.digest, run=dsl.PIPELINE_JOB_ID_PLACEHOLDER).after(
+            strata
         )
-        place(task, role, profile, f"Evaluate one shard of one model{' behind an endpoint' if role == 'cpu' else ''}")
+        where, asks = (" behind an endpoint", ENDPOINTS) if role == "cpu" else ("", HUB)
+        place(task, role, profile, f"Evaluate one shard of one model{where}", asks=asks)
     return dsl.Collected(task.output)
-
-
-def _merging(recipe: EvaluationRecipe) -> MergeConfig:
-    models = {
-        entry.name: Asked(settings=entry.evaluate.settings, limit=entry.evaluate.limit, seed=entry.evaluate.seed)
-        for entry in recipe.models
-    }
-    return MergeConfig(shards=recipe.shards, models=models)

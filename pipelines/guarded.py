@@ -1,46 +1,55 @@
-"""The frame of a cluster run: a doctor before its tasks, and a record of the outcome after them, always."""
+"""The frame of a run: a doctor before its tasks, a check of their receipts, and a record of the outcome, always."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from kfp import dsl
 
-from components.ops.guard import doctor, outcome
-from components.stages.outcome import OutcomeConfig
-from components.stages.preflight import PreflightConfig
-from pipelines.placement import place
+from components.ops.guard import doctor, outcome, receipts
+from components.platform.storage.plan import Plan
+from pipelines.placement import HUB, place
 from pipelines.settings.profile import Profile
-from pipelines.settings.recipes import AnyRecipe, model_references
-from pipelines.settings.shared import as_json
-from pipelines.settings.tasks import expected
+
+DAY_SECONDS = 24 * 60 * 60
 
 
 @contextmanager
-def guarded(recipe: AnyRecipe, profile: Profile) -> Iterator[list[dsl.PipelineTask]]:
-    """Tasks made inside run after a doctor and before an exit handler; yields what the first of them come `.after`.
+def guarded(plan: Plan, profile: Profile) -> Iterator[tuple[list[dsl.PipelineTask], list[dsl.PipelineTask]]]:
+    """Tasks made inside run after a doctor, before the check of receipts, and inside an exit handler.
 
-    On a profile of one machine nothing is added: `biomed-r1 run` checks before and records after by itself.
+    Yields what the first of them come `.after`, and a list to put the last of them in. On a profile of one machine
+    `biomed-r1 run` checks before and records after by itself; the receipts are checked there too.
     """
+    last: list[dsl.PipelineTask] = []
+    told = {"plan": plan.digest, "run": dsl.PIPELINE_JOB_ID_PLACEHOLDER}
     if not profile.cluster:
-        yield []
+        yield [], last
+        place(receipts(**told).after(*last), "cpu", profile, "Check that every task left a receipt")
         return
-    run = dsl.PIPELINE_JOB_ID_PLACEHOLDER
-    owed = OutcomeConfig(tasks=expected(recipe), price_per_gpu_hour=profile.price_per_gpu_hour)
-    last = outcome(config=as_json(owed), run=run)
-    # A missing receipt stays missing. What can pass, a server that does not answer for a moment, the clients of S3 and
-    # MLflow try again by themselves; KFP can tell the two apart by nothing.
-    place(last, "cpu", profile, "Record the outcome", retried=False)
-    with dsl.ExitHandler(last, name="Record the outcome whatever happens"):
-        sources = ((recipe.data.benchmarks, "benchmarks"), (recipe.data.train, "train"))
+    end = outcome(**told)
+    # What these three find stays so, and the tasks themselves wait for a server that does not answer.
+    place(end, "cpu", profile, "Record the outcome", retried=False)
+    with dsl.ExitHandler(end, name="Record the outcome whatever happens"):
         first = doctor(
-            config=as_json(PreflightConfig(models=tuple(model_references(recipe)), sources=sources)),
-            recipe=recipe.model_dump_json(by_alias=True),
-            tags=json.dumps({"recipe": recipe.name, "recipe_digest": recipe.digest(), "profile": profile.name}),
-            run=run,
+            plan=plan.text,
+            run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
             # When the schedule meant it to start, or when it was started by hand: lineage, and in no stage's key.
             run_date=dsl.PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER,
         )
-        # A wrong setting stays wrong, and the run should say so in seconds, not after three waits.
-        place(first, "cpu", profile, "Check everything the run needs", retried=False)
-        yield [first]
+        place(first, "cpu", profile, "Check everything the run needs", retried=False, asks=HUB)
+        yield [first], last
+        # A failing exit task fails no run, so this one is inside the graph (KFP compiles the exit task to a hook).
+        owed = receipts(**told).after(*last)
+        place(owed, "cpu", profile, "Check that every task left a receipt", retried=False)
+
+
+def limits(profile: Profile) -> dsl.PipelineConfig | None:
+    """How long a run may take and its Workflow stays; None on one machine."""
+    if not profile.cluster:
+        return None
+    return dsl.PipelineConfig(
+        # A task's own timeout counts from its pod's start. A pod that finds no node, no quota or no image never starts.
+        active_deadline_seconds=int((profile.run_hours or 0) * 60 * 60),
+        ttl_seconds_after_finished=int(profile.keep_days * DAY_SECONDS),
+        ttl_seconds_after_failure=int(profile.keep_failed_days * DAY_SECONDS),
+    )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from kfp import dsl, kubernetes
 from kfp.dsl.structures import ResourceSpec
 
-from components.platform.environment import QUIET
-from components.platform.gpus import GPUS_VARIABLE
-from pipelines.settings.profile import Profile, Resources, Role
+from components.platform.machine import GPUS_VARIABLE
+from pipelines.settings.profile import Outside, Profile, Resources, Role
 
 GPU_RESOURCE = "nvidia.com/gpu"
 # Set on every GPU node by NVIDIA's GPU feature discovery.
@@ -16,18 +17,26 @@ QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 PRIORITY_LABEL = "kueue.x-k8s.io/priority-class"
 # The user of the images (images/*.Dockerfile); its group is the same.
 USER = 10001
-# The images' root is read-only, so the scratch volume is where everything is written.
+# The images' root is read-only, so the scratch volume is where everything is written; they say so themselves
+# (BIOMED_R1_HOME and the libraries' caches, images/*.Dockerfile).
 SCRATCH = "/tmp"
-HOME = "/tmp/biomed-r1"
 HF_HOME = "/cache/huggingface"
+HUB: tuple[Outside, ...] = ("hub",)
+ENDPOINTS: tuple[Outside, ...] = ("endpoints",)
 
 
 def place(
-    task: dsl.PipelineTask, role: Role, profile: Profile, display_name: str, retried: bool = True
+    task: dsl.PipelineTask,
+    role: Role,
+    profile: Profile,
+    display_name: str,
+    retried: bool = True,
+    asks: Collection[Outside] = (),
 ) -> dsl.PipelineTask:
     """Give a task its name, image and resources, and in a cluster all that its pod needs.
 
-    KFP's own cache is off (design D5: it cannot see our code). `retried` is for what a second attempt can mend.
+    KFP's own cache is off (design D5: it cannot see our code). `retried` is for what a second attempt can mend,
+    `asks` says what the task reaches outside: it gets the keys for that and no others.
     """
     resources = profile.roles[role]
     task.set_display_name(display_name)
@@ -36,45 +45,52 @@ def place(
     container = task.container_spec
     assert container is not None
     container.resources = ResourceSpec(
-        cpu_request=resources.cpu,
+        cpu_request=resources.cpu_request or resources.cpu,
         cpu_limit=resources.cpu,
-        memory_request=resources.memory,
+        memory_request=resources.memory_request or resources.memory,
         memory_limit=resources.memory,
         accelerator_type=GPU_RESOURCE if resources.gpus else None,
         accelerator_count=str(resources.gpus) if resources.gpus else None,
     )
     container.image = (profile.gpu_image if resources.gpus else profile.cpu_image) or container.image
     if profile.cluster:
-        container.env = _environment(resources, profile)
-        _secrets(task, profile)
-        _volumes(task, resources, profile)
+        cache = profile.hf_cache if "hub" in asks else None
+        container.env = _environment(resources, profile, cache)
+        _secrets(task, profile, asks)
+        _volumes(task, resources, cache)
         _scheduling(task, resources, profile)
         _lifetime(task, resources, profile, retried)
         kubernetes.set_security_context(task, run_as_user=USER, run_as_group=USER, run_as_non_root=True)
     return task
 
 
-def _environment(resources: Resources, profile: Profile) -> dict[str, str]:
-    values = {**QUIET, "BIOMED_R1_HOME": HOME, **{k: v for k, v in profile.environment.items() if v is not None}}
-    if profile.hf_cache:
+def _environment(resources: Resources, profile: Profile, cache: str | None) -> dict[str, str]:
+    """Only what differs from one site to another: Argo stores a task's environment about six times.
+
+    What is the same everywhere is in the images, and set again before a task imports anything (components/tasks).
+    """
+    values = {k: v for k, v in profile.environment.items() if v is not None}
+    if cache:
         values["HF_HOME"] = HF_HOME
     if resources.gpus:
         values[GPUS_VARIABLE] = str(resources.gpus)
     return dict(sorted(values.items()))
 
 
-def _secrets(task: dsl.PipelineTask, profile: Profile) -> None:
+def _secrets(task: dsl.PipelineTask, profile: Profile, asks: Collection[Outside]) -> None:
     for secret in profile.secrets:
+        if secret.only_for is not None and secret.only_for not in asks:
+            continue
         key_to_variable = {key: variable for variable, key in secret.keys.items()}
         kubernetes.use_secret_as_env(task, secret.name, key_to_variable, optional=secret.optional)
 
 
-def _volumes(task: dsl.PipelineTask, resources: Resources, profile: Profile) -> None:
+def _volumes(task: dsl.PipelineTask, resources: Resources, cache: str | None) -> None:
     kubernetes.empty_dir_mount(task, "scratch", SCRATCH, size_limit=resources.scratch)
     if resources.shm:
         kubernetes.empty_dir_mount(task, "shm", "/dev/shm", medium="Memory", size_limit=resources.shm)
-    if profile.hf_cache:
-        kubernetes.mount_pvc(task, profile.hf_cache, HF_HOME)
+    if cache:
+        kubernetes.mount_pvc(task, cache, HF_HOME)
 
 
 def _scheduling(task: dsl.PipelineTask, resources: Resources, profile: Profile) -> None:

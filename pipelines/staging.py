@@ -17,8 +17,9 @@ from typing import Any, get_args
 import yaml
 
 from components.errors import InputError
-from components.platform import models, sources, store
+from components.platform import models, sources
 from components.platform.execution import STORE_VARIABLE
+from components.platform.storage import store
 from pipelines.settings.profile import Profile
 from pipelines.settings.recipes import AnyRecipe, model_references
 

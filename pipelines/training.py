@@ -6,79 +6,80 @@ from typing import Any
 from kfp import dsl
 
 from components.ops import training as ops
-from components.platform.registry import CHAMPION
-from pipelines.guarded import guarded
-from pipelines.placement import place
+from components.platform.storage.plan import Plan
+from pipelines.guarded import guarded, limits
+from pipelines.placement import HUB, place
+from pipelines.settings.plan import plan_of
 from pipelines.settings.profile import Profile
-from pipelines.settings.shared import as_json
 from pipelines.settings.training_recipe import TrainingRecipe
 
 NAME = "biomed-r1-training"
 
 
 def training_pipeline(recipe: TrainingRecipe, profile: Profile) -> Any:
-    """The KFP pipeline of a recipe on a profile; configs are baked in, so a compiled file says all that will run."""
-    champion = f"registry:{recipe.register_.name}@{CHAMPION}"
+    """The KFP pipeline of a recipe on a profile.
 
-    @dsl.pipeline(name=NAME, description=recipe.description)
+    It has no parameters: all settings are in the plan, which the compiled file holds whole and names by its digest.
+    """
+    plan = plan_of(recipe, profile)
+
+    @dsl.pipeline(name=NAME, description=recipe.description, pipeline_config=limits(profile))
     def training() -> None:
-        with guarded(recipe, profile) as checks:
-            _stages(recipe, profile, champion, checks)
+        with guarded(plan, profile) as (checks, last):
+            last.extend(_stages(plan, profile, checks))
 
     return training
 
 
-def _stages(recipe: TrainingRecipe, profile: Profile, champion: str, checks: Sequence[dsl.PipelineTask]) -> None:
-    run = dsl.PIPELINE_JOB_ID_PLACEHOLDER
+def _stages(plan: Plan, profile: Profile, checks: Sequence[dsl.PipelineTask]) -> list[dsl.PipelineTask]:
+    """The tasks between doctor and receipts; returns those that no other one waits for."""
+    told = {"plan": plan.digest, "run": dsl.PIPELINE_JOB_ID_PLACEHOLDER}
 
-    data = ops.ingest(
-        sources=recipe.data.benchmarks, train_source=recipe.data.train, config=as_json(recipe.ingest), run=run
-    ).after(*checks)
-    place(data, "cpu", profile, "Ingest question sets")
+    data = ops.ingest(**told).after(*checks)
+    place(data, "cpu", profile, "Ingest question sets", asks=HUB)
 
-    classifier = ops.classify(labels=data.outputs["labels"], config=as_json(recipe.classify), run=run)
-    place(classifier, "classifier", profile, "Train the reasoning classifier")
-    line = classifier.outputs["Output"]
+    line = ops.classify(data=data.output, **told)
+    place(line, "classifier", profile, "Train the reasoning classifier", asks=HUB)
+    classifier = line.outputs["Output"]
 
-    strata = ops.stratify(items=data.outputs["benchmarks"], classifier=line, config=as_json(recipe.stratify), run=run)
-    place(strata, "classifier", profile, "Split reasoning from knowledge")
-    items = strata.outputs["stratified"]
+    strata = ops.stratify(data=data.output, classifier=classifier, **told)
+    place(strata, "classifier", profile, "Split reasoning from knowledge", asks=HUB)
+    items = strata.output
 
-    mix = ops.curate(train=data.outputs["train"], items=items, classifier=line, config=as_json(recipe.curate), run=run)
-    place(mix, "classifier", profile, "Curate and decontaminate the training mix")
+    mix = ops.curate(data=data.output, items=items, classifier=classifier, **told)
+    place(mix, "classifier", profile, "Curate and decontaminate the training mix", asks=HUB)
 
-    tuned = ops.sft(mix=mix.outputs["sft_mix"], model=recipe.base_model, config=as_json(recipe.sft), run=run)
-    place(tuned, "trainer", profile, "Supervised fine-tuning")
+    tuned = ops.sft(mix=mix.output, model=plan.model("base").reference, **told)
+    place(tuned, "trainer", profile, "Supervised fine-tuning", asks=HUB)
 
-    rewarded = ops.grpo(mix=mix.outputs["rl_mix"], model=tuned.output, config=as_json(recipe.grpo), run=run)
-    place(rewarded, "trainer", profile, "GRPO")
+    rewarded = ops.grpo(mix=mix.output, model=tuned.output, **told)
+    place(rewarded, "trainer", profile, "GRPO", asks=HUB)
 
     answers = {}
-    models = {"base": recipe.base_model, "sft": tuned.output, "grpo": rewarded.output, "champion": champion}
-    for name, model in models.items():
-        task = ops.evaluate(items=items, model=model, name=name, config=as_json(recipe.evaluation(name)), run=run)
-        place(task, "generator", profile, f"Evaluate {name}")
-        answers[name] = task.outputs["answers"]
+    made = {"sft": tuned.output, "grpo": rewarded.output}
+    for model in plan.models:
+        reference = made.get(model.name, model.reference)
+        task = ops.evaluate(items=items, model=reference, name=model.name, **told)
+        place(task, "generator", profile, f"Evaluate {model.name}", asks=HUB)
+        answers[model.name] = task.output
 
-    verdict = ops.compare(
-        items=items, candidate_uri=rewarded.output, config=as_json(recipe.compare), run=run, **answers
-    )
+    verdict = ops.compare(items=items, **told, **answers)
     place(verdict, "cpu", profile, "Decide: promote or refuse")
-    judged = {"decision": verdict.outputs["decision"], "scores": verdict.outputs["scores"]}
+    judged = verdict.outputs["Output"]
 
     page = ops.report(
         items=items,
-        curation=mix.outputs["curation"],
-        classifier=line,
-        sft_uri=tuned.output,
-        grpo_uri=rewarded.output,
-        config=as_json(recipe.report),
-        run=run,
-        **judged,
+        judged=judged,
+        mix=mix.output,
+        classifier=classifier,
+        tuned=tuned.output,
+        rewarded=rewarded.output,
+        **told,
         **answers,
     )
     place(page, "cpu", profile, "Write the report")
 
-    config = as_json(recipe.register_)
-    version = ops.register(model=rewarded.output, recipe=recipe.digest(), config=config, run=run, **judged)
+    decision = verdict.outputs["decision"]
+    version = ops.register(model=rewarded.output, judged=judged, decision=decision, **told)
     place(version, "cpu", profile, "Register the model version")
+    return [page, version]

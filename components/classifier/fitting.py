@@ -75,17 +75,37 @@ def fit_classifier(
     base = local_model(config.model)
     fitted = _Fitted(config, base, texts, labels, groups)
     odds = fitted.out_of_fold(fold)
+    card = measured_card(rows, labels, groups, fold, odds, config, trained_on)
+    out.mkdir(parents=True, exist_ok=True)
+    history = fitted.save(out)
+    (out / "classifier.json").write_text(json.dumps(card, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    (out / "classifier.md").write_text(markdown(card), encoding="utf-8")
+    draw_classifier(card, out)
+    return _evidence(card, history)
+
+
+def measured_card(
+    rows: Sequence[Item],
+    labels: np.ndarray,
+    groups: Sequence[str],
+    fold: np.ndarray,
+    odds: Mapping[str, np.ndarray],
+    config: ClassifyConfig,
+    trained_on: str = "the labels given",
+) -> dict[str, Any]:
+    """classifier.json: what the out-of-fold log-odds of every classifier say, and the one that is shipped.
+
+    Raises InputError for a released classifier that ranks the labelled questions the wrong way round.
+    """
     rule = partial(qa.choose_threshold, config.threshold_rule, fixed=config.threshold, target_share=config.target_share)
     judged = {name: judge(labels, values, fold, rule) for name, values in odds.items()}
     if config.learner != "released":
         judged = {"majority": constant(labels, fold), **judged}
-    figures = _measured(rows, groups, labels, texts, judged, config)
+    figures = _measured(rows, groups, labels, [qa.stem(item) for item in rows], judged, config)
     if config.learner == "released":
         _refuse_inverted(figures["metrics"], config.model)
-    out.mkdir(parents=True, exist_ok=True)
-    history = fitted.save(out)
     slope, intercept = qa.fit_calibration(labels, odds[config.learner])
-    card = {
+    return {
         "schema_version": SCHEMA_VERSION,
         "model": config.model,
         "model_digest": model_digest(config.model),
@@ -103,10 +123,6 @@ def fit_classifier(
         "folds": config.folds,
         **figures,
     }
-    (out / "classifier.json").write_text(json.dumps(card, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    (out / "classifier.md").write_text(markdown(card), encoding="utf-8")
-    draw_classifier(card, out)
-    return _evidence(card, history)
 
 
 def _folds(rows: Sequence[Item], labels: np.ndarray, config: ClassifyConfig) -> tuple[list[str], np.ndarray]:

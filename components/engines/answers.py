@@ -8,9 +8,9 @@ from typing import Any
 
 from components.engines.base import Engine, Generation, Request, Sampling
 from components.errors import StageError
-from components.extraction.engine import extract
-from components.platform.journal import Journal
+from components.extraction import read
 from components.platform.progress import progress
+from components.platform.storage.journal import Journal
 from components.questions.items import Item
 
 
@@ -72,7 +72,7 @@ def answer_row(
     item: Item, setting: str, request: Request, answer: Generation, name: str, prefill_mode: str
 ) -> dict[str, Any]:
     """One row of the answers table (design.md, section 4)."""
-    letter = extract(answer.text, item.options)
+    reading = read(answer.text, item.options)
     return {
         "item_id": item.id,
         "model": name,
@@ -80,8 +80,9 @@ def answer_row(
         "output": answer.text,
         "prefill": request.opening,
         "prefill_mode": prefill_mode,
-        "extracted": letter,
-        "correct": letter == item.answer_idx,
+        "extracted": reading.letter,
+        "read_by": reading.read_by,
+        "correct": reading.letter == item.answer_idx,
         "finish_reason": answer.finish_reason,
         "prompt_tokens": answer.prompt_tokens,
         "output_tokens": answer.output_tokens,

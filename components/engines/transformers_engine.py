@@ -90,17 +90,17 @@ class TransformersEngine:
 
     def pick(self, requests: Sequence[Request], letters: Sequence[Sequence[str]]) -> list[str | None]:
         """The best of the letters' log-probabilities (their order is that of the logits)."""
-        prompts = encode_fitting(self.tokenizer, requests, self.max_context)
         picked: list[str | None] = [None] * len(requests)
-        longest_first = sorted(prompts, key=lambda place: -len(prompts[place]))
-        for start in range(0, len(longest_first), self.batch_size):
-            places = longest_first[start : start + self.batch_size]
+        rows = [
+            _Row(index=place, prompt=ids, shared=0, generator=torch.Generator(), output=[])
+            for place, ids in encode_fitting(self.tokenizer, requests, self.max_context).items()
+        ]
+        for batch in _batches(_groups(rows, requests), self.batch_size):
             with torch.inference_mode():
-                empty = torch.zeros(len(places), 0, dtype=torch.long)
-                logits, _ = self._read([prompts[p] for p in places], empty, DynamicCache(config=self.model.config))
-            for row, place in zip(logits, places, strict=True):
-                tokens = next_tokens(self.tokenizer, letters[place])
-                picked[place] = max(tokens, key=lambda letter: float(row[tokens[letter]]))
+                logits, _, _ = self._prefill(batch)
+            for row, scores in zip((row for group in batch for row in group), logits, strict=True):
+                tokens = next_tokens(self.tokenizer, letters[row.index])
+                picked[row.index] = max(tokens, key=lambda letter: float(scores[tokens[letter]]))
         return picked
 
     def close(self) -> None:
@@ -108,9 +108,12 @@ class TransformersEngine:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _answer(self, batch: list[list[_Row]], sampling: Sampling) -> None:
-        """Write every row's output: read what all prompts share (the template's head), what each group shares (the
-        question), each row's own part (the opening), and then go on token by token."""
+    def _prefill(self, batch: list[list[_Row]]) -> tuple[torch.Tensor, torch.Tensor, Any]:
+        """Read every row's prompt: what all share (the template's head), what each group shares (the question), and
+        each row's own part (the opening).
+
+        Returns the next token's logits (rows, vocabulary), the mask and the cache.
+        """
         rows = [row for group in batch for row in group]
         head = min(_common([row.prompt for row in rows]), *(row.shared for row in rows))
         levels = [
@@ -124,7 +127,12 @@ class TransformersEngine:
             mask = _select(mask, cache, parents)
             if any(pieces):
                 logits, mask = self._read(pieces, mask, cache)
+        return logits, mask, cache
 
+    def _answer(self, batch: list[list[_Row]], sampling: Sampling) -> None:
+        """Write every row's output, token by token after its prompt."""
+        rows = [row for group in batch for row in group]
+        logits, mask, cache = self._prefill(batch)
         for step in range(sampling.max_new_tokens):
             for row, token in zip(rows, choose(logits, [row.generator for row in rows], sampling), strict=True):
                 if not self._ended(row):

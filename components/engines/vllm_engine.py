@@ -20,7 +20,7 @@ import torch
 from components.engines.base import Generation, PrefillMode, Request, Sampling, TooLong
 from components.engines.rendering import context_limit, encode_all, encode_fitting, generation, load_tokenizer, stop_ids
 from components.errors import InputError, StageError
-from components.platform.gpus import asked_gpus
+from components.platform.machine import asked_gpus
 
 # Read by vLLM when it is imported. The engine's core in this process saves a child process and its start.
 _ENVIRONMENT = {

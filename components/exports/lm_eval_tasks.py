@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import InputError
-from components.extraction.engine import EXTRACTION_VERSION, extract
+from components.extraction import EXTRACTION_VERSION, extract
 
 Row = Mapping[str, Any]
 

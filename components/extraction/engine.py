@@ -1,145 +1,297 @@
-"""Which option an output chose: one ordered rule, never a guess.
+"""Which option an output chose: candidates, one ordering, one decision.
 
-1. Closed thoughts are dropped (<think> blocks, and the headings and lines by which the published medical models set
-   theirs apart); an unclosed one means no answer.
-2. The last declared answer ("the answer is B", "\\boxed{B}", "B is correct", ...) wins, negated ones not counted.
-3. Only without any: the last non-empty line, if it is a bare letter or one option's text.
-4. Only without any: the last sentence, if it contains exactly one option's whole text.
-5. Else no answer. Two letters at once are no answer.
+1. Thoughts are dropped (thoughts.py); one that never ends means no answer.
+2. Structured answers are decoded (structured.py), and the text is cleaned of markup (text.py).
+3. Every place that names an answer is a candidate with a kind, a strength and a position.
+4. The strongest kind wins, and within a kind the last one. A correction ("Wait, B is better") outranks what stands
+   before it. Two options at once, or a letter with another option's text, are a candidate for no answer.
+5. What follows an invented next question or turn is not read once there is an answer.
 
-The scorers of the published medical models take the better of the first and the last match, guess by string
-similarity, or drop empty outputs; this one does none of the three. Change EXTRACTION_VERSION with any change of what
-is extracted: it is part of what two models must share to be compared.
+Change EXTRACTION_VERSION with any change of what is extracted.
 """
 
 from __future__ import annotations
 
+import html
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from operator import attrgetter
 
-from components.extraction.declared import AMBIGUOUS, View, declared
-from components.extraction.text import Options, clean, label, lower, prepare, without_thought
+from components.extraction import cues, cues_before, governing, tables
+from components.extraction.candidates import Candidate, after_question, called_right, candidate, declared, mentioned
+from components.extraction.index import present as present_cues
+from components.extraction.kinds.grids import grids
+from components.extraction.kinds.lines import lines
+from components.extraction.kinds.sentence import last_sentence
+from components.extraction.kinds.structured import SHARES, Field, fields
+from components.extraction.kinds.verdicts import verdicts
+from components.extraction.normal import Options, prepare
+from components.extraction.places import AMBIGUOUS, UNKNOWN, View
+from components.extraction.text import SPECIAL_MARK, clean, lower, mark_special
+from components.extraction.thoughts import without_thought
+from components.extraction.values import value_at
 
-EXTRACTION_VERSION = "3"
+EXTRACTION_VERSION = "4"
+HEAD, TAIL = 20_000, 60_000  # of a longer answer only its beginning and its end are read
+_RUN_ON = re.compile(rf"\n[^\S\n]*(?:{'|'.join(tables.RUN_ONS)})")
+_BETWEEN = re.compile(r"[\\\s\"'()\[\]{}$,;/&.+<>\x1e]*(?:and|or)?[\\\s\"'()\[\]{}$,<>]*(?:boxed\s*\{?)?$")
+_MAX_RUN_ONS = 4
 
-_LABELLED = re.compile(
-    r"(?:(?:option|choice|answer)\s)?[\"'(\[{_ ]*([a-z])[\"')\]}_.:]*(?:\s?[-–—:]?\s(.+))?", re.DOTALL
-)
-_SENTENCE_END = re.compile(r"[.!?][\"')\]]*\s+(?=[\"'(\[A-Z0-9])|\n")
-_MARK = re.compile(r"(?:^|\W)([a-z])\s?[.):(\-–—]+\s?[\"'(]*$")
-_DENIED = re.compile(
-    r"\b(?:not|never|no|nor|neither|without|except|exclud\w+|rul\w+ out|unlikely|incorrect|wrong|rather than|instead of"
-    r"|cannot|if|whether|which|unless|less)\b|n't\b"
-)
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read: a letter, by which rule (or why none), and every candidate with its status."""
+
+    letter: str | None
+    read_by: str
+    candidates: tuple[Candidate, ...] = ()
 
 
 def extract(output: str, options: Mapping[str, str]) -> str | None:
-    """The letter of the option that `output` chose, or None; never raises for any text.
+    """The letter of the option that `output` chose, or None; never raises for any text."""
+    return read(output, options).letter
 
-    `options` is {letter: text}, letters A to Z.
+
+def read(output: str, options: Mapping[str, str], *, everything: bool = False) -> Reading:
+    """What `output` chose and why. `options` is {letter: text}, letters A to Z.
+
+    Kinds too weak to win are not looked for, unless `everything` is asked for; the answer is the same.
     """
-    spoken = without_thought(output)
+    spoken = without_thought(html.unescape(output) if "&lt;" in output else output)
     if spoken is None:
-        return None
-    text = clean(spoken).strip()
-    if not text:
-        return None
-    low = lower(text)
+        return Reading(None, "unclosed_thought")
+    if len(spoken) > HEAD + TAIL:
+        spoken = spoken[:HEAD] + "\n\n" + spoken[-TAIL:]
+    spoken = mark_special(spoken)
+    if not spoken.strip(" \n\t\r\x1e"):
+        return Reading(None, "empty")
     known = prepare(options)
-    letter = declared(View(text, low, known))
-    if letter is not None:
-        return None if letter == AMBIGUOUS else letter
-    letter, head = _last_line(low, known)
-    if letter is None:
-        letter = _last_sentence(text, low, known)
-        before, _, last = low.rpartition("\n")
-        head = before if label(last) else ""
-    return None if letter is None or _listed(letter, head, known) else letter
+    found = fields(spoken)
+    text = clean(_without(spoken, found)).strip(" \n")
+    view = _view(text, known)
+    if found and (structured := _structured(found, spoken, view)):
+        return _decide(view, (*structured, *(c for c in _candidates(view, everything) if c.rule == "boxed")))
+    for end in _run_ons(view.low):
+        part = _view(text[:end], known)
+        if part.low.strip(" \n\x1e"):
+            reading = _decide(part, _candidates(part, everything))
+            if reading.candidates:
+                return reading
+    return _decide(view, _candidates(view, everything))
 
 
-def _last_line(low: str, options: Options) -> tuple[str | None, str]:
-    """The option that the last line is (the last few, where an option has several), and the text before it."""
-    lines = low.rsplit("\n", options.lines)
-    for count in range(1, min(options.lines, len(lines)) + 1):
-        if letter := _line_option(" ".join(" ".join(lines[-count:]).split()), options):
-            return letter, "\n".join(lines[:-count])
-    return None, low
+def _view(text: str, options: Options) -> View:
+    return View(text, lower(text), options)
 
 
-def _listed(letter: str, head: str, options: Options) -> bool:
-    """Whether the last line is only the next entry of a list of the options: the line before it is the one before."""
-    place = options.letters.index(letter)
-    head = head.rstrip()
-    previous = (label(head.rpartition("\n")[2]), _last_line(head, options)[0])
-    return place > 0 and options.letters[place - 1] in previous
+def _has_any(low: str, words: tuple[str, ...]) -> bool:
+    for word in words:  # a loop: a generator would take twice as long  # noqa: SIM110
+        if word in low:
+            return True
+    return False
 
 
-def _line_option(line: str, options: Options) -> str | None:
-    """The option that a whole line names: `b`, `(b)`, `option b.`, `b. its own text`, or its text."""
-    if len(line) > 1000:
+def _run_ons(low: str) -> list[int]:
+    """Where an invented next question or turn, or a special token, ends what was said."""
+    ends = []
+    if "\n" in low:
+        ends = [mark.start() for mark in islice(_RUN_ON.finditer(low), _MAX_RUN_ONS)]
+    at = low.find(SPECIAL_MARK)
+    while at >= 0 and len(ends) < 2 * _MAX_RUN_ONS:
+        ends.append(at)
+        at = low.find(SPECIAL_MARK, at + 1)
+    return sorted(ends)
+
+
+def _without(text: str, found: list[Field]) -> str:
+    """The text outside the decoded objects."""
+    kept, at = [], 0
+    for part in found:
+        kept.append(text[at : part.start])
+        at = max(at, part.end)
+    return "\n".join([*kept, text[at:]]) if found else text
+
+
+def _structured(found: list[Field], text: str, view: View) -> list[Candidate]:
+    """What the answer fields name, up to an invented next question; two side by side that differ are ambiguous."""
+    said: list[Candidate] = []
+    for part in found:
+        letter = _field_letter(part, view.options)
+        if letter is None:
+            continue
+        if said:
+            between = text[said[-1].end : part.start]
+            if SPECIAL_MARK in between.strip() or _RUN_ON.search("\n" + between.lower()):
+                break
+            if letter != said[-1].letter and not _WORDS.search(between.replace("json", "")):
+                letter = AMBIGUOUS
+        said.append(
+            Candidate("json", cues.DECLARED, part.start, part.end, letter, "field", " | ".join(part.values)[:200])
+        )
+    return said
+
+
+_WORDS = re.compile(r"[^\W\d_]{2}")
+
+
+def _field_letter(part: Field, options: Options) -> str | None:
+    """The one option that the strings of a field name."""
+    letters = set()
+    if part.rank == SHARES and any(text[0][:1].isdigit() for text in options.own.values() if text):
+        return None  # the options are numbers: the map may only repeat them
+    for value in part.values:
+        inner = _view(clean(value).strip(), options)
+        named = value_at(inner, 0, sure=True)
+        # A text at the start of a sentence is the answer only if the sentence says so.
+        if named and named.letter != AMBIGUOUS and not (named.by == "text" and len(inner.text) > 3 * named.end + 40):
+            letters.add(named.letter)
+            continue
+        reading = _decide(inner, _candidates(inner))
+        if reading.letter or named or reading.read_by == "ambiguous":
+            letters.add(reading.letter or AMBIGUOUS)
+    if not letters:
         return None
-    bare = line.strip(" .,;:!\"'()[]{}_#->")
-    if len(bare) == 1:
-        letter = bare.upper()
-        return letter if letter in options.letters else None
-    for text, letter in options.texts:
-        if bare == text.strip(" .,;:!\"'()[]{}_#->"):
-            return letter
-    labelled = _LABELLED.fullmatch(line.lstrip("#-> "))
-    if labelled and (letter := labelled.group(1).upper()) in options.letters:
-        rest = (labelled.group(2) or "").strip(" .,;:!\"'()[]{}_")
-        if not rest or rest == options.text_of[letter].strip(" .,;:!\"'()[]{}_"):
-            return letter
-    return None
+    return letters.pop() if len(letters) == 1 else AMBIGUOUS
 
 
-def _last_sentence(text: str, low: str, options: Options) -> str | None:
-    """The one option whose whole text the last sentence contains, affirmed."""
-    start = max((m.end() for m in _SENTENCE_END.finditer(text)), default=0)
-    if low.endswith("?"):
-        return None
-    found: set[str] = set()
-    sentence, covered = low[start:], bytearray(len(low) - start)
-    for option, letter in options.texts:  # longest first: what it covers is not looked at again
-        for at in _occurrences(sentence, option, covered):
-            end = at + len(option)
-            if options.weak(option) and not _alone(sentence, at, end):
-                continue
-            if letter not in found and (
-                _DENIED.search(sentence, 0, at) or _mislabelled(low, start + at, letter, options)
-            ):
-                return None
-            found.add(letter)
-            covered[at:end] = b"\1" * len(option)
-    return found.pop() if len(found) == 1 else None
+def _candidates(view: View, everything: bool = False) -> tuple[Candidate, ...]:
+    """Every candidate that can win (or all): from the strongest kinds on, until one is found."""
+    after, before, small, strong = present_cues(view.low)
+    marks = [(cue, mark) for cue in small for mark in _marks(cue, view.low)]
+    first = min((mark.start() for cue in strong for mark in _marks(cue, view.low)), default=-1) if strong else -1
+    corrected = bool(
+        marks
+        or first >= 0
+        or (before and _has_any(view.low, tables.SOFT_CORRECTIONS) and cues_before.SOFT.search(view.low))
+    )
+    found = [*declared(view, after, not (everything or corrected)), *after_question(view), *grids(view)]
+    if everything or corrected or not any(c.strength == cues.DECLARED for c in found):
+        found += mentioned(view)
+        if before:
+            found += called_right(view, before)
+        found += lines(view, everything or corrected)
+        if everything or corrected or not any(c.strength > cues.SAID for c in found):
+            found += verdicts(view)
+    if corrected:
+        found += list(_corrections(view, found, marks, first))
+    if everything or not found:
+        found += last_sentence(view)
+    if len(found) > 1:
+        found = _outside_texts(found)
+        found.sort(key=_POSITION)
+    return tuple(found)
 
 
-def _occurrences(sentence: str, option: str, covered: bytearray) -> list[int]:
-    """Where `option` stands as whole words in an uncovered place."""
-    places = []
-    at = sentence.find(option)
-    while at >= 0:
-        end = at + len(option)
-        if not covered[at] and not _glued(sentence, at - 1, option[0]) and not _glued(sentence, end, option[-1]):
-            places.append(at)
-        at = sentence.find(option, end)
-    return places
+def _outside_texts(found: list[Candidate]) -> list[Candidate]:
+    """The candidates without those that an option's own words make: "C. No, B is correct" where that is C's text."""
+    texts = [(c.start, c.end, c.letter) for c in found if c.by == "both"]
+    if not texts:
+        return found
+    return [
+        c
+        for c in found
+        if not any(start < c.start and c.end <= end and c.letter != letter for start, end, letter in texts)
+    ]
 
 
-def _mislabelled(low: str, at: int, letter: str, options: Options) -> bool:
-    """Whether another option's letter stands before the text at `at`, as in `A. 4.0 mM` where that is B's text."""
-    mark = _MARK.search(low[max(0, at - 10) : at])
-    return mark is not None and mark.group(1).upper() in options.letters and mark.group(1).upper() != letter
+_POSITION = attrgetter("start", "strength", "end")
 
 
-def _glued(sentence: str, at: int, edge: str) -> bool:
-    """Whether the character at `at` makes one word of its neighbour `edge`."""
-    if not 0 <= at < len(sentence):
+def _corrections(
+    view: View, found: list[Candidate], marks: list[tuple[cues.Cue, re.Match[str]]], first: int
+) -> Iterator[Candidate]:
+    """Options named right after a word of correction, and whatever is said after a sentence of correction."""
+    low = view.low
+    for cue, mark in marks:
+        value = value_at(view, mark.end())
+        if value is None or "\n" in low[mark.end() : value.start] or governing.asked(low, value.end):
+            continue
+        if cue.word in tables.DENYING_CORRECTIONS and value.by == "letter" and _judges(low, mark, value.end):
+            continue  # "A: …, no. B: …, no."
+        if cue.word in tables.CHANGES and _UNCHANGED.search(low, max(0, mark.start() - 60), mark.start()):
+            continue
+        vague = value.by == "text" and cue.word in ("instead", "rather", "actually")
+        if _ends_there(low, value.end, value.by) and not (vague and not _STOP.match(low, value.end)):
+            yield candidate(view, "correction", cues.CORRECTED, mark.start(), value)
+    if first >= 0:
+        for said in (*found, *last_sentence(view)):
+            if said.start >= first and said.rule != "first_line" and said.letter != AMBIGUOUS:
+                yield said._replace(rule="correction", strength=cues.CORRECTED)
+    for said in found:
+        soft = said.rule in ("compared", "is_correct", "said_correct") and said.by == "letter"
+        if soft and cues_before.SOFT_BEFORE.search(low, max(0, said.start - 20), said.start):
+            yield said._replace(rule="correction", strength=cues.CORRECTED)
+
+
+# "I would not change to B", "should I change my answer to B"
+_UNCHANGED = re.compile(
+    r"(?:\b(?:not|never|no|nor|without|wrong|mistake|tempt\w*|if|whether|should i|could|might|would|why"
+    r"|rather than|later)\b"
+    r"|n't\b)[^.;!?\n]{0,40}$"
+)
+
+
+def _judges(low: str, mark: re.Match[str], end: int) -> bool:
+    """Whether a "no" ends what is said of one option, and the next option's label follows."""
+    return low[end : end + 1] in (":", ")") and "." in mark.group() and low[: mark.start()].rstrip()[-1:] in (",", ":")
+
+
+def _marks(cue: cues.Cue, low: str) -> Iterator[re.Match[str]]:
+    for mark in cue.pattern.finditer(low):
+        if cue.before is None or cue.before.search(low, max(0, mark.start() - 12), mark.start()):
+            yield mark
+
+
+def _ends_there(low: str, end: int, by: str) -> bool:
+    """Whether nothing but the end of a clause, or praise, follows the option."""
+    if not _CLAUSE_ENDS.match(low, end):
         return False
-    return edge.isalnum() and (sentence[at].isalnum() or sentence[at] == "-")
+    return by != "text" or not _GOES_ON.match(low, end)
 
 
-def _alone(sentence: str, start: int, end: int) -> bool:
-    """Whether nothing but punctuation, or the sentence's ends, surround the span."""
-    before, after = sentence[max(0, start - 20) : start].rstrip(" \"'("), sentence[end : end + 20].lstrip(" \"')")
-    return (not before or before[-1] in ",;:-") and (not after or after[0] in ".,;:!-")
+_STOP = re.compile(r"[\"')\]]*\s?[.!]")
+_CLAUSE_ENDS = re.compile(
+    r"[\"')\]]*\s?(?:[.!,;:\n\x1e\-–—(]|$|(?:is|fits|seems|would be|because|since|after all|makes|looks)\b)"
+)
+_GOES_ON = re.compile(
+    r"[\"')\]]* (?:is|seems|would be|looks|makes)\b(?! (?:the |a )?(?:much )?(?:correct|right|better|best"
+    r"|more likely|more appropriate|it))"
+)
+
+
+def _side_by_side(view: View, first: Candidate, second: Candidate) -> bool:
+    """Whether two marks enclose two options with nothing between them: "\\boxed{A} or \\boxed{B}"."""
+    if first.letter == second.letter or first.rule != second.rule or second.rule not in tables.ENCLOSING:
+        return False
+    return first.end <= second.start <= first.end + 40 and bool(_BETWEEN.match(view.low[first.end : second.start]))
+
+
+def _decide(view: View, found: tuple[Candidate, ...]) -> Reading:
+    """The last of the strongest candidates."""
+    if not found:
+        return Reading(None, "none")
+    top = max(c.strength for c in found)
+    group = [c for c in found if c.strength == top]
+    won = group[-1]
+    letter: str | None = won.letter
+    if len(group) > 1 and _side_by_side(view, group[-2], won):
+        letter = AMBIGUOUS
+    marked = tuple(c._replace(status="won" if c is won else "weaker" if c.strength < top else "earlier") for c in found)
+    if letter == UNKNOWN:
+        return Reading(None, "no_such_option", marked)
+    if letter == AMBIGUOUS:
+        return Reading(None, "ambiguous", marked)
+    return Reading(letter, won.rule, marked)
+
+
+def explain(output: str, options: Mapping[str, str]) -> str:
+    """The candidates of an output and why one won, as readable lines."""
+    reading = read(output, options, everything=True)
+    said = f"read as {reading.letter}, by {reading.read_by}" if reading.letter else f"no answer: {reading.read_by}"
+    rows = [
+        f"  {c.status:8} {c.strength:3} {c.rule:12} {c.letter} at {c.start}: {' '.join(c.span.split())!r}"
+        for c in reading.candidates
+    ]
+    return "\n".join([said, *rows])

@@ -1,134 +1,143 @@
-"""What extraction reads: an output without its markup, and an item's options in the same spelling."""
+"""An output without its markup: what the engine reads, character by character what a person sees."""
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import lru_cache
+import unicodedata
 
-# Curly quotes, no-break spaces and full-width brackets as plain ones; emphasis and code marks removed.
-_FOLD = str.maketrans(
-    {
-        **dict.fromkeys("*`$", None),
+from components.extraction import tables
+
+ZERO_WIDTH = "\u200b\u200c\u200d\u2060\ufeff\u00ad\u200e\u200f\u202a\u202b\u202c\u2066\u2067\u2068\u2069\ufe0f"
+_FOLD: dict[str, str] = {
+        **dict.fromkeys("*`$", ""),
         **dict.fromkeys("“”„«»″", '"'),
         **dict.fromkeys("‘’‚′", "'"),
-        **dict.fromkeys("\u00a0\u2007\u202f\t\x0b\x0c", " "),
+        **dict.fromkeys("\u00a0\u2007\u202f\u3000\t\x0b\x0c", " "),
         **dict.fromkeys("\r\u0085\u2028\u2029", "\n"),
-        **{"（": "(", "）": ")", "：": ":", "［": "[", "］": "]", "．": ".", "。": ".", "，": ","},
-    }
+        **dict.fromkeys("−﹣－‐‑‒", "-"),
+        **{"（": "(", "）": ")", "：": ":", "［": "[", "］": "]", "．": ".", "。": ".", "，": ",", "；": ";"},
+        **{"！": "!"},
+        **{"？": "?", "【": "[", "】": "]", "《": "[", "》": "]", "「": '"', "」": '"', "『": '"', "』": '"'},
+        **{"｛": "{", "｝": "}"},
+        **{"｜": "|", "⁄": "/", "∕": "/", "×": "x", "％": "%"},
+        **{chr(0x1F150 + k): chr(65 + k) for k in range(26)},  # letters in filled circles and squares
+        **{chr(0x1F170 + k): chr(65 + k) for k in range(26)},
+        **{chr(0x1F130 + k): chr(65 + k) for k in range(26)},
+}  # fmt: skip
+_ASCII_FOLD = (("*", ""), ("`", ""), ("$", ""), ("\t", " "), ("\x0b", " "), ("\x0c", " "), ("\r", "\n"))
+_SUPERSCRIPT = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
+_SUPERSCRIPTS = re.compile(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻]+")
+_SUPERSCRIPT_SIGNS, _ZERO_WIDTH_SIGNS = frozenset("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻"), frozenset(ZERO_WIDTH)
+_LOOKALIKE_SIGNS = frozenset("АВСЕНІКМОРТХ")
+_LOOKALIKE = str.maketrans("АВСЕНІІКМОРТХ", "ABCEHIIKMOPTX")
+_LONE_CYRILLIC = re.compile(r"(?<!\w)[АВСЕНІКМОРТХ](?!\w)")
+_CYRILLIC = re.compile(r"[Ѐ-ӿ]{2}")
+_ZERO_WIDTH_IN_WORD = re.compile(rf"(?<=[a-z])[{ZERO_WIDTH}]+(?=[a-z])")
+_ZERO_WIDTH_RUN = re.compile(rf"[{ZERO_WIDTH}]+")
+_DASH_SIGN = re.compile(r"(?<![\w)\]])[–—](?=\d)")  # a dash before a number is its sign
+# A literal "\n" that is no LaTeX command.
+_LITERAL_NEWLINE = re.compile(
+    r"\\r?\\n|\\n(?!(?:eq|u|abla|ot|e|ewline|i|leq|geq|mid|earrow|ormalsize|onumber)(?![a-z]))"
 )
-_LATEX = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathsf|mathit|mbox|rm|bf)\s*\{([^{}]*)\}")
+_LATEX = re.compile(
+    r"\\(?:text|textbf|textit|textrm|textsf|texttt|textnormal|textsc|emph|underline|mathrm|mathbf|mathsf|mathit|mathtt"
+    r"|mathcal|mathbb|boldsymbol|bm|mbox|hbox|rm|bf|operatorname|fbox|framebox|large|Large|ce)\*?\s*\{([^{}]*)\}"
+)
+_LATEX_WORD = re.compile(
+    r"\\(?:displaystyle|textstyle|large|Large|LARGE|huge|Huge|small|normalsize|quad|qquad|bf|rm|it|left|right"
+    r"|bigl?|bigr?"
+    r"|Big|hspace|vspace|,|;|!|:| |~|newline)(?![a-zA-Z])"
+)
+_LATEX_FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]{1,40})\}\s*\{([^{}]{1,40})\}")
+_LATEX_SIGNS = {
+    "\\times": "x", "\\cdot": "·", "\\pm": "±", "\\leq": "≤", "\\geq": "≥", "\\le": "≤", "\\ge": "≥", "\\approx": "≈",
+    "\\rightarrow": "→", "\\to": "→", "\\Rightarrow": "⇒", "\\uparrow": "↑", "\\downarrow": "↓", "\\therefore": "∴",
+    "\\implies": "⇒", "\\degree": "°", "\\circ": "°", "\\sim": "~",
+}  # fmt: skip
+_LATEX_SIGN = re.compile(
+    r"\\(?:" + "|".join(sorted((s[1:] for s in _LATEX_SIGNS), key=len, reverse=True)) + r")(?![a-zA-Z])"
+)
+_GREEK_COMMAND = re.compile(
+    r"\\(alpha|beta|gamma|delta|epsilon|zeta|eta|theta|kappa|lambda|mu|nu|pi|rho|sigma|tau|phi|chi|psi|omega|Delta"
+    r"|Gamma|Omega|Sigma)(?![a-zA-Z])"
+)
+_SCRIPT_BRACES = re.compile(r"([_^])\{([^{}]{1,12})\}")
+_SUBSCRIPT = re.compile(r"(?<=[A-Za-z])_(?=\d)")
 _LATEX_MARKS = re.compile(r"\\[()\[\],;! ]")
+_ESCAPED = re.compile(r"\\([%&#_])")
+_LINK = re.compile(r"\[([^\[\]\n]{1,80})\]\((?:#|https?:|/|mailto:)[^)\s]{0,200}\)")
 # Formatting tags only, whole ones only: `x <b and c> d` and `p < a` compare, and other tags may mark an answer.
 _TAG = re.compile(
     r"<(?P<close>/?)(?:(?P<block>p|br|div|li|ul|ol|h[1-6])|(?P<inline>b|i|u|em|strong|span|a|code|sub|sup|mark|small))"
     r"(?P<rest>(?:\s+[\w:-]+\s*=\s*(?:\"[^\"<>]*\"|'[^'<>]*'|[^\s\"'<>=]+))*\s*/?)>",
     re.IGNORECASE,
 )
+_STRUCK = re.compile(r"~~[^~\n]{1,200}~~|<(del|strike)>[^\n]{0,200}?</\1>")  # what a model took back itself
 _FORMATTED = re.compile(r"[\w(\[\"']|<(?!/)")  # what may follow an opening tag that is never closed
-_LABEL = re.compile(r"[\s#>\-]*[(\[]?([a-z])[).\]:]", re.IGNORECASE)
-_SPACES = re.compile(r" {2,}")
-# What begins and ends a thought: <think> and </think>; `## Thinking` and the next heading of that level (HuatuoGPT-o1,
-# MedReason); a line `think` and a line `answer` (m1: what is left of its marks without the special token).
-_THOUGHT_MARK = re.compile(
-    r"<(?P<tag>/?think)>|^##? (?P<heading>.+)$|^(?:<\|im_start\|>)?(?P<line>(?-i:think|answer))[ \t\r]*$",
-    re.IGNORECASE | re.MULTILINE,
+_SPECIAL = re.compile(
+    "(?:" + "|".join(tables.SPECIAL_TOKENS) + r")(?:(?:" + "|".join(tables.ROLES) + r")(?=\s))?", re.I
 )
-# Texts too common in ordinary sentences to be found inside one: they count only where they stand alone.
-_COMMON = frozenset(
-    ["yes", "no", "maybe", "none", "all", "both", "neither", "true", "false", "other", "unknown", "normal"]
-)
-
-
-@dataclass(frozen=True)
-class Options:
-    """An item's options, ready to be looked for: `texts` are lower-case, longest first, none of them one letter."""
-
-    letters: tuple[str, ...]
-    texts: tuple[tuple[str, str], ...]
-    text_of: Mapping[str, str]
-    lines: int  # of the longest text: a table can be an option
-
-    def weak(self, text: str) -> bool:
-        """Whether a text must stand alone to count: yes, no, 12, IgE, ..."""
-        return len(text) < 4 or text in _COMMON or not any(c.isalpha() for c in text)
-
-
-def prepare(options: Mapping[str, str]) -> Options:
-    """Options in the spelling of `clean`; texts that differ only in case (AA, Aa) are left to their letters."""
-    return _prepare(tuple(options.items()))
-
-
-@lru_cache(maxsize=4096)
-def _prepare(pairs: tuple[tuple[str, str], ...]) -> Options:
-    text_of = {letter: _option_text(text) for letter, text in pairs}
-    owners: dict[str, list[str]] = {}
-    for letter, text in text_of.items():
-        owners.setdefault(text, []).append(letter)
-    lines = max((len(clean(text).strip().splitlines()) for _, text in pairs), default=1)
-    usable = [
-        (text, letters[0])
-        for text, letters in owners.items()
-        if text and not (len(text) == 1 and text.isalpha()) and len(letters) == 1
-    ]
-    return Options(tuple(text_of), tuple(sorted(usable, key=lambda pair: -len(pair[0]))), text_of, lines)
-
-
-def _option_text(text: str) -> str:
-    return lower(" ".join(clean(text).split())).rstrip(" .;,")
-
-
-def label(line: str) -> str | None:
-    """The letter that a line of a list begins with: `b. text`, `(b) text`, `- b: text`."""
-    found = _LABEL.match(line)
-    return found.group(1).upper() if found else None
-
-
-def without_thought(text: str) -> str | None:
-    """The text outside closed thoughts; None when a thought is still open at the end.
-
-    A closing </think> or `## Final Response` without its opening mark (the chat template or a given opening stood
-    there) closes a thought that began with the output.
-    """
-    low = text.lower()
-    if "think" not in low and "## final response" not in low:
-        return text
-    kept: list[str] = []
-    start, inside = 0, ""
-    for mark in _THOUGHT_MARK.finditer(text):
-        kind = str(mark.lastgroup)
-        opens, closes = _thought_mark(kind, mark[kind].lower())
-        if opens and not inside:
-            kept.append(text[start : mark.start()])
-            inside = kind
-        elif (inside == kind and not opens) or (closes and not inside):
-            if not inside:
-                kept.clear()
-            # A heading may hold the answer itself.
-            start, inside = mark.start() if kind == "heading" else mark.end(), ""
-    return None if inside else "".join(kept) + text[start:]
-
-
-def _thought_mark(kind: str, word: str) -> tuple[bool, bool]:
-    """Whether a mark opens a thought, and whether it closes one that no mark opened."""
-    word = word.strip(" *:#\r\t")
-    opens = word == ("thinking" if kind == "heading" else "think")
-    return opens, word in ("/think", "final response")
+SPECIAL_MARK = "\x1e"  # stands where special tokens stood
 
 
 def clean(text: str) -> str:
-    """`text` without bold, code, LaTeX and HTML markup, single-spaced, its lines kept."""
+    """`text` without bold, code, LaTeX, HTML and invisible marks, single-spaced, its lines kept."""
     if "&" in text:
         text = html.unescape(text)
-    text = without_tags(text.translate(_FOLD))  # folded first: the quotes around an attribute may be curly
+    if text.isascii():
+        for sign, plain in _ASCII_FOLD:
+            if sign in text:
+                text = text.replace(sign, plain)
+    else:
+        text = _unicode(text)
+    if "~~" in text or "<del>" in text or "<strike>" in text:
+        text = _STRUCK.sub("", text)
+    text = without_tags(text)
     if "\\" in text:
-        previous = ""
-        while previous != text:
-            previous, text = text, _LATEX.sub(r"\1", text)
-        text = _LATEX_MARKS.sub("", text)
-    return _SPACES.sub(" ", text.replace("__", "") if "__" in text else text)
+        text = _latex(text)
+    if "](" in text:
+        text = _LINK.sub(r"\1", text)
+    if "__" in text:
+        text = text.replace("__", "")
+    while "  " in text:
+        text = text.replace("  ", " ")
+    return text
+
+
+def _unicode(text: str) -> str:
+    signs = set(text)
+    if signs & _SUPERSCRIPT_SIGNS:
+        text = _SUPERSCRIPTS.sub(lambda m: "^" + m.group().translate(_SUPERSCRIPT), text)
+    if signs & _ZERO_WIDTH_SIGNS:
+        text = _ZERO_WIDTH_RUN.sub(" ", _ZERO_WIDTH_IN_WORD.sub("", text))
+    text = _folded(text, signs)
+    if not unicodedata.is_normalized("NFKC", text):
+        text = unicodedata.normalize("NFKC", text)
+        text = _folded(text, set(text))
+    if signs & _LOOKALIKE_SIGNS and not _CYRILLIC.search(text):  # in a Russian text "В" is no B
+        text = _LONE_CYRILLIC.sub(lambda m: m.group().translate(_LOOKALIKE), text)
+    return _DASH_SIGN.sub("-", text) if "–" in signs or "—" in signs else text
+
+
+def _folded(text: str, signs: set[str]) -> str:
+    """`text` with every sign of the table replaced; translating would look at each character."""
+    for sign in signs & _FOLD.keys():
+        text = text.replace(sign, _FOLD[sign])
+    return text
+
+
+def _latex(text: str) -> str:
+    if "\\n" in text or "\\r" in text:
+        text = _LITERAL_NEWLINE.sub("\n", text)
+    text = _LATEX_SIGN.sub(lambda m: _LATEX_SIGNS[m.group()], _ESCAPED.sub(r"\1", text))
+    text = _GREEK_COMMAND.sub(r"\1", _LATEX_FRACTION.sub(r"\1/\2", text))
+    text = _SUBSCRIPT.sub("", _SCRIPT_BRACES.sub(lambda m: m.group(2) if m.group(1) == "_" else "^" + m.group(2), text))
+    for _ in range(6):
+        text, changed = _LATEX.subn(r"\1", text)
+        if not changed:
+            break
+    return _LATEX_MARKS.sub(" ", _LATEX_WORD.sub(" ", text)).replace("~", " ")
 
 
 def without_tags(text: str) -> str:
@@ -152,6 +161,13 @@ def without_tags(text: str) -> str:
 
 def _name(tag: re.Match[str]) -> str:
     return (tag["block"] or tag["inline"]).lower()
+
+
+def mark_special(text: str) -> str:
+    """`text` with every special token replaced by SPECIAL_MARK."""
+    if "<" in text or "[" in text or "◁" in text:
+        return _SPECIAL.sub(SPECIAL_MARK + "\n", text)
+    return text
 
 
 def lower(text: str) -> str:

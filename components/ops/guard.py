@@ -1,35 +1,27 @@
-"""What frames a cluster run: a doctor before its tasks and a record of the outcome after them. No stage of a pipeline.
-
-As in the other rooms of ops, imports are inside the functions and annotations are real: KFP ships the source and reads
-the annotations.
-"""
+"""What frames a run: a doctor before its tasks, the check of their receipts, a record of the outcome after them."""
 
 from kfp import dsl
 
+from components.ops.component import component
 from components.ops.training import CPU_IMAGE
 
 
-@dsl.component(base_image=CPU_IMAGE, install_kfp_package=False)
-def doctor(config: str, recipe: str, tags: str, run: str, run_date: str) -> None:
-    import json
+@component(CPU_IMAGE)
+def doctor(plan: str, run: str, run_date: str) -> None:
+    from components.tasks import guard
 
-    from components.platform import tracking
-    from components.platform.execution import run_id
-    from components.platform.logs import configure
-    from components.stages.preflight import PreflightConfig, preflight
-
-    configure()
-    preflight(PreflightConfig.model_validate_json(config))
-    # KFP before 2.17 hands the placeholder over as it is.
-    known = {} if run_date.startswith("{{") else {"run_date": run_date}
-    tracking.open_pipeline(run_id(run), json.loads(recipe), json.loads(tags) | known)
+    guard.doctor(plan, run, run_date)
 
 
-@dsl.component(base_image=CPU_IMAGE, install_kfp_package=False)
-def outcome(status: dsl.PipelineTaskFinalStatus, config: str, run: str) -> None:
-    from components.platform.execution import run_id
-    from components.platform.logs import configure
-    from components.stages.outcome import OutcomeConfig, record_outcome
+@component(CPU_IMAGE)
+def receipts(plan: str, run: str) -> None:
+    from components.tasks import guard
 
-    configure()
-    record_outcome(run_id(run), status.state, OutcomeConfig.model_validate_json(config))
+    guard.receipts(plan, run)
+
+
+@component(CPU_IMAGE)
+def outcome(status: dsl.PipelineTaskFinalStatus, plan: str, run: str) -> None:
+    from components.tasks import guard
+
+    guard.outcome(status.state, plan, run)

@@ -14,7 +14,8 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,16 +23,19 @@ from typing import Any
 from pydantic import BaseModel
 
 from components.errors import InputError
-from components.platform import events, failures, faults, logs, store, tracking
-from components.platform.gpus import asked_gpus, check_gpus
-from components.platform.home import home
+from components.platform import events, failures, faults, logs
 from components.platform.lineage import code_digest, git_revision
+from components.platform.machine import asked_gpus, check_gpus, home
 from components.platform.models import model_digest
+from components.platform.storage import store
+from components.platform.tracking import runs as tracking
 
 EVIDENCE = "evidence.json"
 STORE_VARIABLE = "BIOMED_R1_STORE"
 RUN_VARIABLE = "BIOMED_R1_RUN_ID"
 FRESH_VARIABLE = "BIOMED_R1_FRESH"
+# What stages hand to one another as files; a model is a directory.
+TABLES = (".parquet", ".json")
 HEAVY = ("torch", "transformers", "trl", "vllm")
 Evidence = dict[str, Any]
 
@@ -80,7 +84,7 @@ def execute(call: Call, work: Callable[[Path], Evidence]) -> Product:
     """
     logs.configure()
     logs.redirect(call.task)
-    failed = failures.recorded(_root(), run_id(call.run), call.task, call.stage)
+    failed = failures.recorded(store_root(), run_id(call.run), call.task, call.stage)
     with events.events_of(call.task) as details, failed:
         product, seconds = _execute(call, work)
         details |= {"seconds": seconds, "reused": product.reused}
@@ -89,7 +93,7 @@ def execute(call: Call, work: Callable[[Path], Evidence]) -> Product:
 
 def _execute(call: Call, work: Callable[[Path], Evidence]) -> tuple[Product, float]:
     started = time.monotonic()
-    root = _root()
+    root = store_root()
     run = run_id(call.run)
     digests = {name: input_digest(value) for name, value in call.inputs.items()}
     code = code_digest(f"components.stages.{call.stage}")
@@ -128,26 +132,45 @@ def resume_uri(call: Call) -> str:
     A change of code is recorded with the checkpoint and no reason to start over (design D6).
     """
     digests = {name: input_digest(value) for name, value in call.inputs.items()}
-    uri = f"{_root()}/checkpoints/{call.stage}/{stage_key(call.stage, digests, call.config, '')}"
+    uri = f"{store_root()}/checkpoints/{call.stage}/{stage_key(call.stage, digests, call.config, '')}"
     fresh = os.environ.get(FRESH_VARIABLE)
     return f"{uri}-{fresh}" if fresh else uri
 
 
 def journal_uri(stage: str) -> str:
     """Where a stage keeps records of unfinished work, each below a key of everything that could change one."""
-    uri = f"{_root()}/checkpoints/{stage}"
+    uri = f"{store_root()}/checkpoints/{stage}"
     fresh = os.environ.get(FRESH_VARIABLE)
     return f"{uri}-{fresh}" if fresh else uri
 
 
 def input_digest(value: str) -> str:
-    """The digest of an input: a local file's sha256, a model reference's content, or a given `digest:` text."""
+    """The digest of an input: a file's sha256, a model reference's content, or a given `digest:` text.
+
+    The file is a local one or one of a stored directory (`s3://.../ingest/KEY/train.parquet`), whose manifest has it.
+    """
     if value.startswith("digest:"):
         return value.removeprefix("digest:")
+    if "://" in value and value.endswith(TABLES):
+        return store.stored_sha256(value)
     path = Path(value)
     if path.is_file():
         return store.file_sha256(path)
     return model_digest(value)
+
+
+@contextmanager
+def fetched(*files: str) -> Iterator[list[Path]]:
+    """Local copies, verified, of files of stored directories; gone after the block."""
+    scratch = home() / "scratch"
+    scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=scratch, prefix="inputs-") as folder:
+        paths = []
+        for number, file in enumerate(files):
+            uri, _, name = file.rpartition("/")
+            paths.append(Path(folder) / str(number) / name)
+            store.get_file(uri, name, paths[-1])
+        yield paths
 
 
 def _make(
@@ -160,8 +183,13 @@ def _make(
         faults.point(call.task)
         evidence = work(out)
         (out / EVIDENCE).write_text(json.dumps(evidence, indent=1, sort_keys=True, allow_nan=False), encoding="utf-8")
-        inputs = [(call.inputs[name] if "://" in call.inputs[name] else name, d) for name, d in digests.items()]
+        inputs = [(_recorded(name, call.inputs[name]), digest) for name, digest in digests.items()]
         return store.put_dir(out, uri, stage=call.stage, key=key, inputs=inputs, code=code)
+
+
+def _recorded(name: str, value: str) -> str:
+    """What a manifest calls an input: a stored model by its address, anything else by its name."""
+    return value if "://" in value and not value.endswith(TABLES) else name
 
 
 def _track(tracked: tracking.Tracked, call: Call, digests: Mapping[str, str], evidence: Evidence, reused: bool) -> None:
@@ -218,7 +246,8 @@ def clear_scratch() -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _root() -> str:
+def store_root() -> str:
+    """The store that BIOMED_R1_STORE names, without a slash at its end; raises InputError where it is not set."""
     root = os.environ.get(STORE_VARIABLE)
     if not root:
         raise InputError(f"{STORE_VARIABLE} is not set: name the store, s3://BUCKET/PREFIX, or run `biomed-r1 up`")

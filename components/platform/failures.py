@@ -1,4 +1,4 @@
-"""A run's own record, in the store, of its bad ends: why a task failed, where its log is, that it was cancelled.
+"""What a run's own record says of its bad ends: why a task failed, where its log is, that it was cancelled.
 
 KFP's API gives no reason for a failed task, and its Workflow and pods are gone after a while; a cancelled run it calls
 FAILED. Beside the receipts, `runs/RUN/failures/TASK.json` and `runs/RUN/cancelled.json` say so for good.
@@ -6,6 +6,7 @@ FAILED. Beside the receipts, `runs/RUN/failures/TASK.json` and `runs/RUN/cancell
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import os
@@ -17,7 +18,7 @@ from itertools import pairwise
 from typing import Any
 
 from components.errors import ReadableError
-from components.platform import objects
+from components.platform.storage import objects
 
 LOG = logging.getLogger(__name__)
 SCHEMA_VERSION = 1
@@ -57,7 +58,7 @@ def read_failure(root: str, run: str, task: str) -> dict[str, Any] | None:
 
 def log_address(arguments: Sequence[str]) -> str | None:
     """Where KFP's launcher stores the log of this process, from the process's own arguments; None outside KFP."""
-    for before, text in pairwise(arguments):
+    for before, text in itertools.pairwise(arguments):
         if before == "--executor_input":
             try:
                 return _uri(json.loads(text))

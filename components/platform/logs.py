@@ -89,6 +89,12 @@ def message_of(line: str) -> str:
     return line
 
 
+def run_folder() -> Path | None:
+    """The folder of the local run that this process belongs to; None outside one."""
+    folder = os.environ.get(RUN_FOLDER_VARIABLE)
+    return Path(folder) if folder else None
+
+
 def redirect(task: str) -> None:
     """Send this process's stdout and stderr, native libraries' included, to the task's log file.
 

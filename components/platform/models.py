@@ -6,15 +6,16 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from components.errors import InputError
-from components.platform import store
-from components.platform.home import home
+from components.platform.machine import home
+from components.platform.storage import store
 
 # name -> (distribution, import package, what inside it holds the model)
 PACKAGES = {
@@ -83,6 +84,15 @@ def weights_digest(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*.safetensors")):
         digest.update(store.file_sha256(path).encode())
+    return digest.hexdigest()
+
+
+def stored_weights_digest(manifest: Mapping[str, Any]) -> str:
+    """`weights_digest` of a stored model, from its manifest alone."""
+    digest = hashlib.sha256()
+    for entry in sorted(manifest["files"], key=lambda file: str(file["path"])):
+        if str(entry["path"]).endswith(".safetensors") and "/" not in entry["path"]:
+            digest.update(str(entry["sha256"]).encode())
     return digest.hexdigest()
 
 
@@ -174,7 +184,7 @@ def _cached(name: str, make: Callable[[Path], object]) -> Path:
 
 
 def _registered(ref: str) -> str:
-    from components.platform.registry import source_uri
+    from components.platform.tracking.registry import source_uri
 
     found = re.fullmatch(r"registry:([\w.-]+)(?:@([\w.-]+)|#(\d+))", ref)
     if not found:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 from components.errors import InputError
-from components.platform import models, store
-from components.platform.home import home
+from components.platform import models
+from components.platform.machine import home
+from components.platform.storage import store
 from components.platform.text_rows import format_of
 
 Kind = Literal["benchmarks", "train"]

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from components.errors import InputError
-from components.extraction.engine import extract
+from components.extraction import extract
 from components.questions.items import Item, group_of
 from components.questions.prefills.templates import make_openings
 from components.questions.prompts import messages_json

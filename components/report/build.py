@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from components.questions.items import Item
 from components.questions.published import CITATION
+from components.questions.seal import Seal
 from components.report.headline import facts, headline
 from components.report.page import Page
 from components.report.scores import Record, Scores
 from components.report.sections import (
     accuracy,
+    answered,
     classifier,
     context,
     curation,
@@ -49,6 +51,12 @@ class Limits:
     examples: int = 4
     example_chars: int = 900
     removed_rows: int = 12
+    seal: Seal = field(default_factory=Seal)  # questions that no example may quote
+
+
+def quotable(items: Sequence[Item], seal: Seal) -> list[Item | None]:
+    """The items in their order, None in the place of one that the seal covers."""
+    return [None if seal.covers(item) else item for item in items]
 
 
 def build_page(title: str, found: Inputs, limits: Limits) -> Page:
@@ -62,13 +70,19 @@ def build_page(title: str, found: Inputs, limits: Limits) -> Page:
         gaps.section(scores, model),
         gate.section(decision),
         accuracy.benchmarks_section(scores),
-        accuracy.answered_section(scores, seen.withheld),
+        answered.section(scores, seen, found.metadata),
         share.section(found.items, found.classifier),
         classifier.section(found.classifier),
         training.section(found.histories),
         curation.section(found.curation, limits.removed_rows),
         examples.section(
-            scores, decision, found.items, found.answers, seen.graded, limits.examples, limits.example_chars
+            scores,
+            decision,
+            quotable(found.items, limits.seal),
+            found.answers,
+            seen.graded,
+            limits.examples,
+            limits.example_chars,
         ),
         context.section(scores, found.items, found.metadata, seen.made, found.lineage),
         published.section(scores, found.items, found.classifier, model),

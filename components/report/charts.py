@@ -28,7 +28,7 @@ Points = Sequence[tuple[float, float]]
 
 LEFT, RIGHT = 1.0, 99.0  # percent: room for half a marker at either end
 TITLE, ROW, AXIS, LEGEND = 22, 20, 22, 24  # pixels
-LINE, KEY_LINE = 44, 56  # characters of a name and of a legend that fit a phone's width
+LINE, KEY_LINE = 44, 54  # characters of a name and of a legend that fit a phone's width
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from components.report.claims import guess_level
 from components.report.page import Headline
 from components.report.scores import PLAIN, Record, Scores, setting_words
-from components.report.sections.gate import failure, is_difference, rules, subject
+from components.report.sections.answered import unread_right
+from components.report.sections.gate import TOO_SMALL, failure, is_difference, rules, subject
 from components.report.sections.prefills import change_sentences
 from components.report.wording import has_interval, is_number, join, percent, points, spread
 
@@ -27,6 +29,8 @@ def headline(scores: Scores, decision: Record | None) -> Headline:
         if promoted
         else f"The gate refuses, because {join([failure(r) for r in failed], '; ')}."
     )
+    if decision.get("verdict") == TOO_SMALL:
+        why += " The questions are too few for it to pass."
     scope = f"{candidate} (candidate) was compared with {baseline} (baseline). " + _scope(scores, [baseline, candidate])
     return Headline(decision["decision"], title, (scope, why, error_sentence(reasons)))
 
@@ -42,7 +46,7 @@ def facts(scores: Scores, decision: Record | None) -> list[tuple[str, str]]:
                 found.append((f"{name}, {stratum}" if len(scores.models) > 1 else stratum, percent(cell["accuracy"])))
     adversarial = scores.cell(scores.models[0], "adversarial")
     if len(scores.models) == 1 and adversarial and is_number(adversarial["accuracy"]):
-        found.append(("after a wrong opening", percent(adversarial["accuracy"])))
+        found.append(("after a prefill", percent(adversarial["accuracy"])))
     return found
 
 
@@ -79,15 +83,17 @@ def _scope(scores: Scores, models: Sequence[str]) -> str:
 
 
 def _alone(scores: Scores, model: str) -> Headline:
-    """One model by itself: how much it gets right, how sure that is, and what a wrong opening does to it."""
+    """One model by itself: how much it gets right, how sure that is, and how a prefill changes it."""
     cell = scores.cell(model, scores.lead)
     assert cell is not None
-    accuracy, chance = percent(cell["accuracy"]), percent(cell["chance"])
+    accuracy, chance = percent(cell["accuracy"]), percent(guess_level(cell))
     title, scope = f"{model} answers {accuracy} of the questions right", _scope(scores, [model])
     if scores.lead != PLAIN:
         return Headline(None, f"{title} {setting_words(scores.lead)}", (scope, *change_sentences(scores)))
     interval = f" (95 % interval {spread(cell['ci_low'], cell['ci_high'])})" if has_interval(cell) else ""
-    right = f"{accuracy} of its plain answers are right{interval}; guessing gives {chance}."
+    right = f"{accuracy} of its plain answers are right{interval}; guessing gets {chance}."
+    if (most := percent(unread_right(cell))) != accuracy:
+        right += f" If every answer that could not be read were right, it would be {most}."
     return Headline(None, title, (f"{scope} {right}", *change_sentences(scores)))
 
 

@@ -60,7 +60,7 @@ class Example:
     title: str
     question: str
     options: tuple[tuple[str, str, bool], ...]  # letter, text, is the right one
-    outputs: tuple[tuple[str, str], ...]  # who and in which setting, what was written; a wrong opening before it
+    outputs: tuple[tuple[str, str], ...]  # who and in which setting, what was written; a prefill before it
 
 
 @dataclass(frozen=True)

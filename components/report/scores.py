@@ -8,12 +8,12 @@ from typing import Any
 from components.errors import InputError
 from components.report.wording import has_interval, is_number
 from components.scoring.outcomes import ADVERSARIAL, OPENED, STRATA
-from components.scoring.strata_gaps import raw
 
 SCHEMA_VERSION = 1
 PLAIN = "plain"
 KINDS_OF_QUESTION = STRATA[1:]  # knowledge and reasoning, which `all` holds together
-GAP_KINDS = {"pooled": "pooled", "within_benchmark": "within benchmarks", "macro": "macro"}
+RAW = "none"  # the adjustment of a gap in accuracy, not over guessing
+GAP_KINDS = {"pooled": "pooled", "within_benchmark": "within benchmarks", "macro": "mean of benchmarks"}
 Record = Mapping[str, Any]
 
 
@@ -34,9 +34,8 @@ class Scores:
         check_schema(record, where)
         self.versions: Record = record.get("versions") or {}
         self._gaps = {
-            (g["model"], g["kind"], g["setting"], g["weighting"]): g
+            (g["model"], g["kind"], g["setting"], g["weighting"], g.get("adjustment", RAW), g["benchmark"]): g
             for g in record.get("gaps") or []
-            if g["benchmark"] == "all" and raw(g)
         }
         self.sensitivity: Sequence[Record] = record.get("threshold_sensitivity") or []
         self.changes = {(c["model"], c["stratum"]): c for c in changes(record)}
@@ -68,22 +67,44 @@ class Scores:
         return next(s for s in (PLAIN, ADVERSARIAL, *self.settings) if s in self.settings)
 
     def opened(self, model: str) -> list[str]:
-        """How a model was asked with wrong openings: the mean of three or, where there is none, each by itself."""
+        """How a model was asked with prefills: the mean of three or, where there is none, each by itself."""
         asked = [s for s in (ADVERSARIAL, *OPENED) if self.cell(model, s)]
         return asked[:1] if ADVERSARIAL in asked else asked
 
     def shown(self, models: Sequence[str]) -> list[str]:
-        """The settings worth a row, in order: plain answers, then those with wrong openings of any of `models`."""
+        """The settings worth a row, in order: plain answers, then those with prefills of any of `models`."""
         found = {s for m in models for s in ([PLAIN] if self.cell(m) else []) + self.opened(m)}
         return [s for s in (PLAIN, ADVERSARIAL, *OPENED) if s in found]
 
     def cell(self, model: str, setting: str = "plain", stratum: str = "all", benchmark: str = "all") -> Record | None:
         return self._cells.get((model, setting, stratum, benchmark))
 
-    def gap(self, model: str, kind: str, setting: str = "plain", weighting: str = "hard") -> Record | None:
-        """Knowledge minus reasoning over all benchmarks; None where it was not measured or has no interval."""
-        found = self._gaps.get((model, kind, setting, weighting))
+    def gap(
+        self,
+        model: str,
+        kind: str,
+        setting: str = "plain",
+        weighting: str = "hard",
+        adjustment: str = RAW,
+        benchmark: str = "all",
+    ) -> Record | None:
+        """Knowledge minus reasoning; None where it was not measured or has no interval."""
+        found = self._gaps.get((model, kind, setting, weighting, adjustment, benchmark))
         return found if found and _complete(found) else None
+
+    def gap_benchmarks(self, weighting: str) -> list[str]:
+        """The benchmarks that have a gap of their own of this kind."""
+        return _ordered(key[5] for key in self._gaps if key[3] == weighting and key[5] != "all")
+
+    def above_chance(self, model: str, setting: str = "plain", benchmark: str = "all") -> bool:
+        """Whether the whole interval of an accuracy lies above what guessing gets; older scores know 1 / options."""
+        cell = self.cell(model, setting, "all", benchmark)
+        if cell is None:
+            return False
+        if cell.get("above_chance") is not None:
+            return bool(cell["above_chance"])
+        guess = cell.get("baseline", cell.get("chance"))
+        return has_interval(cell) and is_number(guess) and cell["ci_low"] > guess
 
     def change(self, model: str, stratum: str = "all") -> Record | None:
         """Adversarial minus plain accuracy over all benchmarks; None where it was not measured or has no interval."""
@@ -114,10 +135,10 @@ def _minus(value: float | None) -> float | None:
 
 
 def setting_words(setting: str) -> str:
-    """A setting within a sentence; `adversarial_0` is the first of three openings to a reader."""
+    """A setting within a sentence; `adversarial_0` is the first of three prefills to a reader."""
     if setting in OPENED:
-        return f"after wrong opening {OPENED.index(setting) + 1}"
-    return {ADVERSARIAL: "with a wrong opening (mean of three)"}.get(setting, setting)
+        return f"after prefill {OPENED.index(setting) + 1}"
+    return {ADVERSARIAL: "after a prefill (mean of three)"}.get(setting, setting)
 
 
 def lead_words(scores: Scores) -> str:

@@ -1,4 +1,4 @@
-"""What the answers themselves say: their marks by the rule of the scores, and how they came about."""
+"""What the answers themselves say: their marks by the rule of the scores, how they were read, how they came about."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from components.extraction.text import without_thought
-from components.questions.items import Item
+import numpy as np
+
+from components.extraction import Reading, without_thought
+from components.questions.items import Item, group_of
+from components.questions.prefills.named import named_option
 from components.scoring.outcomes import ADVERSARIAL, OPENED, Answers, grade
+from components.scoring.prefills import Outcome, Prefilled, outcome_shares, prefill_outcome
+from components.scoring.readings import Letters, Probed, letters, probed
 
 Row = tuple[str, Mapping[str, Any]]  # where it stands, and the answer
 Place = tuple[str, str, str]  # model, setting, stratum
@@ -20,23 +25,107 @@ Place = tuple[str, str, str]  # model, setting, stratum
 class Survey:
     """One reading of all answers; only marks and counts are kept, since the texts would fill the memory.
 
-    `graded` has an entry per item, in their order; `withheld` counts what an endpoint's content filter ended.
+    `graded` has an entry per item, in their order; `withheld` counts what an endpoint's content filter ended. The other
+    mappings are by model: what its rows say of how they came about, how it was given prefills, the shares of its plain
+    and of its prefilled answers that hold a thought, how many answers each rule read (or why none), the letters of its
+    plain answers, what became of prefills, and the probe's findings.
     """
 
     graded: Answers = field(default_factory=dict)
-    made: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # model -> what its rows say of how
+    made: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     modes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    thoughts: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # share of plain and of opened answers
+    thoughts: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     withheld: Mapping[Place, float] = field(default_factory=dict)
+    rules: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    letters: Mapping[str, Letters] = field(default_factory=dict)
+    prefills: Mapping[str, Prefilled] = field(default_factory=dict)
+    probes: Mapping[str, Probed] = field(default_factory=dict)
 
 
 def survey(items: Sequence[Item], rows: Iterable[Row], models: Collection[str]) -> Survey:
     """Read the answers of `models` once. Raises InputError, as scoring does, for a row that cannot be marked."""
-    notes = _Notes({item.id: place for place, item in enumerate(items)}, models)
+    notes, readings = _Notes({item.id: place for place, item in enumerate(items)}, models), _Readings(items)
     known = notes.read(rows)
     first = next(known, None)
-    graded = grade(items, itertools.chain([first], known)) if first else {}
-    return Survey(graded, notes.made(), notes.modes(), notes.thoughts(), _withheld(items, graded, notes.filtered))
+    graded = grade(items, itertools.chain([first], known), readings.add) if first else {}
+    return Survey(
+        graded,
+        notes.made(),
+        notes.modes(),
+        notes.thoughts(),
+        _withheld(items, graded, notes.filtered),
+        readings.rules,
+        readings.letters(),
+        readings.prefills(),
+        readings.probes(),
+    )
+
+
+class _Readings:
+    """What is kept of each reading: item places, letters and outcomes, by model. Texts and old marks are not."""
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self.rules: dict[str, Counter[str]] = defaultdict(Counter)
+        self._items = items
+        self._groups = np.unique([group_of(item) for item in items], return_inverse=True)[1].astype(np.int64)
+        self._plain: dict[str, list[tuple[int, str]]] = defaultdict(list)
+        self._outcomes: dict[str, list[tuple[int, Outcome]]] = defaultdict(list)
+        self._right: Counter[str] = Counter()
+        self._unnamed: Counter[str] = Counter()
+        self._probed: dict[str, list[tuple[int, str | None, str]]] = defaultdict(list)
+        self._named: dict[tuple[int, str], str | None] = {}
+
+    def add(self, row: Mapping[str, Any], place: int, reading: Reading) -> None:
+        model, letter = row["model"], reading.letter
+        self.rules[model][reading.read_by] += 1
+        if row["setting"] in OPENED:
+            self._add_prefilled(row, place, letter)
+        elif letter is not None:
+            self._plain[model].append((place, letter))
+        if isinstance(row.get("probe"), str) and row["probe"]:
+            self._probed[model].append((place, letter, row["probe"]))
+
+    def _add_prefilled(self, row: Mapping[str, Any], place: int, letter: str | None) -> None:
+        model, item = row["model"], self._items[place]
+        text = row.get("prefill") or item.opening(OPENED.index(row["setting"])) or ""
+        if (named := self._option(place, str(text))) is None:
+            self._unnamed[model] += 1
+            return
+        outcome = prefill_outcome(row["output"], letter, named, row.get("finish_reason"))
+        self._outcomes[model].append((place, outcome))
+        self._right[model] += outcome == "corrected" and letter == item.answer_idx
+
+    def _option(self, place: int, prefill: str) -> str | None:
+        """The option that a prefill names; models share prefills, so each is read once."""
+        key = place, prefill
+        if key not in self._named:
+            self._named[key] = named_option(prefill, self._items[place].options)
+        return self._named[key]
+
+    def letters(self) -> dict[str, Letters]:
+        return {
+            model: letters([letter for _, letter in own], self._keys(own), self._of(own))
+            for model, own in self._plain.items()
+        }
+
+    def prefills(self) -> dict[str, Prefilled]:
+        return {
+            model: outcome_shares([o for _, o in own], self._of(own), self._right[model], self._unnamed[model])
+            for model, own in self._outcomes.items()
+        }
+
+    def probes(self) -> dict[str, Probed]:
+        return {
+            model: probed([rule for _, rule, _ in own], [said for *_, said in own], self._keys(own), self._of(own))
+            for model, own in self._probed.items()
+        }
+
+    def _keys(self, own: Sequence[tuple[Any, ...]]) -> list[str]:
+        return [self._items[entry[0]].answer_idx for entry in own]
+
+    def _of(self, own: Sequence[tuple[Any, ...]]) -> Any:
+        """The question group of each entry."""
+        return self._groups[[entry[0] for entry in own]]
 
 
 class _Notes:
@@ -81,14 +170,14 @@ class _Notes:
         return dict(found)
 
     def thoughts(self) -> dict[str, tuple[float, float]]:
-        """Only of models whose answers are there both plainly and with an opening."""
+        """Only of models whose answers are there both plainly and after prefills."""
         asked, held = self._asked, self._thought
         both = [model for model, opened in asked if opened and asked[model, False]]
         return {m: (held[m, False] / asked[m, False], held[m, True] / asked[m, True]) for m in both}
 
 
 def _withheld(items: Sequence[Item], graded: Answers, filtered: Iterable[tuple[str, str, int]]) -> dict[Place, float]:
-    """Counts per cell of the scores; in `adversarial`, as there, sums of means over the three openings."""
+    """Counts per cell of the scores; in `adversarial`, as there, sums of means over the three prefills."""
     counts: Counter[Place] = Counter()
     thirds: Counter[Place] = Counter()
     for model, setting, place in filtered:

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from components.extraction.engine import EXTRACTION_VERSION
+from components.extraction import EXTRACTION_VERSION
 from components.scoring.bootstrap import DRAWS
-from components.scoring.gaps import gaps_and_drops
+from components.scoring.gaps.records import gaps_and_drops
 from components.scoring.intervals import Interval, accuracy_interval, macro_interval
 from components.scoring.outcomes import ADVERSARIAL, SETTINGS, STRATA, Answers, Array, Codes, ItemTable, Mask, Outcomes
 from components.scoring.proportions import copy_weights
@@ -97,9 +97,12 @@ def _record(table: ItemTable, outcomes: Outcomes, mask: Mask, interval: Interval
 
     `accuracy`, `accuracy_answered`, `chance` (1 / options) and `baseline` (what guessing gets at best) count the
     copies of a question in one benchmark as one. `above_chance`: whether the whole interval lies above the baseline.
+    `accuracy_unread_right` is what the accuracy would be if every unread answer were right; silence after a prefill is
+    not unread, since the prefill then stands.
     """
     asked = mask & outcomes.asked
     correct, silent, truncated = outcomes.correct[asked], outcomes.no_answer[asked], outcomes.truncated[asked]
+    kept = np.zeros(len(silent)) if outcomes.silent is None else outcomes.silent[asked]
     parts = table.benchmark[asked]
     weights = copy_weights(table.groups[asked], parts)
     guess = table.chance if table.guess is None else table.guess.baseline
@@ -116,6 +119,7 @@ def _record(table: ItemTable, outcomes: Outcomes, mask: Mask, interval: Interval
         "ci_method": interval.method if interval else None,
         "no_answer": _count(silent.sum()),
         "truncated": None if len(truncated) == 0 or np.isnan(truncated).any() else _count(truncated.sum()),
+        "accuracy_unread_right": mean(correct + silent - kept, weights, parts),
         "accuracy_answered": mean(*_answered(correct, silent, weights), parts),
         "chance": mean(table.chance[asked], weights, parts),
         "baseline": baseline,

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from components.errors import InputError
-from components.extraction.engine import extract
+from components.extraction import Reading, read
 from components.questions.items import LABEL_PROBABILITY, Item, group_of
 from components.scoring.chance import Guesses, guesses
+from components.scoring.prefills import stands
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -90,6 +91,8 @@ class Outcomes:
     no_answer: Array
     truncated: Array
     expected: Array | None = None  # of 1 for a right answer: what its letter gets without reading the question
+    # 1 where the model ended its answer without adding to a prefill, which then stands: no answer, but no broken one.
+    silent: Array | None = None
 
     @property
     def asked(self) -> Mask:
@@ -99,11 +102,29 @@ class Outcomes:
 Answers = dict[str, dict[str, Outcomes]]  # model -> setting -> outcomes
 
 
-def grade(items: Sequence[Item], rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Answers:
+def restricted(answers: Answers, places: Mask) -> Answers:
+    """The outcomes of some of the items only; `places` has an entry per item."""
+    columns = [field.name for field in fields(Outcomes)]
+
+    def part(outcomes: Outcomes) -> Outcomes:
+        values = {name: getattr(outcomes, name) for name in columns}
+        return Outcomes(**{name: value[places] for name, value in values.items() if value is not None})
+
+    return {model: {setting: part(o) for setting, o in own.items()} for model, own in answers.items()}
+
+
+# Told of every answer as it is marked: its row, the item's place, what was read.
+Witness = Callable[[Mapping[str, Any], int, Reading], None]
+
+
+def grade(
+    items: Sequence[Item], rows: Iterable[tuple[str, Mapping[str, Any]]], witness: Witness | None = None
+) -> Answers:
     """Extracts and marks every answer row; `rows` are (where, row), `where` naming file and row in messages.
 
-    Adds the setting `adversarial` where a model has all three openings. Raises InputError for a row of no item, an
-    unknown setting, an output that is no text, or a second row for the same item, model and setting.
+    `witness` is told of each reading, so that nobody has to read the texts a second time. Adds the setting
+    `adversarial` where a model has all three prefills. Raises InputError for a row of no item, an unknown setting, an
+    output that is no text, or a second row for the same item, model and setting.
     """
     places = {item.id: place for place, item in enumerate(items)}
     shares = guesses(items).shares
@@ -121,13 +142,17 @@ def grade(items: Sequence[Item], rows: Iterable[tuple[str, Mapping[str, Any]]]) 
         outcomes = settings[setting]
         if not np.isnan(outcomes.correct[place]):
             raise InputError(f"{where}: item_id: a second answer of {model!r} to {item_id!r} ({setting}); keep one")
-        letter = extract(output, items[place].options)
+        reading = read(output, items[place].options)
+        letter = reading.letter
         outcomes.correct[place] = letter == items[place].answer_idx
         outcomes.no_answer[place] = letter is None
-        assert outcomes.expected is not None
+        assert outcomes.expected is not None and outcomes.silent is not None
+        outcomes.silent[place] = setting in OPENED and letter is None and stands(output, row.get("finish_reason"))
         outcomes.expected[place] = shares[place].get(letter or "", 0.0)
         if row.get("finish_reason") is not None:
             outcomes.truncated[place] = row["finish_reason"] == "length"
+        if witness is not None:
+            witness(row, place, reading)
     if not answers:
         raise InputError("answers: no rows; evaluate a model first")
     for own in answers.values():
@@ -138,12 +163,13 @@ def grade(items: Sequence[Item], rows: Iterable[tuple[str, Mapping[str, Any]]]) 
 
 def mean_outcomes(parts: Sequence[Outcomes]) -> Outcomes:
     """The per-item mean of several settings; an item that misses one of them counts as not asked."""
-    columns = [[p.correct, p.no_answer, p.truncated, *([] if p.expected is None else [p.expected])] for p in parts]
-    return Outcomes(*(np.mean(column, axis=0) for column in zip(*columns, strict=True)))
+    columns = {field.name: [getattr(part, field.name) for part in parts] for field in fields(Outcomes)}
+    known = {name: column for name, column in columns.items() if all(values is not None for values in column)}
+    return Outcomes(**{name: np.mean(column, axis=0) for name, column in known.items()})
 
 
 def _unasked(n: int) -> Outcomes:
-    return Outcomes(*(np.full(n, np.nan) for _ in range(4)))
+    return Outcomes(*(np.full(n, np.nan) for _ in range(5)))
 
 
 def _fields(row: Mapping[str, Any], where: str) -> tuple[str, str, str, str]:

@@ -1,4 +1,4 @@
-"""The questions that went worst, for a human to read: lost by a candidate, or lost under a wrong opening.
+"""The questions that went worst, for a human to read: lost by a candidate, or lost after a prefill.
 
 Right and wrong are what the scores say, never a mark that stands in the answers: that one may be of an older rule, or
 missing.
@@ -35,16 +35,19 @@ class Regression:
 
 
 def worst_regressions(
-    items: Sequence[Item], graded: Answers, baseline: str, candidate: str, most: int
+    items: Sequence[Item | None], graded: Answers, baseline: str, candidate: str, most: int
 ) -> list[Regression]:
     """At most `most` items, one per question group, ordered by settings lost, then by reasoning probability.
 
     A setting is lost where the baseline was right and the candidate wrong; an item that won as many is left out.
+    `items` are in the order of `graded`; a None stands where a question may not be shown.
     """
     old, new = _marks(graded, baseline), _marks(graded, candidate)
     shared = [setting for setting in old if setting in new]
     found = []
     for place, item in enumerate(items):
+        if item is None:
+            continue
         pairs = {s: (old[s][place], new[s][place]) for s in shared}
         asked = [s for s, pair in pairs.items() if not np.isnan(pair).any()]
         lost, won = ([s for s in asked if pairs[s] == marks] for marks in ((1, 0), (0, 1)))
@@ -53,11 +56,13 @@ def worst_regressions(
     return _worst(found, most)
 
 
-def worst_falls(items: Sequence[Item], graded: Answers, model: str, most: int) -> list[Regression]:
-    """The same for one model alone: right when asked plainly, wrong after as many wrong openings as possible."""
+def worst_falls(items: Sequence[Item | None], graded: Answers, model: str, most: int) -> list[Regression]:
+    """The same for one model alone: right when asked plainly, wrong after as many prefills as possible."""
     marks = _marks(graded, model)
     found = []
     for place, item in enumerate(items):
+        if item is None:
+            continue
         asked = [s for s in OPENED if s in marks and not np.isnan(marks[s][place])]
         lost = [s for s in asked if marks[s][place] == 0]
         if lost and "plain" in marks and marks["plain"][place] == 1:

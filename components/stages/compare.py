@@ -6,29 +6,37 @@ rule.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from components.errors import InputError
+from components.extraction import explain
 from components.platform.config import write_json
+from components.platform.storage.ledger import Challenge
 from components.platform.tables import iterate_rows, read_items, read_metadata
 from components.questions.items import Item
+from components.questions.seal import Seal, questions_digest
 from components.report.score_files import DRAWS, read_answers, write_scores
 from components.report.scores import changes
 from components.scoring.cells import score
-from components.scoring.comparison import comparisons
-from components.scoring.flips import equivalence, flips
-from components.scoring.gate import conditions, decide, distinct
-from components.scoring.guard import slices_of
-from components.scoring.outcomes import item_table
-from components.scoring.provenance import changed_items
-from components.scoring.rules import Rules
-from components.scoring.strata_gaps import raw
+from components.scoring.gaps.strata import raw
+from components.scoring.gate.comparison import comparisons
+from components.scoring.gate.decide import conditions, decide, distinct
+from components.scoring.gate.flips import equivalence, flips
+from components.scoring.gate.guard import slices_of
+from components.scoring.gate.provenance import changed_items
+from components.scoring.gate.rules import Rules
+from components.scoring.intervals import accuracy_interval
+from components.scoring.outcomes import ADVERSARIAL, STRATA, Answers, ItemTable, Mask, item_table, restricted
 
 # The settings of the gate, which have the same names in its Rules; the others are of the bootstrap.
+TERMS = ("alpha", "margin", "schedule", "horizon")  # what one count of looks is made under
 RULES = ("alpha", "margin", "no_answer_bound", "schedule", "horizon", "benchmark_margin", "guard_columns")
 
 
@@ -41,11 +49,14 @@ class CompareConfig(BaseModel):
     margin: float = Field(0.03, gt=0, lt=1, description="how much worse (a fraction) still counts as not worse")
     no_answer_bound: float = Field(0.1, gt=0, le=1, description="share of unanswered items that must be excluded")
     schedule: Literal["harmonic", "horizon"] = Field(
-        "harmonic", description="how decisions share alpha (scoring/rules)"
+        "harmonic", description="how decisions share alpha (scoring/gate/rules)"
     )
     horizon: int = Field(26, ge=1, description="decisions that share alpha equally under the schedule horizon")
     benchmark_margin: float = Field(0.05, gt=0, lt=1, description="largest loss on one benchmark that may be shown")
     guard_columns: tuple[str, ...] = Field((), description="columns (or meta fields) guarded like benchmarks")
+    sealed: float = Field(
+        0.0, ge=0, lt=1, description="share of the questions that the gate decides on and nothing quotes; 0: on all"
+    )
     draws: int = Field(DRAWS, ge=100, description="bootstrap draws")
     seed: int = Field(0, ge=0)
 
@@ -62,12 +73,14 @@ def compare(
     out_dir: Path,
     look: int = 1,
     equivalent: float | None = None,
+    seal_number: int = 0,
 ) -> dict[str, Any]:
     """Writes out_dir/scores.json and out_dir/decision.json; returns the evidence.
 
-    `look` is the how-manieth decision this is against this baseline on these items, from 1; the caller counts. With
-    `equivalent` (a margin, a fraction) the decision also says whether the two models are equivalent. Raises InputError
-    when a model has no answers, the two were asked under different conditions, or answers were given to other items.
+    `look` is the number of this decision against this baseline on these questions, from 1 (see `challenge`). With
+    `equivalent` (a margin, a fraction) the decision also says whether the two models are equivalent. `seal_number` is
+    the draw of sealed questions in force. Raises InputError when a model has no answers, the two were asked under
+    different conditions, or answers were given to other items.
     """
     if equivalent is not None and not 0 < equivalent < 1:
         raise InputError(f"compare: equivalent: {equivalent!r} must be a fraction above 0 and below 1")
@@ -79,8 +92,12 @@ def compare(
     _same_items(asked, items, answers)
     premises = [conditions(versions, baseline, candidate), distinct(versions, baseline, candidate)]
     table, rules = item_table(asked), config.rules(look)
-    slices = slices_of(asked, config.guard_columns)
-    decision = decide(table, graded, baseline, candidate, rules, premises, slices)
+    seal = Seal(config.sealed, seal_number)
+    judged, places = decided_on(asked, seal)
+    slices = slices_of(judged, config.guard_columns)
+    decision = decide(item_table(judged), restricted(graded, places), baseline, candidate, rules, premises, slices)
+    decision["seal"] = {"share": seal.share, "number": seal.number, "questions": len(judged), "of": len(asked)}
+    decision["parts"] = seal_parts(table, graded, (baseline, candidate), places) if seal.share else []
     pair = graded[baseline], graded[candidate]
     decision["models"] = {
         role: {"name": name, "weights_sha256": versions.get(name, {}).get("weights_sha256")}
@@ -94,6 +111,70 @@ def compare(
     write_json(Path(out_dir) / "scores.json", scores)
     write_json(Path(out_dir) / "decision.json", decision)
     return _evidence(scores, decision)
+
+
+def decided_on(items: Sequence[Item], seal: Seal) -> tuple[list[Item], Mask]:
+    """The items that the gate decides on, all of them where nothing is sealed, and their places."""
+    places = np.array([seal.covers(item) or not seal.share for item in items], dtype=bool)
+    return [item for item, chosen in zip(items, places, strict=True) if chosen], places
+
+
+def seal_parts(table: ItemTable, graded: Answers, models: Sequence[str], sealed: Mask) -> list[dict[str, Any]]:
+    """Accuracy of each model on the open and on the sealed questions, side by side, by setting and stratum.
+
+    A model that was fitted to the questions that reports showed is better on the open ones.
+    """
+    found: list[dict[str, Any]] = []
+    for model in models:
+        for setting in ("plain", ADVERSARIAL):
+            outcomes = graded[model].get(setting)
+            for stratum in STRATA if outcomes is not None else ():
+                assert outcomes is not None
+                record: dict[str, Any] = {"model": model, "setting": setting, "stratum": stratum}
+                for name, part in (("open", ~sealed), ("sealed", sealed)):
+                    mask = part & outcomes.asked & table.mask(stratum)
+                    interval = accuracy_interval(outcomes.correct[mask], table.groups[mask]) if mask.any() else None
+                    record[name] = {
+                        "n": int(mask.sum()),
+                        "accuracy": float(outcomes.correct[mask].mean()) if mask.any() else None,
+                        "ci_low": interval.low if interval else None,
+                        "ci_high": interval.high if interval else None,
+                    }
+                found.append(record)
+    return found
+
+
+def challenge(
+    items: Path,
+    answers: Sequence[Path],
+    baseline: str,
+    candidate: str,
+    config: CompareConfig,
+    name: str = "",
+    seal_number: int = 0,
+) -> Challenge:
+    """What the ledger counts this decision by; reserving it before `compare` gives the look.
+
+    Models are known by their weights, and by name where answers do not record any (endpoints). The digest of the
+    answers is over texts: the same texts made again, by whatever file, are the same answers.
+    """
+    judged, _ = decided_on(read_items(items), Seal(config.sealed, seal_number))
+    weights: dict[str, str] = {}
+    texts = []
+    for file in answers:
+        recorded = read_metadata(file).get("weights_sha256")
+        for row in iterate_rows(file):
+            if row.get("model") in (baseline, candidate):
+                weights[str(row["model"])] = recorded or f"name:{row['model']}"
+                texts.append([str(row.get(key)) for key in ("model", "item_id", "setting", "output")])
+    return Challenge(
+        name=name,
+        baseline=weights.get(baseline, f"name:{baseline}"),
+        candidate=weights.get(candidate, f"name:{candidate}"),
+        questions=questions_digest(judged),
+        answers=hashlib.sha256(json.dumps(sorted(texts)).encode()).hexdigest(),
+        terms={key: getattr(config, key) for key in TERMS},
+    )
 
 
 def _same_items(items: Sequence[Item], path: Path, answers: Sequence[Path]) -> None:
@@ -111,6 +192,25 @@ def _same_items(items: Sequence[Item], path: Path, answers: Sequence[Path]) -> N
 def score_files(items: Path, answers: Sequence[Path], config: CompareConfig, out: Path) -> dict[str, Any]:
     """Writes the scores of every model in `answers` to `out` and returns them; no decision."""
     return write_scores(items, answers, out, config.draws, config.seed)
+
+
+def explained(items: Path, answers: Sequence[Path], item_id: str) -> Iterator[str]:
+    """How each answer to one item is read, and why: the text of a terminal, an answer at a time.
+
+    Raises InputError for an id of no item, or of one that no file answers.
+    """
+    item = next((item for item in read_items(items) if item.id == item_id), None)
+    if item is None:
+        raise InputError(f"{items}: no item has the id {item_id!r}")
+    found = False
+    for file in answers:
+        for row in iterate_rows(file):
+            if row.get("item_id") == item_id:
+                found = True
+                yield f"{row.get('model')}, {row.get('setting')} (right: {item.answer_idx})"
+                yield explain(str(row.get("output") or ""), item.options) + "\n"
+    if not found:
+        raise InputError(f"{', '.join(map(str, answers))}: no answer to the item {item_id!r}")
 
 
 def score_evidence(scores: Mapping[str, Any]) -> dict[str, Any]:

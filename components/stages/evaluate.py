@@ -16,9 +16,9 @@ from components.engines.base import Engine, Request, Sampling
 from components.engines.probe import PROBE_VERSION, probe
 from components.engines.start import EngineConfig, start_engine
 from components.errors import InputError, StageError
-from components.extraction.engine import EXTRACTION_VERSION
-from components.platform.journal import Journal
+from components.extraction import EXTRACTION_VERSION
 from components.platform.lineage import code_digest
+from components.platform.storage.journal import Journal
 from components.platform.tables import read_items, write_rows
 from components.questions.items import OPENINGS, Item, items_digest
 from components.questions.prompts import PROMPTS, build_messages, prompt_version

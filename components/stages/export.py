@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from components.errors import InputError
 from components.exports import lm_eval_tasks
-from components.extraction.engine import EXTRACTION_VERSION
+from components.extraction import EXTRACTION_VERSION
 from components.platform.tables import write_items
 from components.questions.items import OPENINGS, STRATUM_COLUMNS, Item, items_digest
 from components.questions.prompts import PROMPTS, build_messages, prompt_version

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from components.errors import InputError
 from components.platform import sources
-from components.platform.store import file_sha256
+from components.platform.storage.store import file_sha256
 from components.platform.tables import read_rows, write_items
 from components.platform.text_rows import plain_name
 from components.questions import shapes

@@ -15,8 +15,8 @@ from pydantic import Field
 from components.engines import answers
 from components.engines.base import Engine, Request, Sampling
 from components.engines.start import EngineConfig, start_engine
-from components.platform.journal import Journal
 from components.platform.lineage import code_digest
+from components.platform.storage.journal import Journal
 from components.platform.tables import read_items, write_items
 from components.questions.items import OPENINGS, Item, items_digest
 from components.questions.prefills.prompt import opening_messages, opening_prompt_version

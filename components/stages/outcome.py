@@ -10,8 +10,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from components.errors import StageError
-from components.platform import failures, store, tracking
+from components.platform import failures
 from components.platform.execution import STORE_VARIABLE, read_receipts
+from components.platform.storage import store
+from components.platform.tracking import runs as tracking
 
 LOG = logging.getLogger(__name__)
 # Our words and MLflow's.

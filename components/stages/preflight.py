@@ -10,13 +10,14 @@ from functools import partial
 from pydantic import BaseModel, ConfigDict
 
 from components.errors import InputError
-from components.platform import models, registry
+from components.platform import models
 from components.platform.checks import place
 from components.platform.checks.findings import Check, Finding, found
 from components.platform.checks.object_store import check_store
 from components.platform.checks.tracking_server import check_tracking
 from components.platform.execution import STORE_VARIABLE
 from components.platform.sources import Kind, check_source
+from components.platform.tracking import registry
 
 LOG = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ def preflight(config: PreflightConfig, run: str = "") -> list[str]:
 
     `run` is KFP's id of the run, by which its Workflow is found. Raises InputError with every failed check at once. A
     registry alias without a version is fine: the first run has no champion. GPUs are checked by the tasks that have
-    them (components/platform/gpus.py).
+    them (components/platform/machine.py).
     """
     checks: list[tuple[str, Check]] = []
     if place.in_cluster():

@@ -10,8 +10,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from components.errors import InputError
-from components.platform import registry, store
 from components.platform.lineage import git_revision
+from components.platform.models import stored_weights_digest
+from components.platform.storage import store
+from components.platform.tracking import registry
 
 DISCLAIMER = "Research use only. Not a medical device; never for clinical decisions."
 
@@ -35,13 +37,14 @@ def register(
 ) -> dict[str, Any]:
     """Register the checkpoint at `model` (s3://...) with the gate's decision; returns its version as evidence.
 
-    `recipe` is the resolved recipe's digest, `context` names what the decision was made on (baseline and items
-    digests). Writes model_card.md to `out_dir`. Raises InputError for a checkpoint without a manifest.
+    `recipe` is the resolved recipe's digest, `context` names the ledger's key of the decision. Writes model_card.md to
+    `out_dir`. Raises InputError for a checkpoint without a manifest, and for a decision about other weights.
     """
     manifest = store.read_manifest(model)
     if manifest is None:
         raise InputError(f"model {model}: no {store.MANIFEST}: only complete checkpoints are registered")
     verdict = json.loads(decision.read_text(encoding="utf-8"))
+    _about_these_weights(model, manifest, verdict)
     digest = store.manifest_digest(manifest)
     tags = {
         "recipe_digest": recipe,
@@ -60,6 +63,17 @@ def register(
     key = f"{digest[:20]}-{recipe[:20]}-{store.file_sha256(decision)[:20]}"
     version = registry.register(config.name, model, key, tags, card)
     return {"version": version, "name": config.name, "source": model, "decision": verdict["decision"], "tags": tags}
+
+
+def _about_these_weights(model: str, manifest: Mapping[str, Any], verdict: Mapping[str, Any]) -> None:
+    """Raise InputError for a decision that was made about another model; one that does not say is taken as it is."""
+    judged = (verdict.get("models") or {}).get("candidate", {}).get("weights_sha256")
+    stored = stored_weights_digest(manifest)
+    if judged and judged != stored:
+        raise InputError(
+            f"model {model}: its weights are {stored[:12]}, but the decision is about {judged[:12]}; register the "
+            "model that was compared, or evaluate and compare this one"
+        )
 
 
 def model_card(uri: str, decision: Mapping[str, Any], scores: Mapping[str, Any], config: RegisterConfig) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from components.questions.seal import Seal
 from components.report.build import Limits
 from components.report.files import TITLE, read_inputs, write_report
 
@@ -18,6 +19,7 @@ class ReportConfig(BaseModel):
     title: str = TITLE
     examples: int = Field(Limits.examples, ge=0, description="worst regressions shown in full; 0 keeps all text out")
     example_chars: int = Field(Limits.example_chars, ge=100, description="characters of a question and of each output")
+    sealed: float = Field(0.0, ge=0, lt=1, description="share of the questions that no example quotes (the gate's)")
     removed_rows: int = Field(Limits.removed_rows, ge=0, description="removed training questions listed by name")
 
 
@@ -32,11 +34,13 @@ def report(
     config: ReportConfig,
     out_dir: Path,
     lineage: Mapping[str, str] | None = None,
+    seal_number: int = 0,
 ) -> dict[str, Any]:
     """Write out_dir/report.html and out_dir/report.md; only `scores` has to be there.
 
     Raises InputError naming the file that is unreadable or of a newer schema.
     """
     found = read_inputs(scores, decision, items, answers, classifier, curation, histories, lineage)
-    limits = Limits(config.examples, config.example_chars, config.removed_rows)
+    seal = Seal(config.sealed, seal_number)
+    limits = Limits(config.examples, config.example_chars, config.removed_rows, seal)
     return write_report(config.title, found, limits, out_dir)

@@ -19,14 +19,15 @@ from components.classifier.fitting import ClassifyConfig, fit_classifier
 from components.classifier.model import ReasoningClassifier
 from components.classifier.shares import Errors, describe_strata
 from components.errors import InputError
-from components.platform.home import home
 from components.platform.lineage import code_digest
+from components.platform.machine import home
 from components.platform.models import model_digest
-from components.platform.store import file_sha256
+from components.platform.storage.store import file_sha256
 from components.platform.tables import read_items, write_items
 from components.questions.items import STRATUM_COLUMNS, Item
 from components.questions.published import REASONING_SHARE
 from components.questions.sampling import nearest
+from components.questions.seal import Seal, open_items
 from components.report.nearest import nearest_page
 
 
@@ -41,6 +42,7 @@ class StratifyConfig(BaseModel):
     max_length: int | None = Field(None, ge=16, description="tokens of a question; null: as in training")
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     nearest: int = Field(20, ge=0, description="items per benchmark on the page of those nearest the threshold")
+    sealed: float = Field(0.0, ge=0, lt=1, description="share of the questions that no page quotes (the gate's)")
     seed: int = Field(0, description="of the bootstrap intervals")
 
     @model_validator(mode="after")
@@ -62,7 +64,8 @@ def default_classifier() -> Path:
 
     Made on first use (seconds: nothing in it is fine-tuned) and kept in the home folder under what it was made of:
     samples, settings, encoder and code. Some hundred questions written by a language model are a small, made-up
-    teacher: experts' labels, given to `classify`, make a better one.
+    teacher: experts' labels, given to `classify`, make a better one. Its card flatters it, for some samples reword
+    others: on MedXpertQA's experts' labels its AUROC is 0.810, number of words alone 0.784.
     """
     folder = _default_folder()
     if not folder.is_dir():
@@ -91,7 +94,7 @@ def _default_folder() -> Path:
 
 
 def stratify(
-    items: Path | Sequence[Path], classifier: Path | None, config: StratifyConfig, out: Path
+    items: Path | Sequence[Path], classifier: Path | None, config: StratifyConfig, out: Path, seal_number: int = 0
 ) -> dict[str, Any]:
     """Score every item and write them to `out` with reasoning_prob, is_reasoning and reasoning_threshold set.
 
@@ -124,7 +127,8 @@ def stratify(
         "words": _origin(model, classifier),
     }
     draw_share_curve(evidence["share_curve"], threshold, REASONING_SHARE, out.with_name("share-curve.png"))
-    page = nearest_page(nearest(marked, threshold, config.nearest), threshold)
+    quotable = open_items(marked, Seal(config.sealed, seal_number))
+    page = nearest_page(nearest(quotable, threshold, config.nearest), threshold)
     out.with_name("nearest.html").write_text(page, encoding="utf-8")
     return evidence
 

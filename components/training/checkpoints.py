@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import DamagedError, NewerSchemaError
-from components.platform import store
+from components.platform.storage import store
 
 LOG = logging.getLogger(__name__)
 _NAME = re.compile(r"checkpoint-(\d+)")

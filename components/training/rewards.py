@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from components.extraction.engine import extract
+from components.extraction import extract
 from components.questions.prefills.named import named_option
 
 REWARDS_VERSION = "1"

@@ -19,9 +19,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from components.errors import StageError
-from components.platform import progress, store
-from components.platform.disk import needs_space
+from components.platform import progress
+from components.platform.machine import needs_space
 from components.platform.models import local_model, weights_digest
+from components.platform.storage import store
 from components.training.checkpoints import Checkpoints, resume_key, upload_callback
 from components.training.pretrained import Dtype, Pretrained, load_pretrained, save_plain
 

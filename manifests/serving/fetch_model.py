@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import InputError, ReadableError
-from components.platform import store
+from components.platform.storage import store
 
 # This one, and the one to go back to.
 KEPT = 2

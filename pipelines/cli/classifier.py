@@ -66,6 +66,34 @@ def stratify_command(
             click.echo(f"{title}: {found['n']} items, AUROC {found['auroc']:.3f}{alone}, kappa {found['kappa']:.3f}")
 
 
+@click.command("label-sample")
+@click.option("--items", required=True, type=FILE, help="Stratified questions.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the sheet; with --sheet, items.")
+@click.option("--sheet", type=FILE, help="The filled label-sheet.csv: read the labels instead of drawing.")
+@click.option("--design", type=FILE, help="label-design.json of the draw [default: beside the sheet].")
+@json_option
+@config_options
+def label_sample_command(
+    items: Path, out: Path, sheet: Path | None, design: Path | None, json_file: Path | None, config: GivenConfig
+) -> None:
+    """Draw questions with known probabilities for two people to label; with --sheet, check and apply their labels."""
+    from components.platform.config import write_json
+    from components.stages.label_sample import DESIGN, SHEET, LabelSampleConfig, apply, draw
+
+    if sheet is None:
+        drawn = draw(items, config.parse(LabelSampleConfig), out)
+        write_json(json_file, drawn)
+        click.echo(f"{drawn['drawn']} of {drawn['of']} questions drawn: {out / SHEET}; the design is in {out / DESIGN}")
+        return
+    found = apply(items, design or sheet.with_name(DESIGN), sheet, out)
+    write_json(json_file, found)
+    kappa = "n/a" if found["kappa"] is None else f"{found['kappa']:.2f}"
+    click.echo(
+        f"{found['labelled']} questions labelled, {found['reasoning']} of them Reasoning; the two people differ on "
+        f"{found['differ']} (kappa {kappa}); items in {out}"
+    )
+
+
 def _interval(share: dict[str, Any]) -> str:
     return f"{share['share']:.3f} ({share['ci_low']:.3f} to {share['ci_high']:.3f})"
 

@@ -41,8 +41,8 @@ def evaluate_command(
     config: GivenConfig,
 ) -> None:
     """Ask a model every question, plainly and after adversarial openings."""
-    from components.platform import store
     from components.platform.config import parse_config, write_json
+    from components.platform.storage import store
     from components.report.files import write_evaluation
     from components.stages.evaluate import EvaluateConfig, evaluate
 
@@ -71,12 +71,22 @@ def evaluate_command(
 @click.command("score")
 @_items
 @_answers
-@click.option("--out", required=True, type=FILE, help="scores.json to write.")
+@click.option("--out", type=FILE, help="scores.json to write; required, except with --explain.")
+@click.option("--explain", metavar="ITEM_ID", help="Print how each answer to this item is read, and why; no scores.")
 @config_options
-def score_command(items: Path, answers: Sequence[Path], out: Path, config: GivenConfig) -> None:
+def score_command(
+    items: Path, answers: Sequence[Path], out: Path | None, explain: str | None, config: GivenConfig
+) -> None:
     """Accuracy by stratum and benchmark, gaps and drops, each with its interval."""
     from components.report.terminal import print_scores
-    from components.stages.compare import CompareConfig, score_files
+    from components.stages.compare import CompareConfig, explained, score_files
+
+    if explain is not None:
+        for line in explained(items, answers, explain):
+            click.echo(line)
+        return
+    if out is None:
+        raise click.UsageError("Missing option '--out' (or --explain ITEM_ID).")
 
     print_scores(score_files(items, answers, config.parse(CompareConfig), out))
     click.echo(f"scores: {out}")
@@ -87,7 +97,8 @@ def score_command(items: Path, answers: Sequence[Path], out: Path, config: Given
 @_answers
 @click.option("--baseline", required=True, help="Name of the model in use, as in the answers.")
 @click.option("--candidate", required=True, help="Name of the model that may replace it.")
-@click.option("--look", default=1, show_default=True, type=click.IntRange(min=1), help="Decisions so far, plus one.")
+@click.option("--look", type=click.IntRange(min=1), help="Decisions so far, plus one [default: 1, or the ledger's].")
+@click.option("--ledger", metavar="DIR|URI", help="Reserve the look in the ledger below this folder or s3:// URI.")
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="decision.json; scores.json goes beside it."
 )
@@ -104,7 +115,8 @@ def compare_command(
     answers: Sequence[Path],
     baseline: str,
     candidate: str,
-    look: int,
+    look: int | None,
+    ledger: str | None,
     out: Path,
     equivalent: float | None,
     fail_on_refusal: bool,
@@ -112,11 +124,19 @@ def compare_command(
 ) -> None:
     """Decide by the gate's rules whether the candidate replaces the baseline."""
     from components.errors import GateRefusedError
+    from components.platform.storage.ledger import reserve, seal_number
     from components.report.terminal import print_decision, print_scores
-    from components.stages.compare import CompareConfig, compare
+    from components.stages.compare import CompareConfig, challenge, compare
 
+    if ledger is not None and look is not None:
+        raise click.UsageError("--look and --ledger: the ledger knows the look; give one of the two.")
+    settings, seal = config.parse(CompareConfig), 0
+    if ledger is not None:
+        root = ledger.rstrip("/")
+        seal = seal_number(root)
+        look = reserve(root, challenge(items, answers, baseline, candidate, settings, seal_number=seal))
     folder = out.parent if out.suffix == ".json" else out
-    evidence = compare(items, answers, baseline, candidate, config.parse(CompareConfig), folder, look, equivalent)
+    evidence = compare(items, answers, baseline, candidate, settings, folder, look or 1, equivalent, seal)
     written = folder / "decision.json"
     if out.suffix == ".json" and out != written:
         written = written.replace(out)

@@ -30,6 +30,8 @@ VERBS = {
     "score": ("evaluation", "Score answers: accuracies, gaps and drops with intervals."),
     "compare": ("evaluation", "The gate: promote the candidate or refuse it, and why."),
     "report": ("evaluation", "Write the HTML report."),
+    "label-sample": ("classifier", "Draw questions for two people to label, and read their labels."),
+    "seal": ("registry", "Show or rotate the sealed questions that the gate decides on."),
     "export": ("questions", "Write lm-evaluation-harness tasks or the published columns."),
     "register": ("registry", "Register a checkpoint as a model version in MLflow."),
     "pin": ("recipes", "Pin a recipe's hub models and data sets to their commits."),
@@ -52,7 +54,7 @@ class Verbs(click.Group):
         if cmd_name not in VERBS:
             return None
         module = importlib.import_module(f"pipelines.cli.{VERBS[cmd_name][0]}")
-        command: click.Command = getattr(module, f"{cmd_name}_command")
+        command: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -59,8 +59,8 @@ def openings_command(
     config: GivenConfig,
 ) -> None:
     """Have a model write three wrong openings per question."""
-    from components.platform import store
     from components.platform.config import parse_config, write_json
+    from components.platform.storage import store
     from components.stages.openings import OpeningsConfig, openings
 
     given = {name: value for name, value in (("base_url", base_url), ("limit", limit)) if value}

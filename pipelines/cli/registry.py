@@ -1,4 +1,4 @@
-"""`biomed-r1 register`: model versions in MLflow."""
+"""`biomed-r1 register`, `seal`: model versions in MLflow, and the questions that decide about them."""
 
 from __future__ import annotations
 
@@ -30,3 +30,21 @@ def register_command(
     evidence = register(model, decision, scores, "", {}, settings, out)
     write_json(json_file, evidence)
     click.echo(f"{evidence['name']} version {evidence['version']}: {evidence['source']}")
+
+
+@click.command("seal")
+@click.option("--rotate", is_flag=True, help="Seal another draw of the questions from now on; logged, never undone.")
+@click.option("--reason", default="", metavar="TEXT", help="Why; required with --rotate.")
+def seal_command(rotate: bool, reason: str) -> None:
+    """Show which draw of sealed questions is in force in BIOMED_R1_STORE, or rotate to another one."""
+    import getpass
+
+    from components.platform.execution import store_root
+    from components.platform.storage.ledger import rotate_seal, seal_number
+
+    root = store_root()
+    if rotate:
+        number = rotate_seal(root, reason, getpass.getuser())
+        click.echo(f"draw {number} of sealed questions is in force; decisions on it start another count of looks")
+    else:
+        click.echo(f"draw {seal_number(root)} of sealed questions is in force in {root}")

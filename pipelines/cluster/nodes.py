@@ -8,11 +8,12 @@ list names nowhere, and neither reasons nor pods are filled in (recorded from KF
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+import yaml
 
 _ATTEMPT = re.compile(r"\(.*\)$")
 _DRIVER = re.compile(r"-driver$")
@@ -117,10 +118,10 @@ def _owed(tasks: Any) -> tuple[str, ...]:
     """The tasks that owe a receipt: listed in the plan, which one of the tasks gets as its argument."""
     for task in tasks:
         for text in _constants(task).values():
-            if '"tasks"' in text:
+            if "tasks" in text:
                 try:
-                    value = json.loads(text)
-                except ValueError:
+                    value = yaml.safe_load(text)  # JSON in graphs compiled before there was a plan, which YAML reads
+                except yaml.YAMLError:
                     continue
                 if isinstance(value, dict) and isinstance(value.get("tasks"), list):
                     return tuple(map(str, value["tasks"]))

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from components.errors import GateRefusedError, InputError, ReadableError, StageError
-from components.platform import execution, failures, objects
+from components.platform import execution, failures
+from components.platform.storage import objects
 from pipelines.cluster.nodes import FAILED, Graph, Progress, read_graph, read_progress
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import InputError
-from components.platform import environment, events, execution, faults, tracking
+from components.platform import environment, events, execution, faults
+from components.platform.tracking import runs as tracking
 
 LABEL = "biomed-r1.run"
 # The user of the images (images/*.Dockerfile).

@@ -16,7 +16,7 @@ from components.platform.checks.findings import Check, Finding, found
 from components.platform.checks.object_store import check_store
 from components.platform.checks.place import check_home
 from components.platform.checks.tracking_server import check_tracking
-from components.platform.home import home
+from components.platform.machine import home
 from components.stages.ingest import read_source
 from pipelines.settings.pins import unpinned
 from pipelines.settings.recipes import AnyRecipe, model_references

@@ -18,8 +18,9 @@ from typing import Any
 import psutil
 
 from components.errors import StageError
-from components.platform import events, execution, logs, tracking
-from components.platform.home import home
+from components.platform import events, execution, logs
+from components.platform.machine import home
+from components.platform.tracking import runs as tracking
 from pipelines.local import docker_runner, doctor, servers
 from pipelines.local.progress import Progress
 from pipelines.local.summary import summarise

@@ -11,8 +11,10 @@ import warnings
 from pathlib import Path
 
 from components.platform import execution, logs
+from components.platform.storage import plan as plans
 from pipelines.compile import build
 from pipelines.local import docker_runner
+from pipelines.settings.plan import plan_of
 from pipelines.settings.profile import load_profile
 from pipelines.settings.recipes import key_variables, parse_recipe
 
@@ -30,6 +32,7 @@ def run(folder: Path, runner: str) -> None:
         profile = load_profile("docker").model_copy(update={"cpu_image": docker_runner.image()})
         arguments = docker_runner.container_arguments(folder, os.environ[execution.RUN_VARIABLE], key_variables(recipe))
         how = local.DockerRunner(**arguments)
+    plans.write(execution.store_root(), plan_of(recipe, profile).text)
     local.init(runner=how, pipeline_root=str(folder / "kfp"))
     build(recipe, profile)()
 

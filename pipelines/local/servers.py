@@ -21,8 +21,9 @@ import psutil
 from filelock import FileLock
 
 from components.errors import InputError, StageError
-from components.platform import store, tracking
-from components.platform.home import home
+from components.platform.machine import home
+from components.platform.storage import store
+from components.platform.tracking import runs as tracking
 
 BUCKET = "biomed-r1"
 # The first port tried for each; a port in use gives the next free one.

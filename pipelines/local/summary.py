@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.platform import execution, store
-from components.platform.tracking import Tracked
+from components.platform import execution
+from components.platform.storage import store
+from components.platform.tracking.runs import Tracked
 from components.questions.sharding import task_name
 from pipelines.settings.evaluation_recipe import EvaluationRecipe
 from pipelines.settings.recipes import AnyRecipe

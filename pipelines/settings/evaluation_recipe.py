@@ -18,7 +18,7 @@ from components.stages.evaluate import EvaluateConfig
 from components.stages.ingest import IngestConfig
 from components.stages.report import ReportConfig
 from components.stages.stratify import StratifyConfig
-from pipelines.settings.shared import Data, Section, shipped_or_file
+from pipelines.settings.shared import SEALED, Data, Section, seal_stages, shipped_or_file
 
 
 class EvaluatedModel(Section):
@@ -41,6 +41,7 @@ class EvaluationRecipe(Section):
     name: str
     description: str = ""
     data: Data = Data()
+    sealed: float = SEALED
     ingest: IngestConfig = IngestConfig()
     classifier: str | None = Field(None, description="model reference of a trained classifier")
     classify: ClassifyConfig | None = Field(None, description="train one on the data's expert labels instead")
@@ -62,6 +63,11 @@ class EvaluationRecipe(Section):
             return values
         known = {key: value for key, value in shared.items() if key in EvaluateConfig.model_fields}
         return {**values, "models": [_over(known, entry) for entry in values["models"]]}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _seal(cls, values: Any) -> Any:
+        return seal_stages(values, ("stratify", "score", "report"))
 
     @field_validator("evaluate")
     @classmethod

@@ -12,6 +12,8 @@ from components.platform.config import parse_config, read_yaml
 from pipelines.settings.shared import Section, shipped_or_file
 
 Role = Literal["cpu", "classifier", "trainer", "generator"]
+# What some tasks ask outside the cluster: the hub for models and data, an endpoint for answers.
+Outside = Literal["hub", "endpoints"]
 # Kubernetes quantities, of those KFP takes the ones that people write.
 _CORES = r"^([1-9]\d*|[1-9]\d*m)$"
 _BYTES = r"^[1-9]\d*(Mi|Gi|Ti)$"
@@ -19,18 +21,35 @@ _IMAGE = re.compile(r"[^\s@]+(@sha256:[0-9a-f]{64}|:(?!latest$)[\w.-]+)")
 
 
 class Resources(Section):
-    """What one role's tasks ask the cluster for; requests and limits are equal, so that a pod is evicted last."""
+    """What one role's tasks ask the cluster for.
 
-    cpu: str = Field(pattern=_CORES, description="cores, as Kubernetes writes them")
-    memory: str = Field(pattern=_BYTES, description="as Kubernetes writes it; /dev/shm counts against it")
+    Requests equal the limits unless they are set, so that a pod is evicted last; a small node needs smaller ones.
+    """
+
+    cpu: str = Field(pattern=_CORES, description="limit in cores, as Kubernetes writes them")
+    memory: str = Field(pattern=_BYTES, description="limit, as Kubernetes writes it; /dev/shm counts against it")
+    cpu_request: str | None = Field(None, pattern=_CORES, description="what a node must have free; null: as cpu")
+    memory_request: str | None = Field(None, pattern=_BYTES, description="as cpu_request; null: as memory")
     gpus: int = Field(0, ge=0)
     shm: str | None = Field(None, pattern=_BYTES, description="size of /dev/shm in memory; null: the runtime's 64 MiB")
     scratch: str | None = Field(None, pattern=_BYTES, description="size of /tmp, which also holds BIOMED_R1_HOME")
     timeout_minutes: int | None = Field(None, ge=1, description="of one attempt, from the pod's start")
 
+    def check_requests(self, role: str) -> None:
+        """Raise ValueError for a request above its limit, which Kubernetes refuses when the run has begun."""
+        for field, limit, size in (("cpu_request", self.cpu, _cores), ("memory_request", self.memory, _mebibytes)):
+            asked = getattr(self, field)
+            if asked is not None and size(asked) > size(limit):
+                raise ValueError(f"roles.{role}.{field}: {asked} is above the limit of {limit}")
+
 
 class Retry(Section):
-    """Attempts after the first, and the waits before them.
+    """Attempts after the first, and the waits before them, of what Argo calls an error: a pod that was deleted.
+
+    KFP's strategy names no policy, so that of KFP's installation applies, `OnError`: a task that ended with an exit
+    code, ran out of memory or was evicted failed, and is not repeated. What can pass is tried again inside the task
+    (components/tasks/patience.py). A site that wants every failure repeated sets `retryPolicy: Always` in Argo's
+    `workflowDefaults.spec.templateDefaults.retryStrategy`; the stages resume, so that loses no work.
 
     KFP hands `backoffMaxDuration` to Argo, which reads it as a deadline for all attempts together, counted from the
     start of the first (argo-workflows, workflow/controller/operator.go, processNodeRetries). The longest wait is
@@ -64,6 +83,7 @@ class Secret(Section):
     name: str
     keys: dict[str, str] = Field(description="environment variable: key of the Secret")
     optional: bool = False
+    only_for: Outside | None = Field(None, description="tasks that ask the hub, or an endpoint; null: every task")
 
 
 class Queue(Section):
@@ -84,9 +104,12 @@ class Profile(Section):
     environment: dict[str, str | None] = Field({}, description="of every task; null: a site has to set it")
     secrets: tuple[Secret, ...] = ()
     queue: Queue | None = None
-    hf_cache: str | None = Field(None, description="a PersistentVolumeClaim for HF_HOME")
+    hf_cache: str | None = Field(None, description="a PersistentVolumeClaim for HF_HOME of tasks that ask the hub")
     gpu_product: str | None = Field(None, description="node label nvidia.com/gpu.product that GPU tasks need")
     price_per_gpu_hour: float | None = Field(None, ge=0, description="USD")
+    run_hours: float | None = Field(None, gt=0, description="a run that takes longer is ended, waiting pods included")
+    keep_days: float = Field(1, gt=0, description="a finished run's Workflow and pods stay this long")
+    keep_failed_days: float = Field(7, gt=0, description="those of a run that failed")
     retry: Retry = Retry()
     roles: dict[Role, Resources]
 
@@ -96,7 +119,10 @@ class Profile(Section):
 
     @model_validator(mode="after")
     def _complete(self) -> Profile:
+        if self.cluster and self.run_hours is None:
+            raise ValueError("run_hours: a cluster's run needs one: a pod that finds no node waits for ever")
         for name, role in self.roles.items():
+            role.check_requests(name)
             if self.cluster and role.timeout_minutes is None:
                 raise ValueError(f"roles.{name}.timeout_minutes: a cluster's task needs one")
             if role.gpus and not (self.cluster and role.shm):
@@ -133,6 +159,14 @@ def _extended(name: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
     values = read_yaml(path)
     parent = values.pop("extends", None)
     return values if parent is None else _merged(_extended(str(parent), (*seen, str(path))), values)
+
+
+def _cores(quantity: str) -> float:
+    return float(quantity.removesuffix("m")) / 1000 if quantity.endswith("m") else float(quantity)
+
+
+def _mebibytes(quantity: str) -> float:
+    return float(quantity[:-2]) * {"Mi": 1, "Gi": 1024, "Ti": 1024**2}[quantity[-2:]]
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from components.errors import InputError
 
@@ -21,6 +22,25 @@ class Data(Section):
 
     benchmarks: str = "samples"
     train: str = "samples"
+
+
+# The share of the questions that the gate decides on and that no page quotes (components/questions/seal.py).
+SEALED: Any = Field(
+    1 / 3, ge=0, lt=1, description="share of the questions that only the gate sees; no page quotes them"
+)
+
+
+def seal_stages(values: Any, stages: Sequence[str]) -> Any:
+    """A recipe's values with its `sealed` in each of the stages that quote or decide; their own would disagree."""
+    if not isinstance(values, Mapping):
+        return values
+    share = values.get("sealed", SEALED.default)
+    given = {name: values.get(name) or {} for name in stages}
+    known = {name: dict(part) for name, part in given.items() if isinstance(part, Mapping)}
+    for name, part in known.items():
+        if part.get("sealed", share) != share:
+            raise ValueError(f"{name}.sealed: {part['sealed']} differs from the recipe's {share}; set `sealed` once")
+    return {**values, **{name: {**part, "sealed": share} for name, part in known.items()}}
 
 
 def shipped_or_file(name: str, kind: Literal["recipes", "profiles"]) -> Path:

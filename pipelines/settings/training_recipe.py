@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from components.errors import InputError
 from components.platform.config import parse_config, read_yaml, set_path
@@ -21,7 +21,7 @@ from components.stages.register import RegisterConfig
 from components.stages.report import ReportConfig
 from components.stages.sft import SftConfig
 from components.stages.stratify import StratifyConfig
-from pipelines.settings.shared import Data, Section, shipped_or_file
+from pipelines.settings.shared import SEALED, Data, Section, seal_stages, shipped_or_file
 
 
 class Asked(Section):
@@ -40,6 +40,7 @@ class TrainingRecipe(Section):
     description: str = ""
     base_model: str = Field(description="model reference of the policy that is trained")
     data: Data = Data()
+    sealed: float = SEALED
     ingest: IngestConfig = IngestConfig()
     classify: ClassifyConfig
     stratify: StratifyConfig = StratifyConfig()
@@ -51,6 +52,11 @@ class TrainingRecipe(Section):
     compare: CompareConfig = CompareConfig()
     report: ReportConfig = ReportConfig()
     register_: RegisterConfig = Field(default=RegisterConfig(), alias="register")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _seal(cls, values: Any) -> Any:
+        return seal_stages(values, ("stratify", "compare", "report"))
 
     def evaluation(self, model: str) -> EvaluateConfig:
         """The evaluate config of one of base, sft, grpo, champion: the shared one with that model's settings."""

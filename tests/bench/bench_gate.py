@@ -1,6 +1,6 @@
 """Power of the whole gate and how often it is fooled, by simulation; writes docs/gate-power.md.
 
-`make bench` runs it with 200 pairs a cell (about two minutes of one core); `--pairs N` takes more or fewer, `--out F`
+`make bench` runs it with 200 pairs a cell (about four minutes of one core); `--pairs N` takes more or fewer, `--out F`
 another file. Figures are shares of promoted candidates; asserts nothing.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from components.scoring.rules import Rules  # noqa: E402
+from components.scoring.gate.rules import Rules  # noqa: E402
 from tests.scoring.gate_simulation import Truth, alike, published_size, quick  # noqa: E402
 
 SIZES = (300, 1500, 7039, 12_609)
@@ -57,8 +57,10 @@ def table(pairs: int) -> list[str]:
         "schedule is the harmonic one; in the last column equal shares over 52 looks. One third of the questions is "
         "reasoning, benchmarks have the published proportions, each question is its own group, and the two models of "
         "a pair differ in the given share of their answers. A share near one half is known to about "
-        f"{points(0.5 / pairs**0.5)} (one standard error). Made by `tests/bench/bench_gate.py`; `make bench` writes it "
-        "anew."
+        f"{points(0.5 / pairs**0.5)} (one standard error). Under the last two truths nothing may be promoted: "
+        f"there the level at look 1 is {100 * rules.level:g} %, and a share is known to about "
+        f"{points((rules.level * (1 - rules.level) / pairs) ** 0.5)}. Made by `tests/bench/bench_gate.py`; `make "
+        "bench` writes it anew."
     )
     lines = [
         "# Power of the gate",

@@ -13,7 +13,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from components.extraction.engine import extract  # noqa: E402
+from components.extraction import extract  # noqa: E402
 from components.platform.tables import write_items, write_rows  # noqa: E402
 from components.questions.items import QUESTION_TYPES, Item  # noqa: E402
 from components.scoring.bootstrap import Block, draw_sums  # noqa: E402

@@ -1,4 +1,4 @@
-"""The classifier on MedXpertQA's expert labels, and what it makes of every question: the README's tables.
+"""The classifier on MedXpertQA's expert labels, and what it makes of every question: the tables of docs/classifier.md.
 
     BIOMED_R1_DATA=DIR python tests/bench/classifier.py [--out DIR] [--set field=value]... [--reuse]
 

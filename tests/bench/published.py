@@ -27,7 +27,7 @@ from components.questions.items import Item, group_of
 from components.questions.published import REASONING_SHARE
 from components.scoring.bootstrap import DRAWS
 from components.scoring.cells import score
-from components.scoring.label_error import attenuation_soft
+from components.scoring.gaps.label_error import attenuation_soft
 from components.scoring.outcomes import ItemTable, grade, item_table
 
 Rows = list[tuple[str, dict[str, Any]]]

@@ -14,7 +14,7 @@ from components.engines import answers
 from components.engines.base import Sampling
 from components.engines.openai.completion import cleaner
 from components.errors import StageError
-from components.platform.journal import Journal
+from components.platform.storage.journal import Journal
 
 SLASHED = "sk-ab/cdSECRET"
 

@@ -14,7 +14,7 @@ from components.engines import answers
 from components.engines.base import Sampling
 from components.engines.openai.config import Budget
 from components.errors import StageError
-from components.platform.journal import Journal
+from components.platform.storage.journal import Journal
 
 # What one of `requests` reserves: its text in bytes, the template's tokens and the answer's.
 ASKED = len("What is case 0?") + 256 + 16

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from components.engines.base import Request
 from components.engines.rendering import context_limit, encode, generation, load_tokenizer, render, stop_ids
 from components.errors import InputError
-from components.extraction.engine import extract
+from components.extraction import extract
 
 ASK = [{"role": "user", "content": "Which vitamin prevents scurvy?"}]
 HEAD = "{% for m in messages %}<{{ m.role }}>"

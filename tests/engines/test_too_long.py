@@ -12,7 +12,7 @@ from faulty_endpoint import completion, endpoint
 from components.engines import answers
 from components.engines.base import Sampling
 from components.errors import InputError, StageError
-from components.platform.journal import Journal
+from components.platform.storage.journal import Journal
 from components.platform.tables import read_metadata, read_rows, write_items
 from components.questions.items import Item
 from components.stages.evaluate import EvaluateConfig, evaluate

@@ -64,6 +64,7 @@ def closed_port() -> int:
         ("http://no-such-host.invalid/v1", r"[Nn]ame|resol"),
         (f"https://127.0.0.1:{closed_port()}/v1/", "Connection refused"),
     ],
+    ids=["http", "dns", "https"],
 )
 def test_no_connection_is_a_wrong_url_until_the_first_answer(
     url: str, reason: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch

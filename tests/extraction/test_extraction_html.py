@@ -8,8 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from components.extraction.engine import extract
-from components.extraction.text import without_tags
+from components.extraction import extract, without_tags
 
 DRUGS = {"A": "Aspirin", "B": "Metoprolol", "C": "Aspirin and clopidogrel", "D": "Vitamin C"}
 MANY = {chr(65 + k): f"Gene product number {k + 1}" for k in range(26)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from components.extraction.engine import extract
+from components.extraction import extract
 
 OPTIONS = {"A": "Adenosine", "B": "Metoprolol", "C": "Observation", "D": "Synchronised cardioversion"}
 THOUGHT = (

@@ -15,7 +15,8 @@ import pytest
 import requests
 from kubectl import SCRIPTS
 
-from components.platform import registry, tracking
+from components.platform.tracking import registry
+from components.platform.tracking import runs as tracking
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from components.platform import objects, store
+from components.platform.storage import objects, store
 
 
 def _model(folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""README's chapter for operators: its commands parse, and what they name exists."""
+"""docs/operate.md: its commands parse, and what they name exists."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from kubectl import MANIFESTS, ROOT
 
 from pipelines.cli.main import VERBS, cli
 
-CHAPTER = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## For operators\n")[2].partition("\n## ")[0]
-BLOCKS = "\n".join(re.findall(r"```sh\n(.*?)```", CHAPTER, re.DOTALL)).replace("\\\n", " ")
+CHAPTER = (ROOT / "docs/operate.md").read_text(encoding="utf-8")
+BLOCKS = "\n".join(re.findall(r"```sh[^\n]*\n(.*?)```", CHAPTER, re.DOTALL)).replace("\\\n", " ")
 OURS = [shlex.split(line, comments=True)[1:] for line in BLOCKS.splitlines() if line.startswith("biomed-r1 ")]
 
 

@@ -16,7 +16,7 @@ from kubectl import MANIFESTS, OVERLAYS, containers, pod_specs, render
 from pipelines.placement import USER
 from pipelines.settings.profile import Profile, load_profile
 
-# Secrets that an operator creates (README, "For operators") and their keys. None is in the repository.
+# Secrets that an operator creates (docs/operate.md) and their keys. None is in the repository.
 OPERATORS_SECRETS = {
     "biomed-r1-s3": {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"},
     "biomed-r1-mlflow": {"username", "password"},

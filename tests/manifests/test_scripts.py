@@ -17,7 +17,8 @@ import pytest
 from kubectl import MANIFESTS, ROOT, SCRIPTS, pod_specs
 from postgres import free_port
 
-from components.platform import objects, registry, store
+from components.platform.storage import objects, store
+from components.platform.tracking import registry
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from components.platform import objects, store
+from components.platform.storage import objects, store
 
 Case = Callable[[Path, str], list[str]]
 ROW: dict[str, Any] = {
@@ -156,7 +156,7 @@ def test_a_server_that_does_not_answer(variable: str, servers: Mapping[str, str]
     started = time.monotonic()
     code, stderr = call(**{variable: "http://127.0.0.1:9"})
     assert (code, time.monotonic() - started < 15) == (2, True), stderr
-    assert "http://127.0.0.1:9" in stderr and "does not answer" in stderr
+    assert "127.0.0.1" in stderr and ("AWS_ENDPOINT_URL_S3" in stderr or "MLFLOW_TRACKING_URI" in stderr), stderr
     assert store.list_files(store_uri) == []
 
 

@@ -13,7 +13,9 @@ import yaml
 from compiled_pipelines import tasks_of
 
 from components.errors import InputError
-from components.platform import models, store
+from components.platform import models
+from components.platform.storage import store
+from components.platform.storage.plan import parse
 from components.stages.preflight import PreflightConfig, preflight
 from pipelines.compile import compiled
 from pipelines.settings.profile import load_profile
@@ -41,7 +43,8 @@ def smoke(tiny_model: Path) -> tuple[str, ...]:
 
 def checked_in_an_image(text: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the doctor of a compiled pipeline finds where, as in every image, no model package is installed."""
-    config = PreflightConfig.model_validate_json(tasks_of(text)["doctor"].constant("config"))
+    plan = parse(tasks_of(text)["doctor"].constant("plan"))
+    config = PreflightConfig(models=plan.references, sources=tuple((s, kind) for kind, s in plan.data.items()))
     with monkeypatch.context() as patch:
         patch.setattr(models, "PACKAGES", {})
         return preflight(config)

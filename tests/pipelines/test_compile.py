@@ -15,6 +15,7 @@ from compiled_pipelines import CASES, GOLDEN, SITE, golden_file, site_profile, t
 
 from components.errors import InputError
 from components.platform.execution import run_id
+from components.platform.storage.plan import parse
 from pipelines.cli.recipes import compile_command
 from pipelines.compile import check, compiled
 from pipelines.settings.training_recipe import load_training_recipe
@@ -117,7 +118,7 @@ def test_the_command_as_a_process(tmp_path: Path) -> None:
     arguments = ["compile", "--recipe", "demo", "--profile", "kind", "--set", "sft.max_steps=7", "-o", str(out)]
     done = subprocess.run([sys.executable, "-m", "pipelines.cli", *arguments], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
-    assert '"max_steps":7' in tasks_of(out.read_text())["sft"].constant("config")
+    assert parse(tasks_of(out.read_text())["doctor"].constant("plan")).stages["sft"]["max_steps"] == 7
 
 
 def test_a_task_takes_the_runs_id_from_kfp_in_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:

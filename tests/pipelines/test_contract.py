@@ -4,27 +4,38 @@ from __future__ import annotations
 
 import ast
 import inspect
-import json
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
-from compiled_pipelines import CASES, Task, tasks_of, text_of
-from pydantic import BaseModel
+import yaml
+from compiled_pipelines import CASES, Task, site_profile, tasks_of, text_of
 
+from components.platform.storage.plan import parse
+from components.stages.evaluate import EvaluateConfig
+from components.stages.register import RegisterConfig
+from pipelines.settings.plan import plan_of
+from pipelines.settings.recipes import load_any_recipe
 from pipelines.settings.tasks import TASKS
+from pipelines.settings.training_recipe import TrainingRecipe
 
 ROOT = Path(__file__).resolve().parents[2]
 # Where @dsl.component functions are.
 COMPONENT_FILES = sorted([*(ROOT / "components/ops").glob("*.py"), *(ROOT / "pipelines").rglob("*.py")])
+TASK_FILES = sorted((ROOT / "components/tasks").glob("*.py"))
 # library -> the only modules inside components that may import it
 ALONE = {
-    "kfp": {"ops/training.py", "ops/evaluation.py", "ops/guard.py"},
-    "boto3": {"platform/objects.py"},
-    "botocore": {"platform/objects.py"},
-    "mlflow": {"platform/tracking.py", "platform/registry.py"},
+    "kfp": {"ops/component.py", "ops/training.py", "ops/evaluation.py", "ops/guard.py"},
+    "boto3": {"platform/storage/objects.py", "platform/checks/object_store.py"},
+    "botocore": {"platform/storage/objects.py", "platform/checks/object_store.py"},
+    "mlflow": {
+        "platform/tracking/runs.py",
+        "platform/tracking/registry.py",
+        "platform/tracking/answers.py",
+        "platform/checks/tracking_server.py",
+    },
     "kubernetes": {"platform/cluster.py"},
 }
 PURE = ("components.extraction", "components.questions", "components.scoring")
@@ -84,9 +95,22 @@ def test_a_training_pipeline_owes_a_receipt_of_each_of_its_stages() -> None:
     for case in CASES:
         tasks = tasks_of(text_of(*case))
         if case[0] == "training":
-            assert len([name for name in tasks if name not in ("doctor", "outcome")]) == len(TASKS)
+            assert len([name for name in tasks if name not in ("doctor", "receipts", "outcome")]) == len(TASKS)
             if "outcome" in tasks:
-                assert json.loads(tasks["outcome"].constant("config"))["tasks"] == list(TASKS)
+                assert parse(tasks["doctor"].constant("plan")).tasks == TASKS
+
+
+def test_the_receipts_are_checked_behind_every_other_task_of_the_graph() -> None:
+    """KFP takes a run for a success whose exit task failed, so the check is a task that the graph ends with."""
+    for case in CASES:
+        spec = next(yaml.safe_load_all(text_of(*case)))
+        dags = [spec["root"]["dag"], *(c["dag"] for c in spec["components"].values() if "dag" in c)]
+        (tasks,) = [dag["tasks"] for dag in dags if "receipts" in dag["tasks"]]
+        before, todo = set(), ["receipts"]
+        while todo:
+            before |= {*(new := tasks[todo.pop()].get("dependentTasks", []))}
+            todo += new
+        assert before == set(tasks) - {"receipts"}, case
 
 
 def components() -> Iterator[tuple[str, ast.FunctionDef]]:
@@ -94,6 +118,14 @@ def components() -> Iterator[tuple[str, ast.FunctionDef]]:
     for path in COMPONENT_FILES:
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef) and any("component" in ast.unparse(d) for d in node.decorator_list):
+                yield f"{path.name}:{node.name}", node
+
+
+def task_functions() -> Iterator[tuple[str, ast.FunctionDef]]:
+    """Every function that a component calls."""
+    for path in TASK_FILES:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef):
                 yield f"{path.name}:{node.name}", node
 
 
@@ -123,9 +155,9 @@ def called(node: ast.expr, names: dict[str, Any]) -> Any | None:
 
 
 def test_components_call_functions_as_they_are() -> None:
-    """A component is text to KFP: a renamed argument of a stage would show only in a running pod."""
+    """Tasks import inside their functions: a renamed argument of a stage would show only in a running pod."""
     stages = set()
-    for where, function in components():
+    for where, function in [*components(), *task_functions()]:
         names = imported(function)
         for call in (node for node in ast.walk(function) if isinstance(node, ast.Call)):
             target = called(call.func, names)
@@ -157,23 +189,33 @@ def test_components_use_nothing_from_outside_their_text() -> None:
         assert outside <= {"dsl", "float", "int"}, (where, outside)
 
 
-def test_configs_in_the_ir_are_what_the_components_read() -> None:
-    readers = {where.partition(":")[2]: function for where, function in components()}
-    checked = set()
+def test_the_plan_holds_what_the_tasks_read() -> None:
+    """Every config of the recipe is in the plan, whole, and every task but the doctor is told the plan's digest."""
+    for pipeline, name, profile in CASES:
+        recipe, tasks = load_any_recipe(name), tasks_of(text_of(pipeline, name, profile))
+        plan = plan_of(recipe, site_profile(profile))
+        assert parse(plan.text) == plan
+        for stage in plan.stages:
+            if (config := getattr(recipe, stage, None)) is not None and stage != "evaluate":
+                assert plan.config(stage, type(config)) == config
+        if isinstance(recipe, TrainingRecipe):
+            assert plan.config("register", RegisterConfig) == recipe.register_
+            asked = {m: recipe.evaluation(m) for m in ("base", "sft", "grpo", "champion")}
+        else:
+            asked = {entry.name: entry.evaluate for entry in recipe.models}
+        assert {m.name: plan.evaluation(m.name, EvaluateConfig) for m in plan.models} == asked
+        told = {task.constant("plan") for task_name, task in tasks.items() if task_name != "doctor"}
+        assert told == {plan.digest}
+        if "doctor" in tasks:
+            assert parse(tasks["doctor"].constant("plan")).digest == plan.digest
+
+
+def test_a_component_is_one_call_and_ships_no_text() -> None:
+    for where, function in components():
+        assert isinstance(function.body[0], ast.ImportFrom) and function.body[0].module == "components.tasks", where
+        assert len(function.body) <= 4, where
     for where, task in every_task():
-        name = task.task["componentRef"]["name"].removeprefix("comp-").rstrip("-0123456789").replace("-", "_")
-        names = imported(readers[name])
-        for call in (node for node in ast.walk(readers[name]) if isinstance(node, ast.Call)):
-            if not ast.unparse(call.func).endswith(".model_validate_json") or ast.unparse(call.args[0]) != "config":
-                continue
-            config = called(call.func.value, names)  # type: ignore[attr-defined]
-            value = task.task["inputs"]["parameters"]["config"]
-            if "runtimeValue" in value:
-                assert issubclass(config, BaseModel), where
-                text = value["runtimeValue"]["constant"]
-                assert json.loads(text) == config.model_validate_json(text).model_dump(mode="json"), where
-                checked.add(name)
-    assert {"ingest", "classify", "sft", "grpo", "evaluate", "compare", "doctor", "outcome"} <= checked
+        assert task.container["command"][:4] == ["python3", "-m", "components.ops", "kfp.dsl.executor_main"], where
 
 
 def imports(path: Path) -> set[str]:

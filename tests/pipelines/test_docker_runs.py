@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from tests_support import docker_image, smoke_command
 
-from components.platform import execution, store, tables
+from components.platform import execution, tables
+from components.platform.storage import store
 from pipelines.local.docker_runner import LABEL
 from pipelines.settings.tasks import TASKS
 from pipelines.settings.training_recipe import load_training_recipe

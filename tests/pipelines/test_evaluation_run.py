@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from components.platform import execution, store
+from components.platform import execution
+from components.platform.storage import store
 from components.platform.tables import read_metadata, read_rows
 from pipelines.settings.evaluation_recipe import load_evaluation_recipe
 from pipelines.settings.tasks import expected

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from components.platform import execution, tracking
+from components.platform import execution
+from components.platform.tracking import runs as tracking
 from pipelines.settings.tasks import TASKS
 from pipelines.settings.training_recipe import load_training_recipe
 
@@ -20,8 +21,8 @@ from components.ops import training as ops
 from pipelines.guarded import guarded
 from pipelines.placement import place
 from pipelines.settings.profile import Retry
+from pipelines.settings.plan import plan_of
 from pipelines.settings.profile import load_profile
-from pipelines.settings.shared import as_json
 from pipelines.settings.training_recipe import load_training_recipe
 
 # The one placeholder that the local runner does not know.
@@ -32,11 +33,11 @@ profile = profile.model_copy(update={"retry": Retry(attempts=0), "environment": 
 
 @dsl.pipeline(name="guarded")
 def pipeline():
-    with guarded(recipe, profile) as checks:
-        data = ops.ingest(
-            sources="samples", train_source="samples", config=as_json(recipe.ingest), run="from-kfp"
-        ).after(*checks)
+    plan = plan_of(recipe, profile)
+    with guarded(plan, profile) as (checks, last):
+        data = ops.ingest(plan=plan.digest, run="from-kfp").after(*checks)
         place(data, "cpu", profile, "Ingest question sets")
+        last.append(data)
 
 local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=sys.argv[1], raise_on_error=False)
 pipeline()
@@ -65,6 +66,8 @@ def test_a_run_is_checked_before_and_recorded_after(
     output = run(tmp_path)
     assert "ok    model package:smollm2-135m-instruct" in output and "ok    MLflow" in output, output
     assert list(execution.read_receipts(store_uri, run_id)) == ["ingest"]
+    # The exit task's failure would fail no run in a cluster: the task before it does, and names the first and its log.
+    assert f"no receipt of {', '.join(TASKS[1:])}" in output and "task classify, artifact executor-logs" in output
     # This pipeline has one stage of the thirteen that its recipe owes: no success, though every task ended well.
     tags = parent(run_id).data.tags
     assert (tags["outcome.state"], tags["outcome.failed_task"]) == ("FAILED", "classify")

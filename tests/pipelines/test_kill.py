@@ -18,7 +18,7 @@ import psutil
 import pytest
 from tests_support import smoke_command
 
-from components.platform import store
+from components.platform.storage import store
 
 pytestmark = pytest.mark.slow
 

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from components.platform import execution, objects, registry, store
+from components.platform import execution
+from components.platform.storage import objects, store
 from components.platform.tables import read_rows
+from components.platform.tracking import registry
 from components.questions.items import BENCHMARKS
 from pipelines.settings.tasks import TASKS
 from pipelines.settings.training_recipe import load_training_recipe

@@ -306,8 +306,8 @@ def test_the_run_date_goes_to_doctor_as_kfp_resolves_it_and_from_there_to_mlflow
     from kfp import dsl
     from mlflow import MlflowClient
 
-    from components.platform import tracking
-    from components.stages.preflight import PreflightConfig
+    from components.platform.storage.plan import Plan
+    from components.platform.tracking import runs as tracking
     from pipelines import guarded as guard
     from pipelines.compile import compiled
     from pipelines.settings.profile import load_profile
@@ -319,6 +319,6 @@ def test_the_run_date_goes_to_doctor_as_kfp_resolves_it_and_from_there_to_mlflow
     assert re.search(rf"run_date:\s+runtimeValue:\s+constant: '{re.escape(placeholder)}'\n", text)
     for date, kept in (("2026-11-22T03:00:00Z", "2026-11-22T03:00:00Z"), (placeholder, None)):
         run = f"run-{bool(kept)}"
-        guard.doctor.python_func(PreflightConfig().model_dump_json(), "{}", '{"recipe": "smoke"}', run, date)
+        guard.doctor.python_func(Plan(tags={"recipe": "smoke"}, data={}, stages={}).text, run, date)
         tags = MlflowClient().get_run(tracking.parent_run(run)).data.tags
         assert (tags["recipe"], tags.get("run_date")) == ("smoke", kept)

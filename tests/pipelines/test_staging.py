@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from components.errors import InputError
-from components.platform import models, sources, store
+from components.platform import models, sources
+from components.platform.storage import store
 from components.samples import __file__ as samples
 from pipelines.settings.evaluation_recipe import load_evaluation_recipe
 from pipelines.settings.training_recipe import TrainingRecipe, load_training_recipe

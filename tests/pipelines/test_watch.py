@@ -88,7 +88,8 @@ def test_a_recorded_failure_is_named_as_the_pipeline_calls_it(
 
 def test_a_recorded_success_is_told_by_its_receipts(kfp: KfpServer, verb: Verb, store_uri: str) -> None:
     """KFP shows compare-driver PENDING in this finished run, and neither report nor register."""
-    from components.platform import execution, store
+    from components.platform import execution
+    from components.platform.storage import store
 
     kfp.script = [recorded("smoke-succeeded")]
     submit(verb, kfp)
@@ -114,7 +115,8 @@ def test_an_exit_task_that_fails_does_not_fail_a_run_and_is_told(kfp: KfpServer,
 
 
 def test_why_a_task_failed_is_read_from_the_store(kfp: KfpServer, verb: Verb, store_uri: str) -> None:
-    from components.platform import execution, failures, store
+    from components.platform import execution, failures
+    from components.platform.storage import store
 
     kfp.script = [recorded("smoke-fresh-install")]
     submit(verb, kfp)
@@ -130,7 +132,7 @@ def test_why_a_task_failed_is_read_from_the_store(kfp: KfpServer, verb: Verb, st
 def test_a_store_that_does_not_answer_leaves_kfp_s_word(
     kfp: KfpServer, verb: Verb, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from components.platform import objects
+    from components.platform.storage import objects
 
     monkeypatch.setenv("BIOMED_R1_STORE", "s3://nowhere/x")
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
@@ -218,7 +220,8 @@ def test_watch_follows_a_run_through_an_api_that_is_away(kfp: KfpServer, verb: V
 def test_a_refusal_is_read_from_the_receipts(
     kfp: KfpServer, verb: Verb, store_uri: str, decision: str, code: int
 ) -> None:
-    from components.platform import execution, store
+    from components.platform import execution
+    from components.platform.storage import store
 
     submit(verb, kfp)
     run = kfp.kept["run"][0]["run_id"]

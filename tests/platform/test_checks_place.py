@@ -15,7 +15,7 @@ from faulty_proxy import Answer, Asked, Proxy, proxy
 from components.errors import InputError
 from components.platform.checks import place
 from components.platform.checks.findings import Finding
-from components.platform.slots import EPOCH_LABEL, run_times, slot_of
+from components.platform.tracking.slots import EPOCH_LABEL, run_times, slot_of
 
 POLICY = Path(__file__).resolve().parents[2] / "docs/policies/kubernetes.json"
 CLUSTER = Path(os.environ.get("BIOMED_R1_DATA", "/nowhere")) / "cluster"

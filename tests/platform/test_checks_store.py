@@ -88,7 +88,7 @@ def enforcing(policy: Any, bucket: str, prefix: str) -> Callable[[Asked], Answer
 
 
 def test_a_store_that_does_all_of_it_is_left_as_it_was(store_uri: str) -> None:
-    from components.platform import objects
+    from components.platform.storage import objects
 
     findings = checked(store_uri)
     assert list(findings) == VERBS
@@ -133,7 +133,7 @@ def test_a_store_that_ignores_conditions_is_refused(store_uri: str, through: Thr
 
     through(ignoring)
     findings = checked(store_uri)
-    assert "8 of 8 writers were told that they were the first" in findings["S3 conditional put, 8 at once"].text
+    assert "8 of 8 writers were told that they were first" in findings["S3 conditional put, 8 at once"].text
     assert "ignores If-Match" in findings["S3 conditional replacement"].text
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from components.errors import InputError, StageError
-from components.platform.disk import needs_space
+from components.platform.machine import needs_space
 
 
 def test_a_write_that_finds_no_space(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ import pytest
 from pydantic import BaseModel
 
 from components.errors import InputError
-from components.platform import execution, failures, store
+from components.platform import execution, failures
 from components.platform.execution import Call, execute, read_receipts
+from components.platform.storage import store
 
 
 class Config(BaseModel):

@@ -12,8 +12,9 @@ import pytest
 from pydantic import BaseModel
 
 from components.errors import StageError
-from components.platform import execution, tracking
-from components.platform.gpus import GPUS_VARIABLE, check_gpus
+from components.platform import execution
+from components.platform.machine import GPUS_VARIABLE, check_gpus
+from components.platform.tracking import runs as tracking
 
 
 def visible_gpus() -> int:
@@ -35,7 +36,7 @@ def test_as_many_as_asked_for_are_fine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_takes_seconds_and_costs_nothing_where_no_gpu_was_asked_for() -> None:
-    code = "import sys; from components.platform.gpus import check_gpus; check_gpus(); print('torch' in sys.modules)"
+    code = "import sys; from components.platform.machine import check_gpus; check_gpus(); print('torch' in sys.modules)"
     none = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert none.stdout.strip() == "False"
     started = time.monotonic()

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from components.platform import journal as module
-from components.platform import store
-from components.platform.journal import Journal
+from components.platform.storage import journal as module
+from components.platform.storage import store
+from components.platform.storage.journal import Journal
 
 KEY = "0123456789abcdef" * 4
 RECORDS = {"item q1 (plain)": {"text": "Gicht – \u2028 ja\n", "n": 1}, "item q2 (plain)": {"text": "", "n": 2}}
@@ -56,7 +56,8 @@ def test_two_writers_and_two_runs_do_not_disturb_each_other(tmp_path: Path) -> N
 
 def test_a_killed_process_has_kept_every_record(tmp_path: Path) -> None:
     code = (
-        "import os, signal, sys; from components.platform.journal import Journal; kept = Journal(*sys.argv[1:])\n"
+        "import os, signal, sys; from components.platform.storage.journal import Journal\n"
+        "kept = Journal(*sys.argv[1:])\n"
         "for n in range(5): kept.add(str(n), n)\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )

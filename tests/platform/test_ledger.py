@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from components.errors import DamagedError, InputError
-from components.platform import ledger, objects
-from components.platform.ledger import Challenge, reserve
+from components.platform.storage import ledger, objects
+from components.platform.storage.ledger import Challenge, reserve
 from components.questions.items import Item
 from components.questions.seal import Seal, open_items, questions_digest
 
@@ -71,7 +71,7 @@ def test_a_deleted_entry_is_noticed(root: str) -> None:
 
 def test_twenty_processes_reserve_twenty_looks(root: str) -> None:
     script = (
-        "import sys; from components.platform.ledger import Challenge, reserve; "
+        "import sys; from components.platform.storage.ledger import Challenge, reserve; "
         "print(reserve(sys.argv[1], Challenge('m', 'b', sys.argv[2], 'q', 'a', {'alpha': 0.05})))"
     )
     running = [

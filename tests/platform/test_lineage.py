@@ -51,11 +51,15 @@ def changed(package: Path) -> Callable[[str, str, str], set[str]]:
     ("file", "old", "new"),
     [
         ("training/trainer.py", '"""What the two trainers share', '"""What both trainers share'),  # a docstring
-        ("platform/store.py", '"""Directories in an object store', '"""Folders in an object store'),
+        ("platform/storage/store.py", '"""Directories in an object store', '"""Folders in an object store'),
         ("engines/base.py", '"""Text generation', '"""Generated text'),
         ("stages/evaluate.py", 'description="', 'description="In other words: '),  # a help text
         ("stages/sft.py", "\n\n\n", "\n\n\n# a comment\n"),
-        ("platform/registry.py", "no such version in the registry", "that version is not in the registry"),  # an error
+        (
+            "platform/tracking/registry.py",
+            "no such version in the registry",
+            "that version is not in the registry",
+        ),  # an error
         ("report/charts.py", '"""Figures as inline SVG', '"""Pictures as inline SVG'),
         ("classifier/card.py", '"always the more frequent label"', '"the majority label"'),  # a row of a table
     ],

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from components.errors import InputError
-from components.platform import objects, store
+from components.platform.storage import objects, store
 
 
 @pytest.fixture(params=["s3", "local"])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from components.errors import InputError
-from components.platform import tracking
+from components.platform.tracking import runs as tracking
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from components.extraction.engine import extract
+from components.extraction import extract
 from components.questions import training_mix as mix
 from components.questions.items import Item, group_of, normalise
 from components.questions.prefills.templates import TEMPLATES, template_half

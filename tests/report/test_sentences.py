@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from report_records import cell, decision, drop, gap, reason, scores
 
+from components.classifier.metrics import roc_curve
 from components.errors import InputError
 from components.questions.items import Item
 from components.report import wording
 from components.report.headline import headline
 from components.report.scores import Scores
-from components.report.sections import accuracy, classifier, context, gate, prefills, share, training
+from components.report.sections import accuracy, answered, classifier, context, gate, prefills, share, training
 
 
 def test_headline_says_what_was_compared_and_why_it_was_refused() -> None:
@@ -88,7 +90,7 @@ def test_tables_mark_what_was_not_measured() -> None:
     assert table.rows[0][2].sub.endswith("n 7"), "a model that was asked fewer questions says so"
     assert accuracy.benchmark_table(found, "adversarial") is None
     empty = scores([cell(accuracy=None, ci_low=None, ci_high=None, n=0, groups=0)])
-    assert accuracy.strata_table(empty).rows[0][1].text == "–"
+    assert answered.strata_table(empty).rows[0][1].text == "–"
 
 
 def items() -> list[Item]:
@@ -125,12 +127,13 @@ def test_an_interval_that_ends_at_nothing_has_no_sign_there(low: float, high: fl
     assert wording.spread(low, high, True) == text
 
 
-def test_roc_agrees_with_counting_pairs() -> None:
+def test_the_area_of_a_drawn_curve_counts_ties_as_half() -> None:
     labels, probs = [1, 1, 0, 0, 1], [0.9, 0.5, 0.5, 0.2, 0.3]
     pairs = [(p, q) for p, a in zip(probs, labels, strict=True) for q, b in zip(probs, labels, strict=True) if a > b]
     expected = sum(1.0 if p > q else 0.5 if p == q else 0.0 for p, q in pairs) / len(pairs)
-    assert classifier.area(classifier.roc(labels, probs)) == pytest.approx(expected)
-    assert classifier.roc([1, 1], [0.2, 0.3]) == []
+    card = {"roc": roc_curve(np.array(labels), np.array(probs))}
+    assert classifier.area(classifier.roc_points(card, labels)) == pytest.approx(expected)
+    assert classifier.roc_points(card, [1, 1]) == []
 
 
 def test_models_that_an_endpoint_reported_are_listed() -> None:

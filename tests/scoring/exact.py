@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
+from components.scoring.gate.paired import EXACT_GROUPS, exact_p, tail_probability, tango_z
 from components.scoring.intervals import normal_quantile
-from components.scoring.paired import EXACT_GROUPS, exact_p, tail_probability, tango_z
 
 
 def counts(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

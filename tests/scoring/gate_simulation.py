@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.scoring.gate import decide
+from components.scoring.gate.decide import decide
+from components.scoring.gate.paired import paired
+from components.scoring.gate.rules import Rules
 from components.scoring.outcomes import ADVERSARIAL, ItemTable, Outcomes
-from components.scoring.paired import paired
-from components.scoring.rules import Rules
 
 ITEMS = 1500
 # Items per benchmark in the published evaluation set (zou-lab/BioMed-R1-Eval), 12,609 in all; pubmedqa is number 3.

@@ -8,9 +8,9 @@ import pytest
 from components.questions.items import Item
 from components.scoring.cells import score
 from components.scoring.chance import guesses
-from components.scoring.gaps import letter_baseline
+from components.scoring.gaps.records import letter_baseline
+from components.scoring.gaps.strata import gap_records, hard_sides
 from components.scoring.outcomes import Outcomes, grade, item_table
-from components.scoring.strata_gaps import gap_records, hard_sides
 
 PUBMEDQA = {"A": 276, "B": 169, "C": 55}  # keys of yes, no, maybe among the 500 test questions
 

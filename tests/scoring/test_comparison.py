@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from components.scoring.comparison import comparisons
+from components.scoring.gate.comparison import comparisons
 from components.scoring.outcomes import ADVERSARIAL, Outcomes
 from tests.scoring.gate_simulation import Truth, answers, world
 

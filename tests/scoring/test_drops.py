@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.scoring.drops import drop_records
+from components.scoring.gaps.drops import drop_records
 from components.scoring.outcomes import ADVERSARIAL, ItemTable, Outcomes
 from components.scoring.proportions import tango
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from components.scoring.flips import equivalence, flips
+from components.scoring.gate.flips import equivalence, flips
 from components.scoring.outcomes import ADVERSARIAL, Outcomes
 from tests.scoring.gate_simulation import Truth, answers, world
 

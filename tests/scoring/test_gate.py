@@ -13,8 +13,8 @@ import pytest
 from scipy import stats
 
 from components.errors import InputError
-from components.scoring import gate
-from components.scoring.gate import Rules, conditions, decide, distinct
+from components.scoring.gate import decide as gate
+from components.scoring.gate.decide import Rules, conditions, decide, distinct
 from components.scoring.outcomes import ADVERSARIAL, Outcomes
 from tests.scoring.gate_simulation import Truth, alike, answers, bound, promotions, quick, world
 

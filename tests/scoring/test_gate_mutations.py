@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.scoring import gate as honest
-from components.scoring import guard, rules
+from components.scoring.gate import decide as honest
+from components.scoring.gate import guard, rules
 from tests.scoring.gate_simulation import Truth, answers, bound, world
 
 MODULES = {module.__name__.rpartition(".")[2]: module for module in (honest, rules, guard)}
@@ -23,27 +23,27 @@ GOOD = Truth(0.15, 0.05, 0.05, 0.05)
 # What is broken -> (module, the words of its source, what they become)
 MUTATIONS = {
     "candidate compared with itself": (
-        "gate",
+        "decide",
         '("baseline", old), ("candidate", new)',
         '("baseline", new), ("candidate", new)',
     ),
-    "sides swapped": ("gate", "paired(values[1], values[0],", "paired(values[0], values[1],"),
+    "sides swapped": ("decide", "paired(values[1], values[0],", "paired(values[0], values[1],"),
     "margin's sign flipped": (
-        "gate",
+        "decide",
         "p, bounds = found.p_above(-rules.margin)",
         "p, bounds = found.p_above(rules.margin)",
     ),
-    "margin ignored": ("gate", "p, bounds = found.p_above(-rules.margin)", "p, bounds = found.p_above(-0.99)"),
+    "margin ignored": ("decide", "p, bounds = found.p_above(-rules.margin)", "p, bounds = found.p_above(-0.99)"),
     "estimate in place of its bound": (
-        "gate",
+        "decide",
         """    passed = p <= rules.level
     name =""",
         """    passed = found.estimate > -rules.margin
     name =""",
     ),
-    "groups ignored": ("gate", "values[0], table.groups[mask])", "values[0], np.arange(mask.sum()))"),
+    "groups ignored": ("decide", "values[0], table.groups[mask])", "values[0], np.arange(mask.sum()))"),
     "superiority not asked": (
-        "gate",
+        "decide",
         """    passed = p <= rules.level
     need""",
         """    passed = p <= 1
@@ -51,11 +51,11 @@ MUTATIONS = {
     ),
     "alpha not shared among looks": ("rules", "return alpha / (look * (look + 1))", "return alpha"),
     "horizon has no end": ("rules", "alpha / horizon if look <= horizon else 0.0", "alpha / horizon"),
-    "strata ignored": ("gate", "mask = table.mask(stratum)", 'mask = table.mask("all")'),
-    "adversarial answers not read": ("gate", "side[setting].correct[mask]", 'side["plain"].correct[mask]'),
-    "any rule is enough": ("gate", 'if all(reason["passed"]', 'if any(reason["passed"]'),
-    "silence not counted": ("gate", "high < rules.no_answer_bound", "high <= 1"),
-    "benchmarks not guarded": ("gate", '"passed": not lost}', '"passed": True}'),
+    "strata ignored": ("decide", "mask = table.mask(stratum)", 'mask = table.mask("all")'),
+    "adversarial answers not read": ("decide", "side[setting].correct[mask]", 'side["plain"].correct[mask]'),
+    "any rule is enough": ("decide", 'if all(reason["passed"]', 'if any(reason["passed"]'),
+    "silence not counted": ("decide", "high < rules.no_answer_bound", "high <= 1"),
+    "benchmarks not guarded": ("decide", '"passed": not lost}', '"passed": True}'),
     "guard looks for gains": ("guard", "found.swapped().p_above(0.0)", "found.p_above(0.0)"),
     "guard's sides swapped": (
         "guard",
@@ -201,11 +201,11 @@ def mutant(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
     source = _source(MODULES[name])
     assert source.count(words) == 1, f"{request.param}: {name}'s source no longer says {words!r} exactly once"
     module = _execute(f"mutant_{name}", source.replace(words, broken))
-    if name == "gate":
+    if name == "decide":
         yield module
     else:
         yield _execute(
-            "mutant_gate", _source(honest).replace(f"components.scoring.{name} import", f"mutant_{name} import")
+            "mutant_gate", _source(honest).replace(f"components.scoring.gate.{name} import", f"mutant_{name} import")
         )
     for made in (f"mutant_{name}", "mutant_gate"):
         sys.modules.pop(made, None)

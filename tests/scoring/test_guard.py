@@ -7,10 +7,10 @@ import pytest
 
 from components.errors import InputError
 from components.questions.items import Item
-from components.scoring.gate import decide
-from components.scoring.guard import GUARD_ALPHA, guard_cells, holm, slices_of
+from components.scoring.gate.decide import decide
+from components.scoring.gate.guard import GUARD_ALPHA, guard_cells, holm, slices_of
+from components.scoring.gate.rules import Rules
 from components.scoring.outcomes import Outcomes
-from components.scoring.rules import Rules
 from tests.scoring.gate_simulation import published_size
 
 

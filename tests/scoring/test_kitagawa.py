@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.scoring.kitagawa import kitagawa
+from components.scoring.gaps.kitagawa import kitagawa
 
 COUNTS = st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9), st.integers(0, 9))
 

@@ -10,7 +10,7 @@ from scipy.special import expit, logit
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from components.scoring.label_error import (
+from components.scoring.gaps.label_error import (
     Errors,
     attenuation_hard,
     attenuation_soft,
@@ -19,7 +19,7 @@ from components.scoring.label_error import (
     matrix_gap,
     slope_gap,
 )
-from components.scoring.labelled import Subsample, labelled_gap
+from components.scoring.gaps.labelled import Subsample, labelled_gap
 from components.scoring.proportions import Estimate
 
 SHARE, GAP = 0.33, 0.2

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from components.scoring.paired import (
+from components.scoring.gate.paired import (
     Paired,
     _satterthwaite,
     constrained_z,
@@ -19,7 +19,7 @@ from components.scoring.paired import (
     tail_probability,
     tango_z,
 )
-from components.scoring.rules import Rules
+from components.scoring.gate.rules import Rules
 from tests.scoring.exact import counts, error, rejected
 
 MARGIN = Rules().margin

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from components.extraction.engine import extract
+from components.extraction import extract
 from components.questions.prefills.named import named_option
 from components.questions.prefills.templates import TEMPLATES
-from components.scoring.prefills import count_outcomes, prefill_outcome
+from components.scoring.intervals import accuracy_interval
+from components.scoring.prefills import outcome_shares, prefill_outcome
 
 OPTIONS = {"A": "Aspirin", "B": "Low-dose heparin", "C": "Heparin", "D": "Warfarin"}
 
@@ -33,8 +35,16 @@ def test_what_became_of_a_prefill(output: str, expected: str) -> None:
     assert prefill_outcome(output, extract(output, OPTIONS), named) == expected
 
 
-def test_outcomes_are_counted_by_model() -> None:
-    assert count_outcomes([("m", "kept"), ("m", "silent"), ("n", "none"), ("m", "kept")]) == [
-        {"model": "m", "n": 3, "corrected": 0, "kept": 2, "silent": 1, "none": 0},
-        {"model": "n", "n": 1, "corrected": 0, "kept": 0, "silent": 0, "none": 1},
-    ]
+@pytest.mark.parametrize("end", ["length", "content_filter", "too_long"])
+def test_what_was_cut_off_or_withheld_is_no_silence_of_the_model(end: str) -> None:
+    assert prefill_outcome("", None, "A", end) == "none"
+    assert prefill_outcome("", None, "A", "stop") == prefill_outcome("", None, "A") == "silent"
+
+
+def test_outcomes_are_shares_whose_unit_is_the_question() -> None:
+    found = outcome_shares(["kept", "silent", "none", "kept"], np.array([0, 0, 1, 2]), right=0, unnamed=1)
+    assert (found.n, found.unnamed) == (4, 1)
+    counts = {name: (share.count, share.of, share.value) for name, share in found.shares.items()}
+    assert counts == {"corrected": (0, 4, 0.0), "kept": (2, 4, 0.5), "silent": (1, 4, 0.25), "none": (1, 4, 0.25)}
+    one = accuracy_interval(np.array([1.0, 0.0, 0.0, 1.0]), np.array([0, 0, 1, 2]))
+    assert one is not None and (found.shares["kept"].low, found.shares["kept"].high) == (one.low, one.high)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from components.questions.items import Item, items_digest
-from components.scoring.provenance import changed_items
+from components.scoring.gate.provenance import changed_items
 
 ITEMS = [
     Item(

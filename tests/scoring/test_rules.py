@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from components.errors import InputError
-from components.scoring.paired import Paired
-from components.scoring.rules import Rules, harmonic_level, horizon_level, level_at
-from components.scoring.sizes import groups_for_answers, groups_for_equal, groups_for_gain
+from components.scoring.gate.paired import Paired
+from components.scoring.gate.rules import Rules, harmonic_level, horizon_level, level_at
+from components.scoring.gate.sizes import groups_for_answers, groups_for_equal, groups_for_gain
 
 
 def test_both_schedules_spend_alpha_and_no_more() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from components.scoring.gate.paired import paired
 from components.scoring.intervals import (
     accuracy_interval,
     macro_interval,
@@ -16,7 +17,6 @@ from components.scoring.intervals import (
     sign_flip_p,
     wilson,
 )
-from components.scoring.paired import paired
 
 
 @pytest.mark.parametrize(("right", "n"), [(0, 5), (5, 5), (3, 10), (50, 80), (799, 1000)])

@@ -19,7 +19,7 @@ from components.platform.tables import iterate_rows, side_file, write_items, wri
 from components.questions.items import Item, items_digest
 from components.report.scores import Scores
 from components.report.terminal import print_scores
-from components.scoring.gate import CONDITIONS
+from components.scoring.gate.decide import CONDITIONS
 from components.stages.compare import CompareConfig, compare, score_evidence, score_files
 from pipelines.cli.evaluation import compare_command, score_command
 
@@ -87,7 +87,16 @@ def test_compare_writes_both_records_in_contract_shape(files: dict[str, Path]) -
     assert {"schema_version", "versions", "cells", "gaps", "adversarial_drops"} <= set(scores)
     assert set(scores["cells"][0]) == {
         *("model", "setting", "stratum", "benchmark", "n", "groups", "not_asked", "correct", "accuracy"),
-        *("ci_low", "ci_high", "ci_method", "no_answer", "truncated", "accuracy_answered", "chance"),
+        *(
+            "ci_low",
+            "ci_high",
+            "ci_method",
+            "no_answer",
+            "truncated",
+            "accuracy_answered",
+            "accuracy_unread_right",
+            "chance",
+        ),
         *("baseline", "above_chance"),
     }
     estimate_fields = {"estimate", "ci_low", "ci_high", "ci_method", "p", "p_holm"}

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from components.errors import StageError
-from components.extraction.engine import extract
+from components.extraction import extract
 from components.platform.tables import read_items, read_rows, write_items
 from components.questions.items import Item, group_of
 from components.stages import curate as stage

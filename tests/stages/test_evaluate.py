@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from components.engines import choice
 from components.engines.base import Generation, Request, Sampling
 from components.errors import InputError, StageError
-from components.extraction.engine import extract
+from components.extraction import extract
 from components.platform.tables import read_metadata, read_rows, write_items
 from components.questions.items import Item, items_digest
 from components.questions.sampling import sample
@@ -23,7 +23,7 @@ from components.stages.evaluate import SETTINGS, EvaluateConfig, evaluate, make_
 
 OPTIONS = {"A": "gout", "B": "scurvy", "C": "rickets", "D": "beriberi"}
 COLUMNS = [
-    *("item_id", "model", "setting", "output", "prefill", "prefill_mode", "extracted", "correct"),
+    *("item_id", "model", "setting", "output", "prefill", "prefill_mode", "extracted", "read_by", "correct"),
     *("finish_reason", "prompt_tokens", "output_tokens", "reported_model", "probe"),
 ]
 

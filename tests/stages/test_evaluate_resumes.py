@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -17,9 +18,10 @@ from click.testing import CliRunner
 from faulty_endpoint import FaultyEndpoint, asked, endpoint
 
 from components.errors import InputError, StageError
-from components.platform import store
 from components.platform.execution import read_receipts
-from components.platform.journal import Journal
+from components.platform.storage import store
+from components.platform.storage.journal import Journal
+from components.platform.storage.plan import Plan, PlannedModel, write
 from components.platform.tables import read_metadata, read_rows, write_items
 from components.questions.items import Item
 from components.stages.evaluate import EvaluateConfig, evaluate
@@ -206,36 +208,41 @@ def test_a_name_is_needed(items: Path) -> None:
         evaluate(items, "openai:", "m", EvaluateConfig(), items.parent / "a.parquet")
 
 
-# The KFP component's own function, as a pod runs it.
-COMPONENT = """
+# The task that the KFP component calls, as a pod runs it.
+TASK = """
 import sys
-from kfp import dsl
-from components.ops import training as ops
-from pipelines.cli.evaluation import evaluate_command
-items, model, config, answers = sys.argv[1:]
-ops.evaluate.python_func(
-    items=dsl.Dataset(uri=items), model=model, name="m", config=config, run="r", answers=dsl.Dataset(uri=answers)
-)
+from components.tasks import training
+stored, plan = sys.argv[1:]
+training.evaluate(stored, "openai:some-model", "m", plan, "r")
 """
 
 
+def planned(items: Path, settings: EvaluateConfig) -> tuple[str, str]:
+    """Where the questions are stored, and the digest of a plan that asks one model; both written to the store."""
+    root = os.environ["BIOMED_R1_STORE"]
+    folder = items.parent / "stored"
+    folder.mkdir(exist_ok=True)
+    shutil.copy(items, folder / "items.parquet")
+    store.put_dir(folder, f"{root}/items", stage="stratify", key="k")
+    model = PlannedModel(name="m", reference="openai:some-model", evaluate=settings.model_dump(mode="json"))
+    plan = Plan(tags={}, data={}, stages={}, models=(model,))
+    return f"{root}/items", write(root, plan.text).digest
+
+
 def component(items: Path, settings: EvaluateConfig) -> subprocess.Popen[bytes]:
-    words = [str(items), "openai:some-model", settings.model_dump_json(), str(items.parent / "answers.parquet")]
-    return subprocess.Popen([sys.executable, "-c", COMPONENT, *words], stderr=subprocess.PIPE)
+    return subprocess.Popen([sys.executable, "-c", TASK, *planned(items, settings)], stderr=subprocess.PIPE)
 
 
 def test_a_task_that_ended_early_is_resumed_from_the_store(
     items: Path, store_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from kfp import dsl
-
-    from components.ops import training as ops
+    from components.tasks import training
 
     def run(server: FaultyEndpoint, budget: int) -> None:
-        """What COMPONENT does, in this process."""
-        settings = config(server, max_requests=budget).model_dump_json()
-        answers = dsl.Dataset(uri=str(items.parent / "answers.parquet"))
-        ops.evaluate.python_func(dsl.Dataset(uri=str(items)), "openai:some-model", "m", settings, "r", answers)
+        """What TASK does, in this process."""
+        stored, plan = planned(items, config(server, max_requests=budget))
+        answered = training.evaluate(stored, "openai:some-model", "m", plan, "r")
+        store.get_file(answered, "answers.parquet", items.parent / "answers.parquet")
 
     monkeypatch.setenv("OPENAI_API_KEY", CANARY)
     journals = f"{store_uri}/checkpoints/evaluate"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from components.errors import InputError
 from components.exports.lm_eval_tasks import process_results
-from components.extraction.engine import extract
+from components.extraction import extract
 from components.platform import sources
 from components.platform.tables import read_items, write_items
 from components.questions.items import OPENINGS, Item, group_of

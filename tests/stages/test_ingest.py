@@ -15,7 +15,7 @@ import pytest
 from pydantic import ValidationError
 
 from components.errors import InputError
-from components.platform import store
+from components.platform.storage import store
 from components.platform.tables import read_items
 from components.questions import shapes
 from components.questions.items import BENCHMARKS, parse_item

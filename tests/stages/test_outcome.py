@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from components.errors import InputError, StageError
-from components.platform import execution, store, tracking
+from components.platform import execution
+from components.platform.storage import store
+from components.platform.tracking import runs as tracking
 from components.stages.outcome import OutcomeConfig, gpu_use, record_outcome
 from components.stages.preflight import PreflightConfig, preflight
 

@@ -187,7 +187,7 @@ def test_a_lone_evaluation_makes_a_page_without_empty_sections(tmp_path: Path) -
     assert not any(f'id="{anchor}"' in html for anchor in evidence["absent"])
     accuracy = next(c["accuracy"] for c in scores["cells"] if c["setting"] == "plain" and c["benchmark"] == "all")
     assert f"base answers {100 * accuracy:.1f}\N{NO-BREAK SPACE}% of the questions right" in html
-    assert "Lost under a wrong opening" in html and "Hmm, B?" in html and "Who wrote the wrong openings" in html
+    assert "Lost after a prefill" in html and "Hmm, B?" in html and "Who wrote the adversarial prefills" in html
     assert "88 questions" in html
     write_evaluation(tmp_path / "items.parquet", tmp_path / "answers.parquet", examples=0)
     html = (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -73,26 +73,26 @@ def test_questions_without_strata_are_still_called_that(tmp_path: Path) -> None:
     assert "The questions carry no strata" in html and "gaps" in evidence["absent"]
 
 
-@pytest.mark.parametrize("settings, words", [(OPENED[:1], "after wrong opening 1"), (OPENED, "with a wrong opening")])
+@pytest.mark.parametrize("settings, words", [(OPENED[:1], "after prefill 1"), (OPENED, "after a prefill")])
 def test_a_model_that_was_not_asked_plainly(tmp_path: Path, settings: tuple[str, ...], words: str) -> None:
     asked = items([n % 2 == 0 for n in range(8)])
     rows = [row(i, s, "B" if n < 3 else "A") for n, i in enumerate(asked) for s in settings]
     evidence, html, markdown = page(tmp_path, asked, rows)
-    assert "No model was asked with wrong openings" not in html and "openings" in evidence["sections"]
+    assert "No model was asked with adversarial prefills" not in html and "openings" in evidence["sections"]
     assert f"m answers 37.5{SPACE}% of the questions right {words}" in html
-    assert "m was not asked plainly, so no change under a wrong opening can be told" in html
+    assert "m was not asked plainly, so no change after a prefill can be told" in html
     assert re.search(r"\| (All questions|medqa) \| 37.5 % \(13.7 to 69.4\) \| 8 \|", markdown), markdown
     assert "Without strata" not in html and "plain questions" not in html
-    assert "was not asked with wrong openings" not in html
+    assert "was not asked with prefills" not in html
 
 
 def test_fewer_than_three_openings_beside_plain_answers(tmp_path: Path) -> None:
     asked = items([n % 2 == 0 for n in range(8)])
     rows = [row(i, s, "B" if s == "plain" else "A") for i in asked for s in ("plain", "adversarial_1")]
     _, html, markdown = page(tmp_path, asked, rows)
-    assert "No model was asked with wrong openings" not in html
-    assert "m was asked with fewer than three wrong openings" in html
-    assert "Wrong opening 2, all" in markdown, "its accuracy has a row"
+    assert "No model was asked with adversarial prefills" not in html
+    assert "m was asked with fewer than three prefills" in html
+    assert "Prefill 2, all" in markdown, "its accuracy has a row"
 
 
 def test_answers_with_the_required_columns_alone_are_marked_as_the_scores_mark_them(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_answers_with_the_required_columns_alone_are_marked_as_the_scores_mark_t
     rows = [row(i, s, "B" if s == "plain" else "A") for i in asked for s in SETTINGS]
     evidence, html, _ = page(tmp_path, asked, rows)
     assert "m loses 100.0 points" in html and "regressions" in evidence["sections"]
-    assert html.count('<article class="example">') == Limits.examples and "3 of 3 openings lost" in html
+    assert html.count('<article class="example">') == Limits.examples and "3 of 3 prefills lost" in html
 
 
 def test_an_old_mark_in_the_answers_is_not_believed(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_losing_one_of_three_openings_is_not_called_most(tmp_path: Path) -> None
     asked = items([True, False])
     rows = [row(i, s, "A" if s == "adversarial_1" else "B") for i in asked for s in SETTINGS]
     _, html, _ = page(tmp_path, asked, rows)
-    assert "1 of 3 openings lost" in html and "most of the openings" not in html
+    assert "1 of 3 prefills lost" in html and "most of the prefills" not in html
 
 
 def test_several_models_without_a_gate_show_what_each_lost_against_the_first(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_an_example_shows_its_letters_and_the_end_of_what_was_written(tmp_path: 
     rows += [{**row(asked[0], s, None), "output": f"{long} the answer is C."} for s in OPENED]
     _, html, _ = page(tmp_path, asked, rows)
     assert "m, plain: chose B, the right answer" in html
-    assert "m, after wrong opening 1: chose C (right answer: B)" in html
+    assert "m, after prefill 1: chose C (right answer: B)" in html
     shown = re.search(r"<dd>(A begin\..*?)</dd>", html)
     assert shown and shown[1].endswith("So in the end the answer is C.") and "[…]" in shown[1]
     assert "Which letter stands at place 0?" in html, "the question itself stands at the end of its story"
@@ -171,7 +171,7 @@ def test_how_openings_were_given_and_which_models_answered_is_shown(tmp_path: Pa
         )
     )
     _, html, markdown = page(tmp_path, asked, hosted, local)
-    assert "hosted was told the wrong opening in an earlier turn" in html
+    assert "hosted was given the prefill in an earlier turn" in html
     assert "local went on from it" in html and "not the same measurement" in html
     assert re.search(r"\| prefill mode \(differs between models\) \| hosted: two\\_turn.*local: continued", markdown)
     assert re.search(r"\| reported models .*hosted: hosted-2025-01-31", markdown)

@@ -14,7 +14,7 @@ from pipelines.settings.profile import Profile, load_profile
 from pipelines.settings.recipes import load_any_recipe
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
-# A site's profiles, as the README tells an operator to write them.
+# A site's profiles, as docs/operate.md tells an operator to write them.
 SITE = {name: str(GOLDEN / f"site-{name}.yaml") for name in ("a100x8", "h100x8")}
 # pipeline, recipe, profile: what makes sense to run. GPUs for the models that need them, small ones elsewhere.
 CASES = [

@@ -11,7 +11,7 @@ from typing import Any
 from components.questions.items import Item
 from components.report.scores import Scores
 from components.scoring.cells import score
-from components.scoring.gate import Rules, decide
+from components.scoring.gate.decide import Rules, decide
 from components.scoring.outcomes import SETTINGS, grade, item_table
 
 Record = dict[str, Any]
@@ -39,15 +39,22 @@ _SCORES, _DECISION = _made()
 def cell(**changes: Any) -> Record:
     """Ten questions, half of them right, of the model `m`: plain, all strata, all benchmarks unless changed."""
     counts = {"n": 10, "groups": 10, "no_answer": 1, "truncated": 0}
-    figures = {"accuracy": 0.5, "ci_low": 0.3, "ci_high": 0.7, "chance": 0.25, "accuracy_answered": 5 / 9}
+    figures = {"accuracy": 0.5, "ci_low": 0.3, "ci_high": 0.7, "chance": 0.25, "baseline": 0.25}
+    answered = {"accuracy_answered": 5 / 9, "accuracy_unread_right": 0.6}
     place = {"model": "m", "setting": "plain", "stratum": "all", "benchmark": "all"}
-    return changed(_SCORES["cells"][0], **{**place, **counts, **figures, **changes})
+    made = changed(_SCORES["cells"][0], **{**place, **counts, **figures, **answered, **changes})
+    above = None if made["ci_low"] is None else made["ci_low"] > made["baseline"]
+    return {**made, "above_chance": changes.get("above_chance", above)}
 
 
 def gap(estimate: float, low: float, high: float, **changes: Any) -> Record:
     """Knowledge minus reasoning of the model `m`, plain, pooled with hard strata unless changed."""
     place = {"model": "m", "setting": "plain", "benchmark": "all", "kind": "pooled", "weighting": "hard"}
-    return changed(_SCORES["gaps"][0], **{**place, "estimate": estimate, "ci_low": low, "ci_high": high, **changes})
+    figures = {"estimate": estimate, "ci_low": low, "ci_high": high, "attenuation": None}
+    p = 0.01 if low > 0 or high < 0 else 0.5
+    made = changed(_SCORES["gaps"][0], **{**place, **figures, "p": p, "p_holm": p, **changes})
+    assert made["adjustment"] == changes.get("adjustment", "none")
+    return made
 
 
 def drop(estimate: float, low: float, high: float, **changes: Any) -> Record:
@@ -69,9 +76,10 @@ def reason(rule: str, passed: bool, *figures: float, **changes: Any) -> Record:
     return changed(_DECISION["reasons"][0], **{"rule": rule, "passed": passed, **values, **known, **changes})
 
 
-def decision(*reasons: Record, verdict: str = "refuse") -> Record:
-    """A decision on `new` against `base` for these reasons."""
-    return changed(_DECISION, decision=verdict, reasons=list(reasons))
+def decision(*reasons: Record, verdict: str = "refuse", **changes: Any) -> Record:
+    """A decision on `new` against `base` for these reasons, on enough questions unless changed."""
+    told = {"decision": verdict, "verdict": verdict, "sizes": [], "reasons": list(reasons)}
+    return changed(_DECISION, **{**told, **changes})
 
 
 def changed(record: Record, **changes: Any) -> Record:

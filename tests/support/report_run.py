@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from components.classifier.crossfit import make_folds
+from components.classifier.evaluation import make_folds
+from components.classifier.fitting import measured_card
 from components.engines.answers import answer_row
 from components.engines.base import Generation
+from components.engines.probe import PROBE_VERSION, probe
 from components.platform.tables import write_items, write_rows
 from components.questions.items import BENCHMARKS, Item, group_id, group_of
-from components.stages.classify import ClassifyConfig, measured_card
+from components.stages.classify import ClassifyConfig
 from components.stages.compare import CompareConfig, compare
 from components.stages.curate import CurateConfig, mix_sets, without_overlaps
 from components.stages.evaluate import SETTINGS, EvaluateConfig, answers_metadata, make_request
@@ -28,6 +30,7 @@ from components.training.trainer import history
 HOSTILE = '</p><script>alert("x")</script> <img src=http://evil.example/a.png onerror=alert(1)> a|b'
 SKILL = {"base": (0.45, 0.35, 0.1), "sft": (0.5, 0.38, 0.1), "grpo": (0.55, 0.45, 0.05)}  # knowledge, reasoning, fall
 THRESHOLD = 0.5
+PROBED = 40.0  # percent of the answers
 
 
 def make_items(per_benchmark: int = 8, seed: int = 1) -> list[Item]:
@@ -49,18 +52,24 @@ def make_items(per_benchmark: int = 8, seed: int = 1) -> list[Item]:
                 reasoning_prob=prob,
                 is_reasoning=prob >= THRESHOLD,
                 reasoning_threshold=THRESHOLD,
+                question_type=_expert(prob, number) if benchmark == "MedXpertQA" else None,
             )
             items.append(with_openings(item, seed))
     return items
 
 
+def _expert(prob: float, number: int) -> str:
+    """An expert's label, which is another than the call for some of the questions near the threshold."""
+    return "Reasoning" if prob + 0.15 * (number % 3 - 1) >= THRESHOLD else "Understanding"
+
+
 def make_answers(
     items: Sequence[Item], model: str, settings: Sequence[Any] = SETTINGS, seed: int = 2
 ) -> list[dict[str, Any]]:
-    """What `evaluate` would write for a model of that SKILL; one in ten wrong answers names no option and is cut."""
+    """What `evaluate` would write for a model of that SKILL; one in ten wrong ones names no option."""
     draw = random.Random(f"{model}{seed}")
     knowledge, reasoning, fall = SKILL[model]
-    rows = []
+    rows, asked = [], []
     for item in items:
         for setting in settings:
             chance = (reasoning if item.is_reasoning else knowledge) - (0 if setting == "plain" else fall)
@@ -68,17 +77,24 @@ def make_answers(
             letter = item.answer_idx if right else draw.choice(item.wrong_letters())
             silent = not right and draw.random() < 0.1
             text = f"I cannot say. {HOSTILE}" if silent else f"{HOSTILE}\nThe answer is {letter}."
+            if silent and setting in SETTINGS[2:]:  # after some prefills it adds nothing
+                text, silent = "", False
             answer = Generation(text, "length" if silent else "stop", prompt_tokens=80, output_tokens=20)
             request = make_request(item, setting, EvaluateConfig())
             rows.append(answer_row(item, setting, request, answer, model, "continued"))
-    return rows
+            asked.append((request, answer, tuple(item.options)))
+    requests, answers, letters = zip(*asked, strict=True)
+    engine: Any = SimpleNamespace(pick=lambda _, choices: [draw.choice(own) for own in choices])
+    probed, _ = probe(engine, requests, answers, letters, PROBED, seed)
+    return [{**row, "probe": letter} for row, letter in zip(rows, probed, strict=True)]
 
 
 def make_metadata(items: Sequence[Item], model: str) -> dict[str, str]:
     """What the answer file of a model says of itself."""
     engine: Any = SimpleNamespace(name="transformers", version="transformers 5.17.0 float32")
     weights = f"{list(SKILL).index(model):02d}" * 32
-    return answers_metadata(engine, EvaluateConfig(), items, f"package:{model}", weights)
+    made = answers_metadata(engine, EvaluateConfig(), items, f"package:{model}", weights)
+    return {**made, "probe": f"{PROBED:g} %, {PROBE_VERSION}"}
 
 
 def make_classifier(seed: int = 3, n: int = 120) -> dict[str, Any]:
@@ -133,8 +149,11 @@ def make_histories(seed: int = 4) -> dict[str, list[dict[str, float]]]:
     return {"sft": history(sft, SFT_METRICS), "grpo": history(grpo, GRPO_METRICS)}
 
 
-def write_run(folder: Path, per_benchmark: int = 8) -> dict[str, Any]:
-    """All inputs of `report` as files; returns its keyword arguments apart from config and out_dir."""
+def write_run(folder: Path, per_benchmark: int = 8, equivalent: float | None = None, **settings: Any) -> dict[str, Any]:
+    """All inputs of `report` as files; returns its keyword arguments apart from config and out_dir.
+
+    `equivalent` and `settings` (of the gate) are what `compare` is asked for.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     items = make_items(per_benchmark)
     write_items(items, folder / "items.parquet")
@@ -142,7 +161,8 @@ def write_run(folder: Path, per_benchmark: int = 8) -> dict[str, Any]:
     for model, path in zip(SKILL, files, strict=True):
         rows = make_answers(items, model, SETTINGS if model != "sft" else ("plain",))
         write_rows(rows, path, make_metadata(items, model))
-    compare(folder / "items.parquet", files, "base", "grpo", CompareConfig(draws=1000), folder)
+    config = CompareConfig(**{"draws": 1000, **settings})
+    compare(folder / "items.parquet", files, "base", "grpo", config, folder, equivalent=equivalent)
     records: dict[str, Any] = {"classifier": make_classifier(), "curation": make_curation(make_items())}
     records.update({f"{name}-history": steps for name, steps in make_histories().items()})
     for name, record in records.items():

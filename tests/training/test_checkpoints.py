@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.platform import store
+from components.platform.storage import store
 from components.training.checkpoints import Checkpoints, resume_key
 
 

@@ -6,6 +6,7 @@ Raises nothing for what a store refuses: every verb gets a finding with the stor
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import os
 import uuid
@@ -16,8 +17,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from components.platform import objects
 from components.platform.checks.findings import Finding
+from components.platform.storage import objects
 
 WRITERS = 8
 # S3 refuses a request whose time is off by more than 15 minutes; what is off by a third of that will be soon.
@@ -29,7 +30,7 @@ _UNSUPPORTED = ("NotImplemented", "501", "InvalidRequest", "InvalidArgument", "X
 _HINTS = {
     "AccessDenied": "the keys' policy does not allow it: docs/policies/s3.json is what a run needs",
     "403": "the keys' policy does not allow it: docs/policies/s3.json is what a run needs",
-    "InvalidAccessKeyId": "check AWS_ACCESS_KEY_ID; no left-over AWS_SESSION_TOKEN or AWS_PROFILE may go with it",
+    "InvalidAccessKeyId": "check AWS_ACCESS_KEY_ID; unset a left-over AWS_SESSION_TOKEN or AWS_PROFILE",
     "InvalidToken": "unset AWS_SESSION_TOKEN unless it belongs to these keys",
     "ExpiredToken": "fetch new credentials",
     "SignatureDoesNotMatch": "check AWS_SECRET_ACCESS_KEY and AWS_REGION",
@@ -131,10 +132,9 @@ def _race(store: _Store) -> None:
         won = sum(pool.map(write, range(WRITERS)))
     if won != 1:
         raise _RefusedError(
-            "",
-            f"{won} of {WRITERS} writers were told that they were the first: the store ignores If-None-Match, so "
-            "two runs could hold the same lock; use one that keeps it (AWS S3, SeaweedFS)",
-        )
+            "", f"{won} of {WRITERS} writers were told that they were first: the store ignores If-None-Match, so two "
+            "runs could hold the same lock; use one that keeps it (AWS S3, SeaweedFS, MinIO, Ceph)"
+        )  # fmt: skip
 
 
 def _replace(store: _Store) -> None:
@@ -158,7 +158,7 @@ def _multipart(store: _Store) -> None:
         parts = {"Parts": [{"ETag": part["ETag"], "PartNumber": 1}]}
         _asked(store, "complete_multipart_upload", Key=key, UploadId=upload, MultipartUpload=parts)
     except _RefusedError:
-        with suppress(_RefusedError):  # the first refusal is the one to tell
+        with contextlib.suppress(_RefusedError):  # the first refusal is the one to tell
             _asked(store, "abort_multipart_upload", Key=key, UploadId=upload)
         raise
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from components.errors import InputError
 from components.platform.checks.findings import Finding
-from components.platform.home import home
+from components.platform.machine import home
 
 # Linux takes 107 bytes for a Unix socket's address; the embedded servers keep theirs at this place below the home.
 LONGEST_SOCKET = 107
@@ -115,10 +115,10 @@ def read_workflow(run: str) -> dict[str, Any] | None:
     except OSError:
         return None
     host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ.get("KUBERNETES_SERVICE_PORT", "443")
-    server = f"https://{f'[{host}]' if ':' in host else host}:{port}"
+    address = f"[{host}]" if ":" in host else host
     try:
         answer = requests.get(
-            f"{server}/apis/argoproj.io/v1alpha1/namespaces/{namespace}/workflows",
+            f"https://{address}:{port}/apis/argoproj.io/v1alpha1/namespaces/{namespace}/workflows",
             params={"labelSelector": f"pipeline/runid={run}", "limit": "1"},
             headers={"Authorization": f"Bearer {token}"},
             verify=str(SERVICE_ACCOUNT / "ca.crt"),

@@ -2,8 +2,8 @@
 
 A run with a parameter, a metric and a tag, found again and deleted, in an experiment of the check's own; a version
 with a tag and an alias of a registered model of its own; then the run's own experiment and registered model, which are
-created where they are missing and get a tag: MLflow with basic-auth lets only who created a thing, or was given EDIT,
-write to it. A registering task would otherwise learn that after the training.
+created where they are missing (MLflow with basic-auth lets only who created a thing, or was given EDIT, write to it)
+and get a tag. A registering task would otherwise learn that after the training.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from hashlib import sha256
 from typing import Any
 
 from components.errors import InputError
-from components.platform import registry, tracking
 from components.platform.checks.findings import Finding
-from components.platform.mlflow_answers import explained, quickly
+from components.platform.tracking import registry
+from components.platform.tracking import runs as tracking
+from components.platform.tracking.answers import explained, quickly
 
 CHECKED_TAG = "biomed_r1.checked"
 

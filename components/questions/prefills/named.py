@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from components.extraction.engine import extract
+from components.extraction import extract
 from components.questions.items import normalise
 
 

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from components.extraction.text import without_tags, without_thought
+from components.extraction import without_tags, without_thought
 from components.questions.items import Item, normalise
 
 MAX_WORDS = 30  # besides the option's text

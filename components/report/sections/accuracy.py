@@ -1,23 +1,21 @@
-"""Accuracy: knowledge beside reasoning, benchmark by benchmark, and what was not answered, cut off or not asked."""
+"""Accuracy: knowledge beside reasoning, and benchmark by benchmark."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection
 
+from components.report import claims
 from components.report.charts import Dot, Group, axis, dots, percent_tick, stratum_keys
 from components.report.page import Cell, Figure, Section, Table
 from components.report.scores import (
     PLAIN,
-    Record,
     Scores,
     lead_words,
     missing_stratum,
     setting_words,
     short_setting,
 )
-from components.report.survey import Place
-from components.report.tables import accuracy_cell, count, questions_cell, row_head, row_name
+from components.report.tables import accuracy_cell, questions_cell
 from components.report.wording import has_interval, is_number, join, percent, verb
 
 MANY = 3  # models beyond which the overview shows plain answers alone; the tables under it show both
@@ -44,37 +42,56 @@ def benchmarks_section(scores: Scores) -> Section:
     return Section("benchmarks", "Benchmark by benchmark", [sentence], [], found)
 
 
-def answered_section(scores: Scores, withheld: Mapping[Place, float]) -> Section:
-    """What was not answered: named no option, was cut off, withheld or not asked."""
-    return Section("answered", "No answer, cut off, not asked", [], [], [strata_table(scores, withheld)])
-
-
 def strata_sentences(scores: Scores) -> list[str]:
-    """One sentence on the knowledge and reasoning accuracies, and one on models no better than guessing."""
+    """What the pooled gaps carry, model by model, and which models are no better than guessing."""
     out: list[str] = []
     where = "" if scores.lead == PLAIN else f", {setting_words(scores.lead)}"
     if where:
         out.append(f"No model was asked plainly: these are accuracies {setting_words(scores.lead)}.")
-    pooled = {m: g for m in scores.models if (g := scores.gap(m, "pooled", scores.lead))}
-    if pooled:
-        better = [m for m, g in pooled.items() if g["ci_low"] > 0]
-        worse = [m for m, g in pooled.items() if g["ci_high"] < 0]
-        open_ = [m for m in pooled if m not in better + worse]
-        parts = [
-            f"{join(names)} {text}"
-            for names, text in (
-                (better, f"{verb(len(better), 'answer')} knowledge questions better than reasoning questions"),
-                (worse, f"{verb(len(worse), 'answer')} reasoning questions better than knowledge questions"),
-                (open_, f"{verb(len(open_), 'show')} no difference between the two that exceeds its error"),
-            )
-            if names
-        ]
+    found = {
+        m: claims.raw_side(scores, m, setting=scores.lead)
+        for m in scores.models
+        if scores.gap(m, "pooled", scores.lead)
+    }
+    carried = {m: claims.better(scores, m, setting=scores.lead) for m in found}
+    above = {m for m in scores.models if scores.above_chance(m, scores.lead)}
+    more = {side: [m for m, raw in found.items() if raw == side and not carried[m] and m in above] for side in (1, -1)}
+    parts = [
+        f"{join(names)} {verb(len(names), word)} {text}"
+        for names, word, text in (
+            ([m for m in found if carried[m] > 0], "answer", "knowledge questions better than reasoning questions"),
+            ([m for m in found if carried[m] < 0], "answer", "reasoning questions better than knowledge questions"),
+            (more[1], "get", "more of the knowledge questions right, but not beyond what guessing explains"),
+            (more[-1], "get", "more of the reasoning questions right, but not beyond what guessing explains"),
+            (
+                [m for m, raw in found.items() if not raw],
+                "show",
+                "no difference between the two that exceeds its error",
+            ),
+        )
+        if names
+    ]
+    if parts:
         out.append(f"Pooled over all questions{where}, " + "; ".join(parts) + ".")
-    guessing = [m for m in scores.models if (c := scores.cell(m, scores.lead)) and _like_chance(c)]
-    if guessing:
-        chance = scores.cell(guessing[0], scores.lead)
-        assert chance is not None
-        out.append(f"{join(guessing)} cannot be told apart from guessing (chance is {percent(chance['chance'])}).")
+    return out + guessing_sentences(scores, [m for m, raw in found.items() if raw])
+
+
+def guessing_sentences(scores: Scores, apart: Collection[str]) -> list[str]:
+    """Which models guessing equals or beats; `apart` are those whose two accuracies differ beyond error."""
+    cells = {m: c for m in scores.models if (c := scores.cell(m, scores.lead)) and has_interval(c)}
+    level = {m: guess for m, c in cells.items() if (guess := claims.guess_level(c)) is not None}
+    like = [m for m in level if claims.guesses(scores, m, scores.lead)]
+    below = [m for m, guess in level.items() if cells[m]["ci_high"] < guess]
+    out = []
+    for names, text in ((like, "cannot be told apart from guessing"), (below, "{} fewer right than guessing would")):
+        if names:
+            gets = join(sorted({percent(level[m]) for m in names}))
+            out.append(f"{join(names)} {text.format(verb(len(names), 'get'))} (guessing gets {gets}).")
+    if differ := [m for m in (*like, *below) if m in apart]:
+        out.append(
+            f"That the knowledge and reasoning accuracies of {join(differ)} differ says nothing about skill: benchmarks"
+            " have unequal numbers of options, and guessing gets more where there are few."
+        )
     return out
 
 
@@ -89,7 +106,7 @@ def strata_figure(scores: Scores) -> Figure:
         if cells:
             rows = tuple(Dot(k, c["accuracy"], c["ci_low"], c["ci_high"]) for k, c in cells.items())
             short = ", ".join(f"{k} {percent(c['accuracy'])}" for k, c in cells.items())
-            chance = (scores.cell(model, scores.lead) or {}).get("chance")
+            chance = claims.guess_level(scores.cell(model, scores.lead))
             groups.append(Group(model, " · ".join(percent(c["accuracy"]) for c in cells.values()), rows, chance))
             said.append(f"{model}: {short}")
     highs = [h for g in groups for d in g.dots for h in (d.value, d.high or 0.0)]
@@ -147,64 +164,13 @@ def benchmark_table(scores: Scores, setting: str) -> Table | None:
     return Table(caption, head, tuple(rows), note, frozenset(starts), compact=True, folded=True)
 
 
-def strata_table(scores: Scores, withheld: Mapping[Place, float] | None = None) -> Table:
-    """Accuracy of every model by stratum and setting, over all benchmarks, with what was not answered.
-
-    `withheld` counts, by model, setting and stratum, the answers that an endpoint's content filter ended.
-    """
-    rows: list[tuple[Cell, ...]] = []
-    starts: set[int] = set()
-    for model in scores.models:
-        starts.add(len(rows))
-        for setting in scores.shown([model]):
-            for stratum in scores.strata:
-                if (cell := scores.cell(model, setting, stratum)) is None:
-                    continue
-                # Without a recorded end it is not known whether one was withheld either.
-                known = 0 if is_number(cell.get("truncated")) else None
-                filtered = (withheld or {}).get((model, setting, stratum), known)
-                rows.append(
-                    (
-                        row_name(scores, model, f"{short_setting(setting)}, {stratum}"),
-                        accuracy_cell(cell),
-                        Cell(percent(cell.get("accuracy_answered"))),
-                        Cell(percent(cell.get("chance"))),
-                        questions_cell(cell),
-                        Cell(_share(cell, cell.get("no_answer"))),
-                        Cell(_share(cell, cell.get("truncated"))),
-                        *([Cell(_share(cell, filtered))] if withheld else []),
-                        Cell(count(cell.get("not_asked"))),
-                    )
-                )
-    head = [row_head(scores), "Accuracy", "Of answered", "Chance", "Questions", "No answer", "Cut off", "Not asked"]
-    note = (
-        "Accuracy counts an output without a recognisable answer as wrong. Small figures are 95"
-        " % intervals by question group."
-    )
-    if any("adversarial" in scores.opened(model) for model in scores.models):
-        note += " Adversarial: mean over the three openings of each question."
-    if withheld:
-        head.insert(-1, "Withheld")
-        note += " Withheld: the endpoint's content filter ended the answer; what it let through was marked like any."
-    return Table("Accuracy over all benchmarks", tuple(head), tuple(rows), note, frozenset(starts), compact=True)
-
-
 def _column(model: str, setting: str) -> str:
     """Without a model's name, which in a report on one would only repeat."""
     if setting == PLAIN:
         return model or "Plain"
-    opening = "wrong opening" if setting == "adversarial" else short_setting(setting)
-    return f"{model}, {opening}" if model else f"{'With a ' if setting == 'adversarial' else 'After '}{opening}"
+    prefill = "prefill" if setting == "adversarial" else short_setting(setting)
+    return f"{model}, {prefill}" if model else f"After {'a ' if setting == 'adversarial' else ''}{prefill}"
 
 
 def _title(benchmark: str) -> str:
     return {"all": "All questions", "macro": "Mean of benchmarks"}.get(benchmark, benchmark)
-
-
-def _like_chance(cell: Record) -> bool:
-    return is_number(cell.get("chance")) and has_interval(cell) and cell["ci_low"] <= cell["chance"] <= cell["ci_high"]
-
-
-def _share(cell: Record, number: Any) -> str:
-    """A count of questions (a sum of means in the adversarial cells) as a share of those asked."""
-    return percent(number / cell["n"]) if is_number(number) and cell["n"] else "–"

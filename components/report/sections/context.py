@@ -15,8 +15,8 @@ Made = Mapping[str, Mapping[str, str]]  # model -> choice -> value
 
 _OPENING_SOURCES = {"published": "came with the questions", "template": "templates", "model": "a model"}
 _MODES = {
-    "continued": "continued (the answer goes on from the wrong opening)",
-    "two_turn": "two_turn (the opening stood in an earlier turn)",
+    "continued": "continued (the answer goes on from the prefill)",
+    "two_turn": "two_turn (the prefill stood in an earlier turn)",
 }
 
 
@@ -35,7 +35,7 @@ def section(
         shown.append(metadata_table(made))
     sources = opening_sources(items)
     if sources:
-        shown.append(pairs_table("Who wrote the wrong openings", sources))
+        shown.append(pairs_table("Who wrote the adversarial prefills", sources))
     versions = {k: v for k, v in scores.versions.items() if k != "answers"}
     if versions:
         shown.append(pairs_table("How the answers were scored", versions))
@@ -61,7 +61,7 @@ def metadata_table(metadata: Made) -> Table:
 
 
 def opening_sources(items: Iterable[Item]) -> dict[str, str]:
-    """How many questions have published, template or model-written openings, and which model and prompt wrote those."""
+    """How many questions have published, template or model-written prefills, and which model and prompt wrote those."""
     counts: Counter[str] = Counter()
     writers: dict[str, str] = {}
     for item in items:
@@ -75,7 +75,7 @@ def opening_sources(items: Iterable[Item]) -> dict[str, str]:
 
 
 def _plain(name: str, text: str) -> str:
-    """What the two ways of giving a wrong opening mean; any other text as it is."""
+    """What the two ways of giving a prefill mean; any other text as it is."""
     return ", ".join(_MODES.get(part, part) for part in text.split(", ")) if name == "prefill_mode" else text
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from components.extraction.engine import extract
+from components.extraction import extract
 from components.questions.items import Item
 from components.report.page import Example, Section
 from components.report.scores import PLAIN, Record, Scores, setting_words
@@ -18,15 +18,18 @@ from components.scoring.regressions import Regression
 def section(
     scores: Scores,
     decision: Record | None,
-    items: Sequence[Item],
+    items: Sequence[Item | None],
     rows: Iterable[Row],
     graded: Answers,
     most: int,
     chars: int,
 ) -> Section:
-    """At most `most` examples, but one at least for each pair of models; `chars` of each text are shown."""
+    """At most `most` examples, but one at least for each pair of models; `chars` of each text are shown.
+
+    `items` are in the order of `graded`; a None stands where a question may not be quoted.
+    """
     alone = decision is None and len(scores.models) == 1
-    title = "Lost under a wrong opening" if alone else "Worst regressions"
+    title = "Lost after a prefill" if alone else "Worst regressions"
     if not most:
         return Section("regressions", title, absent="Question text was left out of this page.")
     if not graded:
@@ -34,14 +37,14 @@ def section(
     if alone:
         model = scores.models[0]
         if PLAIN not in graded.get(model, {}) or not any(s in graded[model] for s in OPENED):
-            return Section("regressions", title, absent="It takes plain answers and answers with wrong openings.")
+            return Section("regressions", title, absent="It takes plain answers and answers after prefills.")
         found = regressions.worst_falls(items, graded, model, most)
-        none = "No question with answers went from right to wrong under an opening."
+        none = "No question with answers went from right to wrong after a prefill."
         sentences = [
-            "Questions that were answered right when asked plainly and wrong after at least one wrong opening, those "
+            "Questions that were answered right when asked plainly and wrong after at least one prefill, those "
             "lost most often first."
         ]
-        titles = regressions.titles(found, "openings")
+        titles = regressions.titles(found, "prefills")
     else:
         found, titles, sentences = _lost(scores.models, decision, items, graded, most)
         none = sentences[-1]
@@ -53,7 +56,7 @@ def section(
 
 
 def _lost(
-    models: Sequence[str], decision: Record | None, items: Sequence[Item], graded: Answers, most: int
+    models: Sequence[str], decision: Record | None, items: Sequence[Item | None], graded: Answers, most: int
 ) -> tuple[list[Regression], list[str], list[str]]:
     """The candidate's regressions, or without a decision those of every model against the first; titles; sentences."""
     baseline = decision["baseline"] if decision else models[0]
@@ -83,7 +86,7 @@ def _example(found: Regression, title: str, answers: dict[tuple[str, str, str], 
     options = tuple((k, v, k == item.answer_idx) for k, v in item.options.items())
     first, second = (answers[key] for key in found.keys)
     opening = str(second.get("prefill") or "").strip()
-    put = [("The wrong opening, put in its mouth", opening)] if opening else []
+    put = [("The prefill, the given beginning of the answer", opening)] if opening else []
     outputs = (_written(item, first, most), *put, _written(item, second, most))
     return Example(title, regressions.shorten(text, most), options, outputs)
 

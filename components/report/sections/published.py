@@ -19,8 +19,8 @@ def section(scores: Scores, items: Iterable[Item], classifier: Record | None, mo
     agreement = ((classifier or {}).get("metrics") or {}).get("accuracy")
     drawn = [paper_table(scores, share, agreement, model), public_table(scores, scores.models)]
     sentence = (
-        "The paper finds that every model answers knowledge better than reasoning, and that wrong openings cost "
-        "biomedical models most. Whether that holds here is for the intervals above to say."
+        "The paper finds that every model answers knowledge better than reasoning, and that adversarial prefills cost "
+        "biomedical models most. The sections above test both on these answers."
     )
     return Section("paper", "Beside the published figures", [sentence], [], [t for t in drawn if t.rows])
 
@@ -50,7 +50,7 @@ def paper_table(scores: Scores, share: float | None, agreement: float | None, mo
         pairs.append((Cell(title), *theirs, Cell(text, own)))
     note = (
         "Not a like-for-like comparison: BioMed-R1 has 8 or 32 billion parameters, and the paper's models answered all "
-        "12,609 questions. A small model on a sample of them, with other openings and another classifier, cannot be "
+        "12,609 questions. A small model on a sample of them, with other prefills and another classifier, cannot be "
         "measured against that. Pairs are in percent."
     )
     return Table(

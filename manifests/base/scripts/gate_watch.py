@@ -5,7 +5,8 @@ import sys
 from mlflow import MlflowClient
 
 from components.errors import InputError
-from components.platform import registry, tracking
+from components.platform.tracking import registry
+from components.platform.tracking import runs as tracking
 
 NEWEST = 2
 

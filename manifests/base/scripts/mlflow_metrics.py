@@ -13,7 +13,8 @@ from typing import Any
 
 from mlflow import MlflowClient
 
-from components.platform import registry, tracking
+from components.platform.tracking import registry
+from components.platform.tracking import runs as tracking
 
 FRESH_SECONDS = 60.0
 NEWEST_RUNS = 500

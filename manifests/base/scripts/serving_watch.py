@@ -6,7 +6,8 @@ import sys
 import requests
 
 from components.errors import InputError
-from components.platform import registry, tracking
+from components.platform.tracking import registry
+from components.platform.tracking import runs as tracking
 
 
 def served() -> list[str]:

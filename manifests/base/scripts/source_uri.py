@@ -3,7 +3,7 @@
 import sys
 
 from components.errors import ReadableError
-from components.platform import registry
+from components.platform.tracking import registry
 
 if __name__ == "__main__":
     which = sys.argv[1]

@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from components.platform import store
+from components.platform.storage import store
 
 
 def backup_uri(store_uri: str, taken: str) -> str:

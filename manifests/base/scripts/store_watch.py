@@ -10,7 +10,7 @@ import time
 import uuid
 
 from components.errors import ReadableError
-from components.platform import objects
+from components.platform.storage import objects
 
 BETWEEN = 2.0
 

@@ -1,0 +1,1 @@
+"""Where answers stand that are no declarations: lines, last sentences, judged lists, structured fields, tables."""

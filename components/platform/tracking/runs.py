@@ -1,0 +1,273 @@
+"""Runs in MLflow: one parent per pipeline run, a child per stage, or the run that the platform injected.
+
+Only explicit run ids are used, never MLflow's "active run": `start_run` takes MLFLOW_RUN_ID out of the environment,
+and two threads would share one. Question and answer text never comes here.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+from components.errors import InputError
+from components.platform.tracking.answers import explained, quickly
+
+EXPERIMENT = "biomed-r1"
+RUN_TAG = "biomed_r1.run"
+STAGE_TAG = "biomed_r1.stage"
+TASK_TAG = "biomed_r1.task"
+PID_TAG = "biomed_r1.process"
+PARENT_VARIABLE = "BIOMED_R1_PARENT_RUN_ID"
+# How deep KFP's graphs of graphs, which its MLflow plugin repeats, are at most.
+MOST_LEVELS = 12
+_DIGEST_LENGTH = 32  # MLflow keeps at most 36 characters of a dataset's digest
+
+
+class Tracked:
+    """One MLflow run to log to; with no tracking server configured every call does nothing."""
+
+    def __init__(self, run_id: str | None) -> None:
+        self.run_id = run_id
+
+    def params(self, values: Mapping[str, Any]) -> None:
+        """Log what is not there yet: parameters are immutable, and a retry of the task meets its own."""
+        if self.run_id is None:
+            return
+        from mlflow.entities import Param
+
+        present = _client().get_run(self.run_id).data.params
+        new = [Param(k, str(v)[:500]) for k, v in flatten(values).items() if k not in present]
+        _client().log_batch(self.run_id, params=new)
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        if self.run_id is not None:
+            for key, value in values.items():
+                _client().set_tag(self.run_id, key, value)
+
+    def metrics(self, values: Mapping[str, Any], step: int = 0) -> None:
+        self.history([{"step": step, **values}])
+
+    def history(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Log records of `step` and named numbers; what is not a finite number is left out."""
+        if self.run_id is None:
+            return
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        batch = [
+            Metric(name, float(value), now, int(record.get("step", 0)))
+            for record in records
+            for name, value in flatten(record).items()
+            if name != "step" and isinstance(value, int | float) and math.isfinite(value)
+        ]
+        for start in range(0, len(batch), 1000):
+            _client().log_batch(self.run_id, metrics=batch[start : start + 1000])
+
+    def dataset(self, name: str, digest: str, source: str, rows: int, context: str) -> None:
+        """Log a data set as an input of the run: its name, digest, source and size, none of its text."""
+        if self.run_id is None:
+            return
+        import json
+
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        profile = json.dumps({"num_rows": rows})
+        data = Dataset(
+            name, digest[:_DIGEST_LENGTH], "s3" if source.startswith("s3://") else "local", source, "", profile
+        )
+        _client().log_inputs(self.run_id, [DatasetInput(data, [InputTag("mlflow.data.context", context)])])
+
+
+@contextmanager
+def stage_run(run: str, stage: str, name: str) -> Iterator[Tracked]:
+    """The MLflow run of one stage of pipeline run `run`; ends it FINISHED or FAILED unless the platform owns it."""
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        yield Tracked(None)
+        return
+    if injected := os.environ.get("MLFLOW_RUN_ID"):
+        tracked = Tracked(injected)
+        # KFP calls it as its graph does (`evaluate-4`), which says nothing to a reader.
+        _client().update_run(injected, name=name)
+        tracked.tags({RUN_TAG: run, STAGE_TAG: stage, TASK_TAG: name})
+        yield tracked
+        return
+    parent = os.environ.get(PARENT_VARIABLE) or parent_run(run)
+    tags = {RUN_TAG: run, STAGE_TAG: stage, TASK_TAG: name, "mlflow.parentRunId": parent}
+    with _ended(_create(name, tags)) as tracked:
+        yield tracked
+
+
+@contextmanager
+def pipeline_run(run: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> Iterator[Tracked]:
+    """The parent run of a pipeline run, ended with the outcome of the block."""
+    with _ended(parent_run(run)) as tracked:
+        tracked.params(params)
+        tracked.tags({**tags, PID_TAG: f"{socket.gethostname()}:{os.getpid()}"})
+        yield tracked
+
+
+def parent_run(run: str) -> str:
+    """The id of the pipeline run's parent in MLflow, created where it is missing."""
+    experiment = _experiment()
+    found = _client().search_runs(
+        [experiment], f"tags.`{RUN_TAG}` = '{run}' and tags.`{STAGE_TAG}` = 'pipeline'", max_results=1
+    )
+    if found:
+        return str(found[0].info.run_id)
+    return _create(run, {RUN_TAG: run, STAGE_TAG: "pipeline"})
+
+
+def open_pipeline(run: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+    """Log a cluster run's parameters and tags before its tasks, so that none of them has to make the parent."""
+    if os.environ.get("MLFLOW_TRACKING_URI"):
+        tracked = Tracked(_pipeline_run_id(run))
+        tracked.params(params)
+        # The platform's run gets our marks too, so that it is found as ours is.
+        tracked.tags({RUN_TAG: run, STAGE_TAG: "pipeline", **tags})
+
+
+def close_pipeline(run: str, status: str, tags: Mapping[str, str], metrics: Mapping[str, float]) -> None:
+    """Log a cluster run's outcome and end its runs with `status` (MLflow's word), unless the platform owns them."""
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        return
+    tracked = Tracked(_pipeline_run_id(run))
+    tracked.tags(tags)
+    tracked.metrics(metrics)
+    if not os.environ.get("MLFLOW_RUN_ID"):
+        end_unfinished(run)
+        _client().set_terminated(tracked.run_id, status)
+
+
+def begun_tasks(run: str) -> list[str]:
+    """The tasks of a pipeline run that have a run in MLflow, oldest first, once each."""
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        return []
+    found = _client().search_runs(
+        [_experiment()], f"tags.`{RUN_TAG}` = '{run}'", max_results=1000, order_by=["attributes.start_time ASC"]
+    )
+    names = [r.data.tags.get(TASK_TAG, "") for r in found if r.data.tags.get(STAGE_TAG) != "pipeline"]
+    return [name for name in dict.fromkeys(names) if name]
+
+
+def _pipeline_run_id(run: str) -> str:
+    """The run that stands for the whole pipeline run: the topmost above the one the platform injected, else our own.
+
+    KFP's plugin nests a run in its exit handler's (already FINISHED), and that one in the pipeline run's, which carries
+    `kfp.pipeline_run_id` and has no parent.
+    """
+    injected = os.environ.get("MLFLOW_RUN_ID")
+    if injected is None:
+        return parent_run(run)
+    found = injected
+    for _ in range(MOST_LEVELS):
+        above = _client().get_run(found).data.tags.get("mlflow.parentRunId")
+        if above is None:
+            return found
+        found = str(above)
+    raise InputError(f"MLFLOW_RUN_ID={injected}: more than {MOST_LEVELS} runs above it; none is the pipeline run's")
+
+
+def end_dead_runs() -> None:
+    """Mark as KILLED the runs of pipeline processes on this machine that no longer live."""
+    for run in _running():
+        process = run.data.tags.get(PID_TAG)
+        if process and _is_dead(process):
+            end_unfinished(run.data.tags[RUN_TAG])
+            _client().set_terminated(run.info.run_id, "KILLED")
+
+
+def end_unfinished(run: str) -> None:
+    """Mark as KILLED the stages of a pipeline run that could not end their runs themselves."""
+    for stage in _running(f" and tags.`{RUN_TAG}` = '{run}'"):
+        if stage.data.tags.get(STAGE_TAG) != "pipeline":
+            _client().set_terminated(stage.info.run_id, "KILLED")
+
+
+def check() -> None:
+    """Raise InputError, within a few seconds and with the server's reason, unless MLflow's API answers."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    uri = os.environ["MLFLOW_TRACKING_URI"]
+    if not uri.startswith("http"):
+        raise InputError(f"MLFLOW_TRACKING_URI={uri}: must be the http(s) address of an MLflow server")
+    try:
+        with quickly():
+            MlflowClient(uri).search_experiments(max_results=1)
+    except MlflowException as error:
+        raise InputError(f"MLFLOW_TRACKING_URI={uri}: MLflow does not answer: {explained(error)}") from None
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as `a.b.c` names, the form MLflow's params and metrics have."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{name}.")
+        else:
+            flat[name] = value
+    return flat
+
+
+@contextmanager
+def _ended(run_id: str) -> Iterator[Tracked]:
+    try:
+        yield Tracked(run_id)
+    except (KeyboardInterrupt, SystemExit):
+        _client().set_terminated(run_id, "KILLED")
+        raise
+    except BaseException:
+        _client().set_terminated(run_id, "FAILED")
+        raise
+    _client().set_terminated(run_id, "FINISHED")
+
+
+def _create(name: str, tags: Mapping[str, str]) -> str:
+    return str(_client().create_run(_experiment(), run_name=name, tags=dict(tags)).info.run_id)
+
+
+@lru_cache(maxsize=1)
+def _experiment() -> str:
+    if given := os.environ.get("MLFLOW_EXPERIMENT_ID"):
+        return given
+    return experiment_of(os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT))
+
+
+def experiment_of(name: str) -> str:
+    """The id of the experiment of that name, created where it is missing."""
+    from mlflow.exceptions import MlflowException
+
+    found = _client().get_experiment_by_name(name)
+    if found:
+        return str(found.experiment_id)
+    try:
+        return str(_client().create_experiment(name))
+    except MlflowException:  # another task was first
+        return str(_client().get_experiment_by_name(name).experiment_id)
+
+
+def _running(also: str = "") -> list[Any]:
+    return list(_client().search_runs([_experiment()], f"attributes.status = 'RUNNING'{also}", max_results=1000))
+
+
+def _is_dead(process: str) -> bool:
+    host, _, pid = process.rpartition(":")
+    if host != socket.gethostname():
+        return False
+    import psutil
+
+    return not (pid.isdigit() and psutil.pid_exists(int(pid)))
+
+
+@lru_cache(maxsize=1)
+def _client() -> Any:
+    from mlflow import MlflowClient
+
+    return MlflowClient()

@@ -1,0 +1,1 @@
+"""Knowledge minus reasoning, several ways, and adversarial changes: estimators, and the records of scores.json."""

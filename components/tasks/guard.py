@@ -1,0 +1,79 @@
+"""What frames a run: a doctor before its tasks, the check of their receipts, a record of the outcome. No stage."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+
+from components.errors import InputError, ReadableError, StageError
+from components.platform import logs
+from components.platform.execution import read_receipts, run_id, store_root
+from components.platform.storage import plan as plans
+from components.platform.tracking import runs as tracking
+from components.tasks.patience import patient
+
+LOG = logging.getLogger(__name__)
+# The task that checks the others' receipts. It owes none: it is the last of the graph, and nothing runs after it but
+# the exit task, which reads the receipts again.
+RECEIPTS = "receipts"
+
+
+@patient
+def doctor(plan: str, run: str, run_date: str) -> None:
+    """Store the plan (given whole, as text) and check everything that the run needs."""
+    from components.stages.preflight import PreflightConfig, preflight
+
+    logs.configure()
+    # First, so that the outcome can be told from it when a check fails; what is wrong with the store, the checks say.
+    with suppress(ReadableError):
+        plans.write(store_root(), plan)
+    read = plans.parse(plan)
+    sources = tuple((source, kind) for kind, source in read.data.items())
+    preflight(PreflightConfig(models=read.references, sources=sources))
+    plans.write(store_root(), plan)
+    # KFP before 2.17 hands the placeholder over as it is.
+    known = {} if run_date.startswith("{" * 2) else {"run_date": run_date}
+    tracking.open_pipeline(run_id(run), read.parameters, read.tags | known)
+
+
+@patient
+def receipts(plan: str, run: str) -> None:
+    """Raise StageError naming the tasks that left no receipt, and where their logs are.
+
+    Inside the graph, because KFP takes a run for a success when only its exit task failed.
+    """
+    logs.configure()
+    logs.redirect(RECEIPTS)
+    owed = plans.read(store_root(), plan).tasks
+    found = read_receipts(store_root(), run_id(run))
+    if missing := [task for task in owed if task not in found]:
+        raise StageError(
+            f"no receipt of {', '.join(missing)}: {'it' if len(missing) == 1 else 'each'} ended without storing a "
+            f"result, whatever the runner said\nits log: {_where(missing[0], run_id(run))}"
+        )
+    LOG.info("receipts of all %d tasks", len(owed))
+
+
+@patient
+def outcome(state: str, plan: str, run: str) -> None:
+    """Record how the run ended, in KFP's word, in MLflow; raises StageError where a receipt is missing."""
+    from components.stages.outcome import OutcomeConfig, record_outcome
+
+    logs.configure()
+    try:
+        read = plans.read(store_root(), plan)
+        config = OutcomeConfig(tasks=read.tasks, price_per_gpu_hour=read.price_per_gpu_hour)
+    except InputError as error:
+        # The doctor writes the plan: without one nothing ran, and that is what there is to record.
+        LOG.warning("%s", error)
+        config = OutcomeConfig(tasks=("doctor",))
+    record_outcome(run_id(run), state, config)
+
+
+def _where(task: str, run: str) -> str:
+    if folder := logs.run_folder():
+        return str(logs.log_path(folder, task))
+    return (
+        f"in KFP's page of run {run}, task {task}, artifact executor-logs; while its pod is there, "
+        f"`kubectl logs --selector pipeline/runid={run} --container main`"
+    )

@@ -7,9 +7,11 @@ from contextlib import suppress
 
 from components.errors import InputError, ReadableError, StageError
 from components.platform import logs
+from components.platform.checks import place
 from components.platform.execution import read_receipts, run_id, store_root
 from components.platform.storage import plan as plans
 from components.platform.tracking import runs as tracking
+from components.platform.tracking.slots import run_times
 from components.tasks.patience import patient
 
 LOG = logging.getLogger(__name__)
@@ -29,11 +31,10 @@ def doctor(plan: str, run: str, run_date: str) -> None:
         plans.write(store_root(), plan)
     read = plans.parse(plan)
     sources = tuple((source, kind) for kind, source in read.data.items())
-    preflight(PreflightConfig(models=read.references, sources=sources))
+    preflight(PreflightConfig(models=read.references, sources=sources), run_id(run))
     plans.write(store_root(), plan)
-    # KFP before 2.17 hands the placeholder over as it is.
-    known = {} if run_date.startswith("{" * 2) else {"run_date": run_date}
-    tracking.open_pipeline(run_id(run), read.parameters, read.tags | known)
+    workflow = place.read_workflow(run_id(run)) if place.in_cluster() else None
+    tracking.open_pipeline(run_id(run), read.parameters, read.tags | run_times(run_date, workflow))
 
 
 @patient

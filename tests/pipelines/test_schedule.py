@@ -321,4 +321,4 @@ def test_the_run_date_goes_to_doctor_as_kfp_resolves_it_and_from_there_to_mlflow
         run = f"run-{bool(kept)}"
         guard.doctor.python_func(Plan(tags={"recipe": "smoke"}, data={}, stages={}).text, run, date)
         tags = MlflowClient().get_run(tracking.parent_run(run)).data.tags
-        assert (tags["recipe"], tags.get("run_date")) == ("smoke", kept)
+        assert (tags["recipe"], tags.get("started")) == ("smoke", kept)

@@ -70,7 +70,9 @@ def test_our_commands_parse(command: Command, monkeypatch: pytest.MonkeyPatch) -
         parse_config(config_class, GivenConfig(None, changes).parse(config_class).model_dump(), "--set")
     recipe = str(options.get("recipe") or "")
     if recipe and (not recipe.endswith(".yaml") or recipe.startswith("examples/")):
-        load_any_recipe(str(ROOT / recipe) if recipe.endswith(".yaml") else recipe, changes, models=options.get("models"))
+        load_any_recipe(
+            str(ROOT / recipe) if recipe.endswith(".yaml") else recipe, changes, models=options.get("models")
+        )
 
 
 @pytest.mark.parametrize("command", EVERY, ids=str)

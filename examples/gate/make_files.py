@@ -1,4 +1,4 @@
-"""Writes what `biomed-r1 compare` takes: questions, two files of answers, and how each of these was made.
+"""Writes what `biomed-r1 compare` takes: questions, two files of answers, and how each was made.
 
     python examples/gate/make_files.py FOLDER
 
@@ -44,7 +44,7 @@ def questions() -> list[dict[str, object]]:
 
 
 def answers(model: str, rows: list[dict[str, object]]) -> list[dict[str, object]]:
-    """An answer to each question, plainly and after three prefills; `output` is the text without the prefill."""
+    """An answer to each question, plainly and after each of three prefills; `output` is without the prefill."""
     draw = random.Random(model)
     found: list[dict[str, object]] = []
     for row in rows:

@@ -115,6 +115,9 @@ def _loop(where: str, task: Json, components: Json) -> Iterator[str]:
         yield f"{where}: loops over {type(json.loads(raw)[0]).__name__} values; loop over texts"
     if raw is not None and len(raw.encode()) > MAX_ARGUMENT:
         yield f"{where}: its items are {len(raw.encode())} bytes long, a driver takes {MAX_ARGUMENT}; loop over names"
+    for key, value in task.get("inputs", {}).get("parameters", {}).items():
+        if "taskOutputParameter" in value:
+            yield f"{where}: takes {key} from outside; KFP's local runner puts the loop's item there: read it from a receipt"
     inner = components[task["componentRef"]["name"]].get("inputDefinitions", {}).get("parameters", {})
     if iterator["itemInput"] not in inner:
         yield f"{where}: hands {iterator['itemInput']} to a DAG that declares no such input"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -82,7 +83,7 @@ def test_a_failed_check_starts_nothing_and_is_recorded(
     run_id = store_uri.rpartition("/")[2]
     monkeypatch.setenv(execution.RUN_VARIABLE, run_id)
     output = run(tmp_path, "base_model=package:nothing")
-    assert "1 of 6 checks failed" in output and "package:nothing" in output, output
+    assert re.search(r"1 of \d+ checks failed", output) and "package:nothing" in output, output
     assert execution.read_receipts(store_uri, run_id) == {}
     assert tracking.begun_tasks(run_id) == []
     found = parent(run_id)

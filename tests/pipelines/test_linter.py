@@ -89,6 +89,16 @@ def test_a_graph_that_kfps_drivers_would_refuse(change: Any, said: str) -> None:
     assert said in "\n".join(edited(change))
 
 
+def test_a_loop_takes_no_text_from_outside() -> None:
+    """KFP's local runner gave every such text the loop's item: a shard looked for its questions in `MODEL/SHARD`."""
+    spec, platform = yaml.safe_load_all(text_of("evaluation", "models-demo", "kind"))
+    tasks = spec["components"]["comp-exit-handler-1"]["dag"]["tasks"]
+    (loop,) = [task for task in tasks.values() if "parameterIterator" in task]
+    source = {"taskOutputParameter": {"producerTask": "stratify", "outputParameterKey": "Output"}}
+    loop.setdefault("inputs", {}).setdefault("parameters", {})["items"] = source
+    assert "takes items from outside" in "\n".join(problems(yaml.safe_dump_all([spec, platform])))
+
+
 @recorded
 def test_the_model_of_sizes_beside_a_recorded_run() -> None:
     """The same pipeline, except for smaller requests and a recipe with stored inputs: within a few percent."""

@@ -117,7 +117,7 @@ def _loop(where: str, task: Json, components: Json) -> Iterator[str]:
         yield f"{where}: its items are {len(raw.encode())} bytes long, a driver takes {MAX_ARGUMENT}; loop over names"
     for key, value in task.get("inputs", {}).get("parameters", {}).items():
         if "taskOutputParameter" in value:
-            yield f"{where}: takes {key} from outside; KFP's local runner puts the loop's item there: read it from a receipt"
+            yield f"{where}: takes {key} from outside, where KFP's local runner puts the loop's item; read a receipt"
     inner = components[task["componentRef"]["name"]].get("inputDefinitions", {}).get("parameters", {})
     if iterator["itemInput"] not in inner:
         yield f"{where}: hands {iterator['itemInput']} to a DAG that declares no such input"

@@ -28,6 +28,8 @@ from components.platform.lineage import code_digest, git_revision
 from components.platform.machine import asked_gpus, check_gpus, home
 from components.platform.models import model_digest
 from components.platform.storage import store
+from components.platform.tables import count_rows
+from components.platform.tracking import files
 from components.platform.tracking import runs as tracking
 
 EVIDENCE = "evidence.json"
@@ -62,7 +64,11 @@ class Product:
 
 @dataclass(frozen=True)
 class Call:
-    """One task of a pipeline run: the stage, the task's name in the run, its inputs and its config."""
+    """One task of a pipeline run: the stage, the task's name in the run, its inputs and its config.
+
+    `datasets` are those inputs that MLflow lists as data sets, with what they are for; `sources` say where one of them
+    is from whose input is a copy on this machine.
+    """
 
     stage: str
     run: str
@@ -70,6 +76,7 @@ class Call:
     inputs: Mapping[str, str]
     name: str = ""
     datasets: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def task(self) -> str:
@@ -103,12 +110,13 @@ def _execute(call: Call, work: Callable[[Path], Evidence]) -> tuple[Product, flo
         check_gpus()
         tracked.params({"key": key, "config": call.config.model_dump(mode="json")})
         tracked.tags({"biomed_r1.uri": uri, "git_revision": git_revision()})
+        tracked.tags(tracking.source_tags(f"biomed-r1 {call.stage}", "LOCAL" if logs.run_folder() else "JOB"))
         manifest = None if os.environ.get(FRESH_VARIABLE) else store.read_manifest(uri)
         reused = manifest is not None
         if manifest is None:
             manifest = _make(call, work, uri, key, digests, code)
         evidence = store.get_json(f"{uri}/{EVIDENCE}")
-        _track(tracked, call, digests, evidence, reused)
+        _track(tracked, call, digests, evidence, reused, uri)
         product = Product(uri, store.manifest_digest(manifest), evidence, reused, tracked.run_id)
         seconds = time.monotonic() - started
         _receipt(root, run, call, product, key, seconds)
@@ -192,14 +200,19 @@ def _recorded(name: str, value: str) -> str:
     return value if "://" in value and not value.endswith(TABLES) else name
 
 
-def _track(tracked: tracking.Tracked, call: Call, digests: Mapping[str, str], evidence: Evidence, reused: bool) -> None:
+def _track(
+    tracked: tracking.Tracked, call: Call, digests: Mapping[str, str], evidence: Evidence, reused: bool, uri: str
+) -> None:
     tracked.tags({"biomed_r1.reused": str(reused).lower()})
     tracked.metrics(evidence.get("metrics", {}))
     tracked.history(evidence.get("history", []))
     for name, context in call.datasets.items():
-        tracked.dataset(name, digests[name], call.inputs[name], int(evidence.get("rows_in", 0)), context)
+        given = call.inputs[name]
+        rows = evidence.get("rows_in", 0) if (counted := count_rows(given)) is None else counted
+        tracked.dataset(name, digests[name], call.sources.get(name, given), int(rows), context)
     for data in evidence.get("datasets", []):
-        tracked.dataset(data["name"], data["digest"], data["source"], data["rows"], data["context"])
+        tracked.dataset(data["name"], data["digest"], f"{uri}/{data['name']}.parquet", data["rows"], data["context"])
+    files.log_result(tracked, call.stage, uri)
 
 
 def _receipt(root: str, run: str, call: Call, product: Product, key: str, seconds: float) -> None:

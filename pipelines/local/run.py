@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import yaml
 
 from components.errors import StageError
 from components.platform import events, execution, logs
 from components.platform.machine import home
+from components.platform.tracking import files, notes
 from components.platform.tracking import runs as tracking
 from pipelines.local import docker_runner, doctor, servers
 from pipelines.local.progress import Progress
@@ -59,7 +61,11 @@ def run(recipe: AnyRecipe, runner: str = "subprocess", fresh: bool = False) -> d
         (folder / "recipe.json").write_text(recipe.model_dump_json(by_alias=True, indent=1), encoding="utf-8")
         LOG.info("run %s: logs in %s", run_id, folder / "logs")
         tags = {"recipe": recipe.name, "recipe_digest": recipe.digest()}
-        with tracking.pipeline_run(run_id, recipe.model_dump(mode="json", by_alias=True), tags) as parent:
+        tags |= tracking.source_tags(f"biomed-r1 run --recipe {recipe.name}", "LOCAL")
+        values = recipe.model_dump(mode="json", by_alias=True)
+        with tracking.pipeline_run(run_id, values, tags) as parent:
+            parent.note(recipe.description, notes.where(run_id, execution.store_root()))
+            files.log_text(parent, "recipe.yaml", yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
             try:
                 _run_pipeline(folder, run_id, runner, fresh, parent.run_id or "", expected(recipe))
             finally:

@@ -9,7 +9,8 @@ from typing import Any
 
 from components.platform import execution
 from components.platform.storage import store
-from components.platform.tracking.runs import Tracked
+from components.platform.tracking import files, notes
+from components.platform.tracking.runs import Tracked, run_address
 from components.questions.sharding import task_name
 from pipelines.settings.evaluation_recipe import EvaluationRecipe
 from pipelines.settings.recipes import AnyRecipe
@@ -31,6 +32,8 @@ def summarise(run_id: str, recipe: AnyRecipe, folder: Path, receipts: Receipts, 
     if made["gate"]:
         parent.tags({"gate.decision": made["gate"]["decision"]})
     parent.metrics(scored["evidence"].get("metrics", {}))
+    files.log_results(parent, receipts)
+    parent.note(notes.ended(parent, receipts, (made["gate"] or {}).get("decision")))
     root = os.environ[execution.STORE_VARIABLE].rstrip("/")
     return {
         "schema_version": 1,
@@ -44,6 +47,7 @@ def summarise(run_id: str, recipe: AnyRecipe, folder: Path, receipts: Receipts, 
         "report": str(report),
         "mlflow_uri": os.environ.get("MLFLOW_TRACKING_URI"),
         "mlflow_run_id": parent.run_id,
+        "mlflow_run_url": run_address(parent.run_id) if parent.run_id else None,
         "s3_prefix": root,
         "gpu_seconds": sum(float(r.get("gpu_seconds", 0)) for r in receipts.values()),
     }
@@ -102,7 +106,7 @@ def print_summary(summary: Mapping[str, Any]) -> None:
     version = f"version {summary['model_version']}" if summary["model_version"] else "none registered"
     for label, value in (
         ("report", summary["report"]),
-        ("MLflow", f"{summary['mlflow_uri']} (run {summary['mlflow_run_id']})"),
+        ("MLflow", summary["mlflow_run_url"]),
         ("S3", summary["s3_prefix"]),
         ("model", version),
     ):

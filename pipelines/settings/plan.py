@@ -33,8 +33,9 @@ def plan_of(recipe: AnyRecipe, profile: Profile) -> Plan:
         asked = {entry.name: _dump(entry.evaluate) for entry in recipe.models}
         stages["merge"] = _dump(_merging(recipe))
     stages["evaluate"] = shared(asked)
+    tags = {"recipe": recipe.name, "recipe_digest": recipe.digest(), "profile": profile.name}
     plan = Plan(
-        tags={"recipe": recipe.name, "recipe_digest": recipe.digest(), "profile": profile.name},
+        tags=tags | ({"description": recipe.description} if recipe.description else {}),
         data={"benchmarks": recipe.data.benchmarks, "train": recipe.data.train},
         stages=stages,
         models=tuple(PlannedModel(name=n, reference=r, evaluate=_own(asked[n], stages)) for n, r in references.items()),

@@ -7,13 +7,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
+import yaml
 
 from components.platform import execution
 from components.platform.storage import objects, store
-from components.platform.tables import read_rows
+from components.platform.tables import count_rows, read_rows
 from components.platform.tracking import registry
+from components.platform.tracking import runs as tracking
 from components.questions.items import BENCHMARKS
+from pipelines.settings.recipes import parse_recipe
 from pipelines.settings.tasks import TASKS
 from pipelines.settings.training_recipe import load_training_recipe
 
@@ -94,6 +98,42 @@ def test_ten_stages_under_one_parent_in_mlflow(finished: Any, client: Any) -> No
     for task in ("classify", "stratify", "curate", "sft", "grpo", "evaluate-base"):
         assert by_name[task].inputs.dataset_inputs, task
     assert len(client.get_metric_history(by_name["sft"].info.run_id, "loss")) == 3
+
+
+def test_data_sets_in_mlflow_are_where_they_are_and_as_long(finished: Any, client: Any) -> None:
+    """And not a folder that was deleted when the task ended."""
+    experiment = client.get_run(finished.summary["mlflow_run_id"]).info.experiment_id
+    children = client.search_runs([experiment], f"tags.`{tracking.RUN_TAG}` = '{finished.summary['run_id']}'")
+    used = [data.dataset for child in children for data in child.inputs.dataset_inputs]
+    assert len(used) >= 10
+    for data in used:
+        uri = mlflow.data.get_source(data).uri
+        assert uri.startswith(finished.summary["s3_prefix"]), data
+        assert json.loads(data.profile) == {"num_rows": count_rows(uri)} != {"num_rows": 0}, data
+
+
+def test_the_parent_says_what_it_is_and_has_the_files(finished: Any, client: Any) -> None:
+    parent = client.get_run(finished.summary["mlflow_run_id"])
+    assert finished.summary["mlflow_run_url"].endswith(f"/runs/{parent.info.run_id}")
+    assert finished.summary["mlflow_run_url"] in finished.stdout
+    note = parent.data.tags["mlflow.note.content"]
+    assert (
+        load_training_recipe("smoke").description in note
+        and "Gate: " in note
+        and "artifacts/report/report.html" in note
+    )
+    assert parent.data.tags["mlflow.source.name"] == "biomed-r1 run --recipe smoke"
+    folders = {
+        entry.path: {f.path for f in client.list_artifacts(parent.info.run_id, entry.path)}
+        for entry in client.list_artifacts(parent.info.run_id)
+    }
+    assert "recipe.yaml" in folders and "report/report.html" in folders["report"]
+    assert {"compare/scores.json", "compare/scores.png", "compare/decision.json"} <= folders["compare"]
+    assert {"classify/confusion.png", "classify/roc.png"} <= folders["classify"]
+    assert "sft/curves.png" in folders["sft"] and "grpo/curves.png" in folders["grpo"]
+    assert folders["register"] == {"register/model_card.md"}
+    recipe = Path(client.download_artifacts(parent.info.run_id, "recipe.yaml")).read_text()
+    assert parse_recipe(json.dumps(yaml.safe_load(recipe))).digest() == parent.data.tags["recipe_digest"]
 
 
 def test_no_question_text_in_mlflow(finished: Any, client: Any, tmp_path: Path) -> None:

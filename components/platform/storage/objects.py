@@ -136,6 +136,23 @@ def get_file(uri: str, path: Path) -> bool:
     return _asked(uri, lambda: client().download_file(bucket, key, str(path)) or True, absent=lambda: False)
 
 
+def read_tail(uri: str, size: int) -> bytes:
+    """The last `size` bytes of an object, all of a shorter one; raises DamagedError where there is none."""
+
+    def absent() -> bytes:
+        raise DamagedError(f"{uri}: no such object")
+
+    if not _is_s3(uri):
+        return Path(uri).read_bytes()[-size:] if Path(uri).is_file() else absent()
+    bucket, key = split(uri)
+
+    def fetch() -> bytes:
+        body: bytes = client().get_object(Bucket=bucket, Key=key, Range=f"bytes=-{size}")["Body"].read()
+        return body
+
+    return _asked(uri, fetch, absent=absent)
+
+
 def check(uri: str) -> None:
     """Raise InputError, within about 8 s, unless the bucket of `uri` can be reached and listed."""
     from botocore.exceptions import BotoCoreError, ClientError

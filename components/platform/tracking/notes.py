@@ -1,0 +1,29 @@
+"""What MLflow's page of a pipeline run says first: what it is, where its files are, how it ended. Links stay on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from components.platform.tracking.runs import Tracked, run_page
+
+
+def where(run: str, root: str) -> str:
+    """Where a run's results are."""
+    return f"Run `{run}`. Its results are in `{root}`, its receipts in `{root}/runs/{run}/receipts`."
+
+
+def ended(parent: Tracked, receipts: Mapping[str, Mapping[str, Any]], decision: str | None) -> str:
+    """How a run ended, with links to the report among its files and to the version it registered."""
+    if parent.run_id is None:
+        return ""
+    parts = []
+    if "report" in receipts:
+        parts.append(f"[Report]({run_page(parent.run_id)}/artifacts/report/report.html)")
+    if decision:
+        parts.append(f"Gate: {decision}")
+    registered = receipts.get("register", {}).get("evidence", {})
+    if version := registered.get("version"):
+        name = registered.get("name", "")
+        parts.append(f"[{name} version {version}](#/models/{name}/versions/{version})")
+    return ". ".join(parts) + "." if parts else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,7 @@ from components.platform.lineage import git_revision
 from components.platform.models import stored_weights_digest
 from components.platform.storage import store
 from components.platform.tracking import registry
-
-DISCLAIMER = "Research use only. Not a medical device; never for clinical decisions."
+from components.report.model_card import DISCLAIMER, About, model_card, version_text
 
 
 class RegisterConfig(BaseModel):
@@ -26,6 +26,15 @@ class RegisterConfig(BaseModel):
     base_model: str = ""
 
 
+@dataclass(frozen=True)
+class Made:
+    """The run that made a model, for its card: receipts by task, stages' settings, its page in MLflow (`#/...`)."""
+
+    receipts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    page: str = ""
+
+
 def register(
     model: str,
     decision: Path,
@@ -34,12 +43,15 @@ def register(
     context: Mapping[str, str],
     config: RegisterConfig,
     out_dir: Path,
+    made: Made | None = None,
 ) -> dict[str, Any]:
     """Register the checkpoint at `model` (s3://...) with the gate's decision; returns its version as evidence.
 
-    `recipe` is the resolved recipe's digest, `context` names the ledger's key of the decision. Writes model_card.md to
-    `out_dir`. Raises InputError for a checkpoint without a manifest, and for a decision about other weights.
+    `recipe` is the resolved recipe's digest, `context` names the ledger's key of the decision, `made` is told by the
+    card. Writes model_card.md to `out_dir`. Raises InputError for a checkpoint without a manifest, and for a decision
+    about other weights.
     """
+    made = made or Made()
     manifest = store.read_manifest(model)
     if manifest is None:
         raise InputError(f"model {model}: no {store.MANIFEST}: only complete checkpoints are registered")
@@ -58,10 +70,21 @@ def register(
         **{f"dataset.{name}": value for name, value in manifest["inputs"] if name == "mix"},
         **{f"{registry.CONTEXT_TAG}.{key}": value for key, value in context.items()},
     }
-    card = model_card(model, verdict, json.loads(scores.read_text(encoding="utf-8")), config)
-    (out_dir / "model_card.md").write_text(card, encoding="utf-8")
+    about = About(
+        config.name,
+        model,
+        digest,
+        config.licence,
+        config.base_model,
+        recipe,
+        git_revision(),
+        receipts=made.receipts,
+        settings=made.settings,
+    )
+    scored = json.loads(scores.read_text(encoding="utf-8"))
+    (out_dir / "model_card.md").write_text(model_card(about, verdict, scored), encoding="utf-8")
     key = f"{digest[:20]}-{recipe[:20]}-{store.file_sha256(decision)[:20]}"
-    version = registry.register(config.name, model, key, tags, card)
+    version = registry.register(config.name, model, key, tags, version_text(about, verdict, scored, made.page))
     return {"version": version, "name": config.name, "source": model, "decision": verdict["decision"], "tags": tags}
 
 
@@ -74,36 +97,3 @@ def _about_these_weights(model: str, manifest: Mapping[str, Any], verdict: Mappi
             f"model {model}: its weights are {stored[:12]}, but the decision is about {judged[:12]}; register the "
             "model that was compared, or evaluate and compare this one"
         )
-
-
-def model_card(uri: str, decision: Mapping[str, Any], scores: Mapping[str, Any], config: RegisterConfig) -> str:
-    """A short model card in Markdown: what it is, how it was judged, what it is not for."""
-    rows = [
-        f"| {c['stratum']} | {c['setting']} | {c['accuracy']:.3f} "
-        f"| {c['ci_low']:.3f} to {c['ci_high']:.3f} | {c['n']} |"
-        for c in scores["cells"]
-        if c["model"] == decision["candidate"] and c["benchmark"] in ("all", "micro") and c["n"]
-    ]
-    reasons = [f"- {'passed' if r['passed'] else 'failed'}: {r['text']}" for r in decision["reasons"]]
-    return "\n".join(
-        [
-            f"# {config.name}",
-            "",
-            f"**{DISCLAIMER}**",
-            "",
-            f"Base model: {config.base_model or 'see the recipe'}. Licence: {config.licence}. Weights: `{uri}`.",
-            "Trained by supervised fine-tuning and GRPO on reasoning-heavy questions with adversarial openings, after",
-            "Thapa et al., arXiv:2505.11462. Loads with plain transformers or vLLM.",
-            "",
-            f"## Gate: {decision['decision']} (against {decision['baseline']}, look {decision['look']})",
-            "",
-            *reasons,
-            "",
-            "## Accuracy, all benchmarks pooled",
-            "",
-            "| stratum | setting | accuracy | 95 % interval | n |",
-            "|---|---|---|---|---|",
-            *rows,
-            "",
-        ]
-    )

@@ -18,6 +18,7 @@ from components.platform.execution import (
     execute,
     fetched,
     journal_uri,
+    read_receipts,
     resume_uri,
     run_id,
     store_root,
@@ -263,6 +264,7 @@ def report(
 
 @patient
 def register(model: str, judged: str, decision: Artifact, plan: str, run: str) -> str:
+    from components.platform.tracking.notes import page_of
     from components.platform.tracking.registry import identity
     from components.stages import register as stage
 
@@ -276,7 +278,8 @@ def register(model: str, judged: str, decision: Artifact, plan: str, run: str) -
 
     def work(out: Path) -> dict[str, Any]:
         with fetched(inputs["decision"], f"{judged}/{SCORES}") as (verdict, scores):
-            return stage.register(model, verdict, scores, recipe, context, settings, out)
+            made = stage.Made(read_receipts(store_root(), run_id(run)), read.stages, page_of(run_id(run)))
+            return stage.register(model, verdict, scores, recipe, context, settings, out, made)
 
     return str(execute(call, work).evidence["version"])
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from components.platform.tracking.runs import Tracked, run_page
+from components.platform.tracking.runs import Tracked, pipeline_parent, run_page
 
 
 def where(run: str, root: str) -> str:
     """Where a run's results are."""
     return f"Run `{run}`. Its results are in `{root}`, its receipts in `{root}/runs/{run}/receipts`."
+
+
+def page_of(run: str) -> str:
+    """The page of a pipeline run, as MLflow's own pages link it; "" without MLflow."""
+    parent = pipeline_parent(run)
+    return run_page(parent.run_id) if parent.run_id else ""
 
 
 def ended(parent: Tracked, receipts: Mapping[str, Mapping[str, Any]], decision: str | None) -> str:

@@ -16,6 +16,8 @@ CLASSIFIER = "reasoning-classifier"
 CHAMPION = "champion"
 KEY_TAG = "biomed_r1.key"
 CONTEXT_TAG = "biomed_r1.decided_on"
+# Characters of a description; PostgreSQL refuses longer ones.
+_LONGEST = 5000
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
@@ -85,8 +87,17 @@ def register(name: str, uri: str, key: str, tags: Mapping[str, str], card: str) 
         if version.tags.get(KEY_TAG) == key:
             return str(version.version)
     run_id = os.environ.get("MLFLOW_RUN_ID") or os.environ.get("BIOMED_R1_PARENT_RUN_ID")
-    all_tags = {**tags, KEY_TAG: key}
-    return str(client.create_model_version(name, source=uri, run_id=run_id, tags=all_tags, description=card).version)
+    made = client.create_model_version(
+        name, source=uri, run_id=run_id, tags={**tags, KEY_TAG: key}, description=_short(card)
+    )
+    return str(made.version)
+
+
+def _short(text: str) -> str:
+    """A description as MLflow's database takes it, without the paragraphs at its end that do not fit."""
+    while len(text) > _LONGEST:
+        text = text[: _LONGEST + 1].rpartition("\n\n")[0] or text[:_LONGEST]
+    return text
 
 
 def ensure_model(name: str) -> None:

@@ -11,11 +11,13 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from components.errors import InputError
+from components.platform.execution import store_root
 from components.platform.lineage import git_revision
 from components.platform.models import stored_weights_digest
 from components.platform.storage import store
 from components.platform.tracking import registry
 from components.report.model_card import DISCLAIMER, About, model_card, version_text
+from components.serving import decisions
 
 
 class RegisterConfig(BaseModel):
@@ -48,8 +50,8 @@ def register(
     """Register the checkpoint at `model` (s3://...) with the gate's decision; returns its version as evidence.
 
     `recipe` is the resolved recipe's digest, `context` names the ledger's key of the decision, `made` is told by the
-    card. Writes model_card.md to `out_dir`. Raises InputError for a checkpoint without a manifest, and for a decision
-    about other weights.
+    card. Writes model_card.md to `out_dir`, and keeps the decision in BIOMED_R1_STORE for `promote`. Raises InputError
+    for a checkpoint without a manifest, and for a decision about other weights.
     """
     made = made or Made()
     manifest = store.read_manifest(model)
@@ -65,6 +67,7 @@ def register(
         "gate.decision": verdict["decision"],
         "gate.baseline": verdict["baseline"],
         "gate.look": str(verdict["look"]),
+        decisions.TAG: decisions.keep(store_root(), config.name, verdict),
         "licence": config.licence,
         "disclaimer": DISCLAIMER,
         **{f"dataset.{name}": value for name, value in manifest["inputs"] if name == "mix"},
@@ -83,6 +86,7 @@ def register(
     )
     scored = json.loads(scores.read_text(encoding="utf-8"))
     (out_dir / "model_card.md").write_text(model_card(about, verdict, scored), encoding="utf-8")
+    tags |= score_tags(verdict["candidate"], scored)
     key = f"{digest[:20]}-{recipe[:20]}-{store.file_sha256(decision)[:20]}"
     version = registry.register(config.name, model, key, tags, version_text(about, verdict, scored, made.page))
     return {"version": version, "name": config.name, "source": model, "decision": verdict["decision"], "tags": tags}
@@ -97,3 +101,13 @@ def _about_these_weights(model: str, manifest: Mapping[str, Any], verdict: Mappi
             f"model {model}: its weights are {stored[:12]}, but the decision is about {judged[:12]}; register the "
             "model that was compared, or evaluate and compare this one"
         )
+
+
+def score_tags(model: str, scores: Mapping[str, Any]) -> dict[str, str]:
+    """The model's accuracies over all benchmarks (fractions), by setting and stratum, for lists of versions."""
+    return {
+        f"score.{cell['setting']}.{cell['stratum']}": f"{cell['accuracy']:.4f}"
+        for cell in scores["cells"]
+        if cell["model"] == model and cell["benchmark"] == "all" and cell["n"]
+        if cell["setting"] in ("plain", "adversarial")
+    }

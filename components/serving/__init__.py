@@ -1,1 +1,1 @@
-"""Which version serves, and how it gets there: pointer, promotion, deployment, an endpoint to ask."""
+"""Which version serves: the pointer, its log, how it is moved, and what may be deleted."""

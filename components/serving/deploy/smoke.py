@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from components.errors import DamagedError, InputError, NewerSchemaError
+from components.errors import DamagedError, InputError, NewerSchemaError, StageError
 from components.extraction.engine import extract
 from components.platform.storage import objects
 from components.questions.items import Item
@@ -28,6 +28,10 @@ FIRST_TOKENS, ALIKE = 8, 2
 # Room to reason before the letter.
 MAX_NEW_TOKENS = 256
 KEY_VARIABLE = "VLLM_API_KEY"
+
+
+class NotReachedError(StageError):
+    """The server to be tested did not take a connection: nothing is known about its weights."""
 
 
 def smoke_uri(model: str) -> str:
@@ -92,15 +96,22 @@ def read(model: str) -> dict[str, Any] | None:
     return value
 
 
-def check(base_url: str, uri: str, recorded: Mapping[str, Any], timeout: float = 120.0) -> list[str]:
+def check(
+    base_url: str, uri: str, recorded: Mapping[str, Any], timeout: float = 120.0, briefly: bool = False
+) -> list[str]:
     """What is wrong with the server at `base_url` (…:8000, without /v1) as a server of `uri`; [] when nothing is.
 
-    `timeout` is for one answer, in seconds. The key is read from VLLM_API_KEY where there is one.
+    Raises NotReachedError where nothing answers. `timeout` is for one answer, in seconds. `briefly` asks for the first
+    tokens only: enough for a server that passed before and kept running. The key is read from VLLM_API_KEY where there
+    is one.
     """
+    most = FIRST_TOKENS if briefly else recorded.get("max_new_tokens")
     problems = []
     with client(timeout) as asked:
         try:
             names = served_names(asked, base_url)
+        except httpx.TransportError as error:
+            raise NotReachedError(f"{base_url}: nothing answers ({type(error).__name__}: {error})") from None
         except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
             return [f"{base_url}/v1/models did not say what is served ({type(error).__name__}: {error})"]
         if uri not in names:
@@ -108,11 +119,11 @@ def check(base_url: str, uri: str, recorded: Mapping[str, Any], timeout: float =
         alike = 0
         for number, question in enumerate(recorded["questions"], start=1):
             try:
-                text, tokens = ask(asked, base_url, uri, question["messages"], recorded.get("max_new_tokens"))
+                text, tokens = ask(asked, base_url, uri, question["messages"], most)
             except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
                 problems.append(f"question {number} got no answer ({type(error).__name__}: {error})")
                 continue
-            if question.get("letter") and extract(text, question["options"]) is None:
+            if not briefly and question.get("letter") and extract(text, question["options"]) is None:
                 problems.append(f"question {number}: the answer names no option; {question['letter']} was recorded")
             alike += _same_start(text, tokens, question)
     if alike < ALIKE:

@@ -85,6 +85,10 @@ class Deployment:
                 return served
             return self._to_the_end(self._begin(found, wanted))
 
+    def serial(self) -> int:
+        """The serial of the pointer now."""
+        return champion.desired(self.root, self.name).serial
+
     def cool(self) -> bool:
         """Stop the colour that is kept ready for a rollback once its time is over; returns whether it was."""
         with self.target.lock(self.by):

@@ -16,13 +16,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
-from components.errors import ConflictError, DamagedError, UnavailableError
+from components.errors import ConflictError, DamagedError, InputError, UnavailableError
 from components.platform import faults
 from components.platform.config import parse_config
 from components.platform.storage import objects
 from components.platform.storage.champion import SCHEMA_VERSION, checked, pointer_uri
 
-What = Literal["promoted", "proposed", "withdrawn", "rolled back", "rejected"]
+What = Literal["promoted", "proposed", "rolled back"]
 # Of a move whose condition failed although the pointer is as it was (S3 answers 409 while another write is under way).
 TRIES = 5
 # The version tag of a pointer that another move has replaced since: no condition on it holds.
@@ -102,14 +102,15 @@ class Pointer(_Part):
         return body_sha256(self.body)
 
     def rejection(self, served: Served) -> Rejected | None:
-        """Why this content may not be promoted again, None where nothing says so. The same weights count as the same."""
+        """Why this content, or other files with its weights, may not be promoted again; None where nothing says so."""
         for entry in self.rejected:
             if entry.digest == served.digest or (entry.weights and entry.weights == served.weights):
                 return entry
         return None
 
     def after(self, changed: Changed, **changes: Any) -> Pointer:
-        """The state that follows this one: `changes` are fields of the pointer."""
+        """The state that follows this one: `changes` are fields of the pointer. Its time is never before this one's."""
+        changed = changed.model_copy(update={"at": max(changed.at, self.changed.at)})
         values = {name: getattr(self, name) for name in ("champion", "previous", "proposed", "rejected")}
         return Pointer(
             serial=self.serial + 1,
@@ -132,7 +133,11 @@ def rejected(served: Served, why: str) -> Rejected:
 
 def parse(value: Any, where: str) -> Pointer:
     """The pointer of a stored body; raises DamagedError and NewerSchemaError."""
-    pointer = parse_config(Pointer, checked(value, where), where)
+    body = checked(value, where)
+    try:
+        pointer = parse_config(Pointer, body, where)
+    except InputError as error:
+        raise DamagedError(f"{error}; restore it from the bucket's versions") from None
     pointer._read = value
     return pointer
 
@@ -193,7 +198,7 @@ def _conflict(name: str, found: tuple[Pointer, str] | None) -> str:
     if found is None:
         return f"{name}: its pointer was deleted meanwhile; restore it from the log beside it"
     pointer = found[0]
-    return f"{name}: {said(pointer)} meanwhile, so nothing was changed here; look at `biomed-r1 models`, then decide again"
+    return f"{name}: {said(pointer)} meanwhile, so nothing was changed; look at `biomed-r1 models`, then decide again"
 
 
 def said(pointer: Pointer) -> str:

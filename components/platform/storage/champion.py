@@ -6,16 +6,20 @@ It lives here because model references are resolved in this room: `registry:NAME
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
-from components.errors import DamagedError, NewerSchemaError
+from components.errors import DamagedError, InputError, NewerSchemaError
 from components.platform.storage import objects
 
 SCHEMA_VERSION = 1
 
 
 def pointer_uri(root: str, name: str) -> str:
-    """The address of the pointer of the registered model `name` in the store `root`."""
+    """The address of the pointer of the registered model `name` in the store `root`; raises InputError for a name
+    that is none."""
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise InputError(f"registered model {name!r}: a name has letters, digits, `_`, `-` and `.` only")
     return f"{root.rstrip('/')}/serving/{name}/pointer.json"
 
 

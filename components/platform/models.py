@@ -183,6 +183,11 @@ def _cached(name: str, make: Callable[[Path], object]) -> Path:
     return folder
 
 
+def stored_uri(ref: str) -> str:
+    """The S3 URI of a model that a registry reference names; raises InputError where there is none."""
+    return _registered(ref)
+
+
 def _registered(ref: str) -> str:
     from components.platform.tracking.registry import source_uri
 

@@ -34,6 +34,8 @@ VERBS = {
     "seal": ("registry", "Show or rotate the sealed questions that the gate decides on."),
     "export": ("questions", "Write lm-evaluation-harness tasks or the published columns."),
     "register": ("registry", "Register a checkpoint as a model version in MLflow."),
+    "serve": ("deploy", "Serve a model on this machine."),
+    "deploy": ("deploy", "Bring what serves to the champion."),
     "pin": ("recipes", "Pin a recipe's hub models and data sets to their commits."),
     "stage": ("recipes", "Store a recipe's local models and data for a cluster."),
     "compile": ("recipes", "Compile a pipeline to KFP's IR (YAML)."),

@@ -6,9 +6,7 @@ import json
 import os
 import secrets
 import shutil
-import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 from filelock import FileLock
 
 from components.errors import InputError, StageError
 from components.platform.machine import home
+from components.platform.processes import HOST, alive, is_free, spawn, stop
 from components.platform.storage import store
 from components.platform.tracking import runs as tracking
 
@@ -29,8 +27,6 @@ BUCKET = "biomed-r1"
 # The first port tried for each; a port in use gives the next free one.
 S3_PORT, MLFLOW_PORT = 8333, 5000
 START_SECONDS = 60
-# A name of this machine that every part of weed mini can bind to and be reached at.
-HOST = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -56,13 +52,13 @@ def _up() -> Servers:
     environment: dict[str, str] = {}
     started: list[str] = []
     if not os.environ.get("BIOMED_R1_STORE"):
-        if not _alive(state.get("s3")):
+        if not alive(state.get("s3")):
             state["s3"] = _start_s3(state.get("s3", {}))
             started.append("s3")
             _write_state(state)
         environment |= state["s3"]["environment"]
     if not os.environ.get("MLFLOW_TRACKING_URI"):
-        if not _alive(state.get("mlflow")):
+        if not alive(state.get("mlflow")):
             state["mlflow"] = _start_mlflow(state.get("mlflow", {}))
             started.append("mlflow")
             _write_state(state)
@@ -79,14 +75,14 @@ def down(names: Sequence[str] = ("mlflow", "s3")) -> list[str]:
     state = read_state()
     stopped = []
     for name in names:
-        if _alive(state.get(name)):
-            _stop(state[name]["pid"])
+        if alive(state.get(name)):
+            stop(state[name]["pid"])
             stopped.append(name)
     return stopped
 
 
 def running() -> list[str]:
-    return [name for name, server in read_state().items() if _alive(server)]
+    return [name for name, server in read_state().items() if alive(server)]
 
 
 def read_state() -> dict[str, Any]:
@@ -150,26 +146,14 @@ def _spawn(
     name: str, command: Sequence[str], extra: Mapping[str, str], environment: Mapping[str, str], port: int
 ) -> dict[str, Any]:
     log = home() / "servers" / f"{name}.log"
-    with log.open("ab") as file:
-        # A session of its own: Ctrl-C in the run's terminal is the run's to handle, not the servers'.
-        process = subprocess.Popen(
-            list(command),
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **extra},
-            cwd=log.parent,
-            start_new_session=True,
-        )
-    created = psutil.Process(process.pid).create_time()
-    return {"pid": process.pid, "created": created, "port": port, "log": str(log), "environment": dict(environment)}
+    return {**spawn(command, log, extra), "port": port, "environment": dict(environment)}
 
 
 def _wait(name: str, server: Mapping[str, Any]) -> None:
     """Wait until a server answers its clients' requests, not only connections."""
     deadline = time.monotonic() + START_SECONDS
     said = ""
-    while _alive(server) and time.monotonic() < deadline:
+    while alive(server) and time.monotonic() < deadline:
         try:
             return tracking.check() if name == "mlflow" else store.check(os.environ["BIOMED_R1_STORE"])
         except InputError as error:
@@ -178,46 +162,15 @@ def _wait(name: str, server: Mapping[str, Any]) -> None:
     raise StageError(f"the embedded {name} server did not start{said}; see {server['log']}")
 
 
-def _alive(server: Mapping[str, Any] | None) -> bool:
-    if not server:
-        return False
-    try:
-        process = psutil.Process(server["pid"])
-        return process.create_time() == server["created"] and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _stop(pid: int) -> None:
-    """End a server and its children: asked first, then killed."""
-    process = psutil.Process(pid)
-    family = [process, *process.children(recursive=True)]
-    for member in family:
-        member.send_signal(signal.SIGTERM)
-    _, living = psutil.wait_procs(family, timeout=5)
-    for member in living:
-        member.kill()
-
-
 def _free_ports(first: int, count: int, spread: bool = False) -> list[int]:
     """`count` free ports from `first` on; with `spread` SeaweedFS's gRPC has the port 10000 above each to itself."""
     found: list[int] = []
     for port in range(first, first + 400):
-        if _is_free(port) and (not spread or (_is_free(port + 10000) and not _has_socket(port + 10000))):
+        if is_free(port) and (not spread or (is_free(port + 10000) and not _has_socket(port + 10000))):
             found.append(port)
         if len(found) == count:
             return found
     raise InputError(f"no {count} free ports from {first} to {first + 400} on {HOST}; stop what holds them")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
 
 
 def _has_socket(port: int) -> bool:

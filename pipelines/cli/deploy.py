@@ -1,0 +1,150 @@
+"""`biomed-r1 serve`, `deploy`: a model behind an address, and the champion in the place of the one that serves."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipelines.cli.options import FILE
+
+if TYPE_CHECKING:
+    from components.serving.deploy.machine import Deployment
+    from components.serving.deploy.target import Target
+
+LOG = logging.getLogger(__name__)
+NAME = "biomed-r1"
+PORT = 8000
+
+
+@click.command("serve")
+@click.argument("ref", default=f"registry:{NAME}@champion")
+@click.option("--port", default=PORT, show_default=True, help="Port on loopback.")
+@click.option("--engine", type=click.Choice(["auto", "vllm", "transformers"]), default="auto", show_default=True)
+@click.option("--check", is_flag=True, help="Stop after the smoke test instead of serving until Ctrl-C.")
+def serve_command(ref: str, port: int, engine: str, check: bool) -> None:
+    """Serve a model on this machine, behind an OpenAI-compatible address, until Ctrl-C.
+
+    REF is any model reference: registry:NAME@ALIAS (default: the champion), s3://..., a folder, package:NAME. Its files
+    are fetched and checked, and its answers compared with the record made at `register` where there is one.
+    """
+    from pipelines.local.serve import served
+
+    with served(ref, port, engine) as server:
+        for warning in server.warnings:
+            LOG.warning("%s", warning)
+        click.echo(f"{ref} answers at {server.url}/v1 (log: {server.log})")
+        click.echo(server.curl)
+        if not check:
+            server.wait()
+
+
+@click.command("deploy")
+@click.option("--name", default=NAME, show_default=True, help="The registered model.")
+@click.option("--target", type=click.Choice(["local", "kubernetes"]), default="local", show_default=True)
+@click.option(
+    "--mode",
+    type=click.Choice(["live", "gitops"]),
+    default="live",
+    show_default=True,
+    help="live: change the cluster. gitops: commit to --git, and wait until the cluster follows.",
+)
+@click.option("--strategy", type=click.Choice(["auto", "surge", "replace"]), default="auto", show_default=True)
+@click.option("--follow", is_flag=True, help="Go on: deploy whatever the pointer says from now on.")
+@click.option("--port", default=PORT, show_default=True, help="local: the address that users have.")
+@click.option("--engine", type=click.Choice(["auto", "vllm", "transformers"]), default="auto", show_default=True)
+@click.option("--bake", default=60.0, show_default=True, metavar="S", help="Watch users' answers this long.")
+@click.option(
+    "--ready", default=1800.0, show_default=True, metavar="S", help="Wait this long for the new version."
+)
+@click.option(
+    "--keep-warm", default=1800.0, show_default=True, metavar="S", help="Keep the old one this long."
+)
+@click.option("--down", is_flag=True, help="local: stop what serves, and do nothing else.")
+@click.option("--json", "json_file", type=FILE, help="Write the deployment's status here.")
+def deploy_command(
+    name: str,
+    target: str,
+    mode: str,
+    strategy: str,
+    follow: bool,
+    port: int,
+    engine: str,
+    bake: float,
+    ready: float,
+    keep_warm: float,
+    down: bool,
+    json_file: Path | None,
+) -> None:
+    """Bring what serves to the version that the pointer names: the champion, tested before users reach it.
+
+    The new version starts beside the old one, answers the recorded questions, and takes over; a version that fails is
+    rejected and the pointer goes back (exit 1). Killed anywhere, the same command goes on where it was.
+    """
+    from components.platform.config import write_json
+    from components.serving.deploy.machine import Deployment, Terms, raise_for
+
+    place = _target(name, target, mode, port, engine)
+    if down:
+        click.echo(f"stopped: {', '.join(_down(place)) or 'nothing, none was running'}")
+        return
+    terms = Terms(strategy=strategy, ready=ready, bake=bake, keep_warm=keep_warm, poll=0.2 if target == "local" else 5)  # type: ignore[arg-type]
+    deployment = Deployment(_root(), name, place, terms, _user())
+    if follow:
+        _follow(deployment)
+        return
+    status = deployment.run()
+    write_json(json_file, status.model_dump(mode="json"))
+    raise_for(status)
+    click.echo(f"version {status.what.version} serves: {status.what.uri} ({_where(place, status.colour)})")
+
+
+def _target(name: str, target: str, mode: str, port: int, engine: str) -> Target:
+    from components.errors import InputError
+    from components.serving.deploy.local import LocalTarget
+
+    if target == "local":
+        if mode != "live":
+            raise InputError("--mode gitops: is for --target kubernetes")
+        return LocalTarget(name, port, engine)  # type: ignore[arg-type]
+    raise InputError("--target kubernetes: not built yet")
+
+
+def _down(place: Target) -> list[str]:
+    from components.errors import InputError
+    from components.serving.deploy.local import LocalTarget
+
+    if not isinstance(place, LocalTarget):
+        raise InputError("--down: is for --target local")
+    return place.down()
+
+
+def _where(place: Target, colour: str) -> str:
+    return f"{getattr(place, 'url', place.name)}, {colour}"
+
+
+def _root() -> str:
+    from components.platform.execution import store_root
+
+    return store_root()
+
+
+def _user() -> str:
+    import getpass
+    import socket
+
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def _follow(deployment: Deployment) -> None:
+    """Until SIGTERM or Ctrl-C; a deployment under way goes on at the next start."""
+    import signal
+    import threading
+
+    from components.serving.deploy.follow import Follower
+
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    Follower(deployment).run(stop)

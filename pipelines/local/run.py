@@ -19,7 +19,7 @@ import psutil
 import yaml
 
 from components.errors import StageError
-from components.platform import events, execution, logs
+from components.platform import events, execution, logs, notify
 from components.platform.machine import home
 from components.platform.tracking import files, notes
 from components.platform.tracking import runs as tracking
@@ -71,8 +71,10 @@ def run(recipe: AnyRecipe, runner: str = "subprocess", fresh: bool = False) -> d
             finally:
                 # A task that was killed could not end its own run.
                 tracking.end_unfinished(run_id)
-            receipts = _believe_receipts(folder, run_id, expected(recipe))
+            with _told_when_failed(parent, run_id):
+                receipts = _believe_receipts(folder, run_id, expected(recipe))
             summary = summarise(run_id, recipe, folder, receipts, parent)
+            notify.tell(notes.message(parent, run_id, "SUCCEEDED", (summary["gate"] or {}).get("decision")))
     (folder / "summary.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
     return summary
 
@@ -97,6 +99,15 @@ def _servers_of_this_run() -> Iterator[None]:
     except (KeyboardInterrupt, SystemExit):
         execution.clear_scratch()
         servers.down([name for name in servers.running() if name not in before])
+        raise
+
+
+@contextmanager
+def _told_when_failed(parent: tracking.Tracked, run_id: str) -> Iterator[None]:
+    try:
+        yield
+    except StageError as error:
+        notify.tell(f"{notes.message(parent, run_id, 'FAILED')}: {error}")
         raise
 
 

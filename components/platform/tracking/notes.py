@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from components.platform.tracking.runs import Tracked, pipeline_parent, run_page
+from components.platform.tracking.runs import Tracked, pipeline_parent, run_address, run_page
 
 
 def where(run: str, root: str) -> str:
@@ -33,3 +33,15 @@ def ended(parent: Tracked, receipts: Mapping[str, Mapping[str, Any]], decision: 
         name = registered.get("name", "")
         parts.append(f"[{name} version {version}](#/models/{name}/versions/{version})")
     return ". ".join(parts) + "." if parts else ""
+
+
+def message(parent: Tracked, run: str, state: str, decision: str | None = None, failed: str | None = None) -> str:
+    """One line for a chat: how a run ended, what the gate said or which task failed, and the address of its page."""
+    parts = [f"run {run} ended: {state}"]
+    if decision:
+        parts.append(f"gate: {decision}")
+    if failed and failed != "none":
+        parts.append(f"failed task: {failed}")
+    if parent.run_id:
+        parts.append(run_address(parent.run_id))
+    return ", ".join(parts)

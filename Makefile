@@ -42,7 +42,7 @@ $(VENV)/.installed-test: $(VENV)/.installed-vllm
 run: install ## Run the whole pipeline (recipe demo) on embedded S3 and MLflow
 	$(BIN)/biomed-r1 run --recipe demo $(RUN_ARGS)
 
-smoke: install ## The same ten stages at the smallest real size
+smoke: install ## The same stages at the smallest real size
 	$(BIN)/biomed-r1 run --recipe smoke $(RUN_ARGS)
 
 test: $(VENV)/.installed-test ## Run the tests (under 10 minutes on 2 cores)

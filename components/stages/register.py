@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from components.errors import InputError
 from components.platform.execution import store_root
 from components.platform.lineage import git_revision
-from components.platform.models import stored_weights_digest
-from components.platform.storage import store
+from components.platform.models import local_model, stored_weights_digest
+from components.platform.storage import objects, store
+from components.platform.tables import read_items
 from components.platform.tracking import registry
 from components.report.model_card import DISCLAIMER, About, model_card, version_text
 from components.serving import decisions
+from components.serving.deploy import smoke
 
 
 class RegisterConfig(BaseModel):
@@ -26,6 +29,7 @@ class RegisterConfig(BaseModel):
     name: str = registry.MODEL
     licence: str = "unknown (ask the base model's)"
     base_model: str = ""
+    smoke: bool = Field(True, description="record three answers, by which a deployment knows these weights again")
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,9 @@ def register(
     """Register the checkpoint at `model` (s3://...) with the gate's decision; returns its version as evidence.
 
     `recipe` is the resolved recipe's digest, `context` names the ledger's key of the decision, `made` is told by the
-    card. Writes model_card.md to `out_dir`, and keeps the decision in BIOMED_R1_STORE for `promote`. Raises InputError
-    for a checkpoint without a manifest, and for a decision about other weights.
+    card. Writes model_card.md to `out_dir`, and keeps the decision in BIOMED_R1_STORE for `promote` and three answers
+    beside the checkpoint for `deploy`. Raises InputError for a checkpoint without a manifest, and for a decision about
+    other weights.
     """
     made = made or Made()
     manifest = store.read_manifest(model)
@@ -87,9 +92,23 @@ def register(
     scored = json.loads(scores.read_text(encoding="utf-8"))
     (out_dir / "model_card.md").write_text(model_card(about, verdict, scored), encoding="utf-8")
     tags |= score_tags(verdict["candidate"], scored)
+    if config.smoke and smoke.read(model) is None:
+        _record_answers(model, made.settings.get("evaluate", {}))
     key = f"{digest[:20]}-{recipe[:20]}-{store.file_sha256(decision)[:20]}"
     version = registry.register(config.name, model, key, tags, version_text(about, verdict, scored, made.page))
     return {"version": version, "name": config.name, "source": model, "decision": verdict["decision"], "tags": tags}
+
+
+def _record_answers(model: str, asked: Mapping[str, Any]) -> None:
+    """Store smoke.json beside the model's manifest: its answers to three of the samples, asked as in the run."""
+    questions = read_items(Path(str(files("components.samples"))) / "benchmarks" / "medqa.jsonl")[: smoke.QUESTIONS]
+    recorded = smoke.record(
+        local_model(model),
+        questions,
+        style=asked.get("prompt", "direct"),
+        max_new_tokens=min(int(asked.get("max_new_tokens", smoke.MAX_NEW_TOKENS)), smoke.MAX_NEW_TOKENS),
+    )
+    objects.put_json(smoke.smoke_uri(model), recorded)
 
 
 def _about_these_weights(model: str, manifest: Mapping[str, Any], verdict: Mapping[str, Any]) -> None:

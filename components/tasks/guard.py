@@ -24,7 +24,7 @@ RECEIPTS = "receipts"
 @patient
 def doctor(plan: str, run: str, run_date: str) -> None:
     """Store the plan (given whole, as text) and check everything that the run needs."""
-    from components.stages.preflight import PreflightConfig, preflight
+    from components.stages.frame.preflight import PreflightConfig, preflight
 
     logs.configure()
     # First, so that the outcome can be told from it when a check fails; what is wrong with the store, the checks say.
@@ -63,7 +63,7 @@ def receipts(plan: str, run: str) -> None:
 @patient
 def outcome(state: str, plan: str, run: str) -> None:
     """Record how the run ended, in KFP's word, in MLflow; raises StageError where a receipt is missing."""
-    from components.stages.outcome import OutcomeConfig, record_outcome
+    from components.stages.frame.outcome import OutcomeConfig, record_outcome
 
     logs.configure()
     try:

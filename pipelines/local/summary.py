@@ -22,7 +22,7 @@ Receipts = Mapping[str, Mapping[str, Any]]
 def summarise(run_id: str, recipe: AnyRecipe, folder: Path, receipts: Receipts, parent: Tracked) -> dict[str, Any]:
     """The run summary of the contract; also fetches the report and the answers' addresses and logs the headline.
 
-    An evaluation decides and registers nothing: its `gate` and `model_version` are null.
+    An evaluation decides and registers nothing: its `gate`, `model_version` and `promotion` are null.
     """
     made = _trained(recipe, receipts) if isinstance(recipe, TrainingRecipe) else _evaluated(recipe, receipts)
     scored = receipts["compare" if isinstance(recipe, TrainingRecipe) else "score"]
@@ -58,6 +58,7 @@ def _trained(recipe: TrainingRecipe, receipts: Receipts) -> dict[str, Any]:
     return {
         "gate": store.get_json(f"{receipts['compare']['uri']}/decision.json"),
         "model_version": receipts["register"]["evidence"]["version"],
+        "promotion": receipts["promote"]["evidence"],
         "models": [_model(name, uri, receipts[f"evaluate-{name}"]) for name, uri in models.items()],
         "answers_uri": {
             name: f"{receipts[f'evaluate-{name}']['uri']}/answers.parquet" for name in (*models, "champion")
@@ -70,6 +71,7 @@ def _evaluated(recipe: EvaluationRecipe, receipts: Receipts) -> dict[str, Any]:
     return {
         "gate": None,
         "model_version": None,
+        "promotion": None,
         "models": [_model(m.name, m.model, receipts[task_name(m.name, 0, recipe.shards)]) for m in recipe.models],
         "answers_uri": {m.name: f"{merged}/{m.name}.parquet" for m in recipe.models},
     }
@@ -111,6 +113,9 @@ def print_summary(summary: Mapping[str, Any]) -> None:
         ("model", version),
     ):
         console.print(f"{label:8} {value}", highlight=False, markup=False)
+    if asked := summary["promotion"]:
+        text = f"version {asked['version']} {asked['outcome']}: {'; '.join(asked['reasons'])}"
+        console.print(f"{'promote':8} {text}", highlight=False, markup=False)
 
 
 def _cell(cell: Mapping[str, Any] | None) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import mlflow
 import pytest
 import yaml
+from huggingface_hub import ModelCard
 
 from components.platform import execution
 from components.platform.storage import objects, store
@@ -17,6 +18,7 @@ from components.platform.tables import count_rows, read_rows
 from components.platform.tracking import registry
 from components.platform.tracking import runs as tracking
 from components.questions.items import BENCHMARKS
+from components.serving.deploy import smoke
 from pipelines.settings.recipes import parse_recipe
 from pipelines.settings.tasks import TASKS
 from pipelines.settings.training_recipe import load_training_recipe
@@ -83,15 +85,15 @@ def test_no_secret_is_in_what_a_run_leaves(finished: Any, canary: str, servers: 
     assert [where for where, text in texts.items() if any(secret in text for secret in secrets)] == []
 
 
-def test_ten_stages_under_one_parent_in_mlflow(finished: Any, client: Any) -> None:
+def test_every_stage_under_one_parent_in_mlflow(finished: Any, client: Any) -> None:
     parent = finished.summary["mlflow_run_id"]
     experiment = client.get_run(parent).info.experiment_id
     children = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent}'")
     assert {c.info.run_name for c in children} == set(TASKS)
-    assert len({c.data.tags["biomed_r1.stage"] for c in children}) == 10
+    assert len({c.data.tags["biomed_r1.stage"] for c in children}) == 11
     assert {c.info.status for c in (*children, client.get_run(parent))} == {"FINISHED"}
     by_name = {c.info.run_name: c for c in children}
-    for task in set(TASKS) - {"evaluate-champion", "register", "report"}:
+    for task in set(TASKS) - {"evaluate-champion", "register", "report", "promote"}:
         assert by_name[task].data.metrics, task
     inputs = {d.dataset.name for d in by_name["ingest"].inputs.dataset_inputs}
     assert inputs == {"benchmarks", "train", "labels"}
@@ -164,6 +166,31 @@ def test_a_version_is_registered_with_its_lineage(finished: Any, client: Any) ->
     assert version.tags["gate.decision"] == finished.summary["gate"]["decision"]
     assert {"recipe_digest", "git_revision", "dataset.mix", "model_digest"} <= set(version.tags)
     assert "never for clinical decisions" in version.description
+    parent = finished.summary["mlflow_run_id"]
+    assert f"/runs/{parent}/artifacts/report/report.html" in version.description
+    assert "AutoModelForCausalLM" in version.description and version.run_id == parent
+
+
+def test_the_card_tells_the_run(finished: Any, tmp_path: Path) -> None:
+    store.get_file(finished.stage("register")["uri"], "model_card.md", tmp_path / "model_card.md")
+    card = ModelCard((tmp_path / "model_card.md").read_text())
+    cells = [c for c in finished.summary["scores"]["cells"] if c["model"] == "grpo" and c["benchmark"] == "all"]
+    assert len(card.data.eval_results) == len(cells) >= 15
+    weights = {m["name"]: m["weights_sha256"] for m in finished.summary["models"]}
+    assert f"base weights sha256 `{weights['base']}`, these `{weights['grpo']}`" in card.text
+    assert "| Supervised fine-tuning | 3 steps" in card.text and "not recorded" not in card.text
+
+
+def test_the_answers_that_a_deployment_is_compared_with_are_recorded(finished: Any) -> None:
+    recorded = smoke.read(next(m["uri"] for m in finished.summary["models"] if m["name"] == "grpo"))
+    assert recorded and [len(q["tokens"]) for q in recorded["questions"]] == [8, 8, 8]
+
+
+def test_what_the_gate_refused_is_not_promoted(finished: Any) -> None:
+    asked = finished.summary["promotion"]
+    assert (finished.summary["gate"]["decision"], asked["outcome"]) == ("refuse", "refused")
+    assert asked["version"] == finished.summary["model_version"] and "the gate refused it" in asked["reasons"][0]
+    assert f"version {asked['version']} refused: the gate refused it" in finished.stdout
 
 
 def test_the_classifier_is_registered_with_its_table(finished: Any, client: Any) -> None:
@@ -201,7 +228,8 @@ def repeated(finished: Any, smoke: Callable[..., Any]) -> Any:
 
 def test_nothing_changed_means_everything_is_reused(finished: Any, repeated: Any) -> None:
     assert repeated.code == 0, repeated.stderr
-    assert [s["name"] for s in repeated.summary["stages"] if not s["reused"]] == []
+    # A promotion is asked for in every run: one that is taken from a store would be a lie.
+    assert [s["name"] for s in repeated.summary["stages"] if not s["reused"]] == ["promote"]
     for key in ("scores", "gate", "models", "model_version"):
         assert repeated.summary[key] == finished.summary[key]
 

@@ -15,7 +15,7 @@ from components.platform import execution, logs, notify
 from components.platform.storage import store
 from components.platform.tracking import runs
 from components.serving import pointer
-from components.stages.outcome import OutcomeConfig, record_outcome
+from components.stages.frame.outcome import OutcomeConfig, record_outcome
 
 SECRET = "T000-B000-secret-path"
 

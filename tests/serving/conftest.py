@@ -45,7 +45,9 @@ class Shelf:
             "baseline": "champion" if against else "base",
             "candidate": "grpo",
             "look": 1,
-            "reasons": [{"rule": "reasoning_superior", "passed": decision == "promote", "text": "not shown to be better"}],
+            "reasons": [
+                {"rule": "reasoning_superior", "passed": decision == "promote", "text": "not shown to be better"}
+            ],
             "models": {
                 "baseline": {"name": "champion", "weights_sha256": self.weights(against) or "b" * 64},
                 "candidate": {"name": "grpo", "weights_sha256": judged},

@@ -159,6 +159,13 @@ def _roots(
 ) -> set[str]:
     """Paths of directories that are needed as such."""
     uris = {str(version.source) for name in registry.names() for version in registry.versions(name)}
+    if not any(uri.startswith(f"{root}/") for uri in uris) and any(
+        directory.kind == "artifacts/register" and directory.manifest for directory in directories.values()
+    ):
+        raise InputError(
+            f"gc: versions were registered from {root}, and the registry that MLFLOW_TRACKING_URI names has none: is "
+            "it this store's? Nothing was deleted"
+        )
     for name in objects.list_children(f"{root}/serving"):
         if found := read(root, name):
             uris |= {part.uri for part in (found[0].champion, found[0].previous, found[0].proposed) if part}

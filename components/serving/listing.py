@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from components.errors import DamagedError, InputError, ReadableError
+from components.errors import DamagedError, InputError, ReadableError, UnavailableError
 from components.platform.storage import store
 from components.platform.tracking import registry
 from components.serving import audit, decisions, versions
@@ -28,6 +28,7 @@ class Listing:
     log_entries: int = 0
     problems: list[str] = field(default_factory=list)
     repaired: list[str] = field(default_factory=list)
+    unanswered: str = ""
 
     def record(self) -> dict[str, Any]:
         """The listing as a JSON object."""
@@ -38,14 +39,15 @@ class Listing:
             "log_entries": self.log_entries,
             "problems": self.problems,
             "repaired": self.repaired,
+            "unanswered": self.unanswered,
         }
 
 
 def listing(root: str, name: str, verify: bool = False) -> Listing:
     """Every version of a registered model; walks the log, and repairs the alias and a log entry that is missing.
 
-    With `verify` each file of each version is read and compared. Raises UnavailableError when registry or store do not
-    answer.
+    With `verify` each file of each version is read and compared. `unanswered` says why the registry could not be asked;
+    the pointer and its log are there without it. Raises UnavailableError when the store does not answer.
     """
     problems: list[str] = []
     repaired: list[str] = []
@@ -57,20 +59,33 @@ def listing(root: str, name: str, verify: bool = False) -> Listing:
             repaired.append("the log's last entry was missing and is written")
     except DamagedError as error:
         problems.append(str(error))
-    named = registry.aliases(name)
-    if found and found[0].champion and named.get(registry.CHAMPION) != found[0].champion.version:
-        said = named.get(registry.CHAMPION)
-        if failed := versions.project(root, name):
-            problems += failed
-        else:
-            was = f"version {said}" if said else "no version"
-            repaired.append(f"MLflow's alias champion said {was} and now says {found[0].champion.version}")
-        named = registry.aliases(name)
     pointer = found[0] if found else None
+    result = Listing(name, pointer, [], len(states), problems, repaired)
+    try:
+        named = _aliases(root, name, result)
+        versions_there = registry.versions(name)
+    except (InputError, UnavailableError) as error:
+        result.unanswered = str(error)
+        return result
     with ThreadPoolExecutor(_READERS) as pool:
-        rows = list(pool.map(lambda version: _row(version, pointer, named, verify), registry.versions(name)))
-    problems += [f"version {row['version']}: {row['problem']}" for row in rows if row["problem"]]
-    return Listing(name, pointer, rows, len(states), problems, repaired)
+        result.rows = list(pool.map(lambda version: _row(version, pointer, named, verify), versions_there))
+    problems += [f"version {row['version']}: {row['problem']}" for row in result.rows if row["problem"]]
+    return result
+
+
+def _aliases(root: str, name: str, result: Listing) -> dict[str, str]:
+    """The registry's aliases, `champion` set right where it said something else than the pointer."""
+    named = registry.aliases(name)
+    champion = result.pointer.champion if result.pointer else None
+    if champion is None or named.get(registry.CHAMPION) == champion.version:
+        return named
+    said = named.get(registry.CHAMPION)
+    if failed := versions.project(root, name):
+        result.problems += failed
+        return named
+    was = f"version {said}" if said else "no version"
+    result.repaired.append(f"MLflow's alias champion said {was} and now says {champion.version}")
+    return registry.aliases(name)
 
 
 def show(root: str, name: str, version: str, verify: bool = False) -> dict[str, Any]:

@@ -47,18 +47,20 @@ def models_command(context: click.Context, name: str | None, verify: bool, json_
     context.obj = _model(name)
     if context.invoked_subcommand:
         return
-    from components.errors import DamagedError
+    from components.errors import DamagedError, UnavailableError
     from components.platform.config import write_json
     from components.serving.listing import listing
 
     found = listing(_root(), context.obj, verify)
     write_json(json_file, found.record())
-    for line in _table(found.rows):
+    for line in [] if found.unanswered else _table(found.rows):
         click.echo(line)
     for text in _pointer_lines(found):
         click.echo(text)
     if found.problems:
         raise DamagedError("\n".join(found.problems))
+    if found.unanswered:
+        raise UnavailableError(found.unanswered)
 
 
 @models_command.command("show")

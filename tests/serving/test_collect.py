@@ -157,6 +157,12 @@ def test_killed_between_two_deletions_the_same_command_ends_well(
     assert objects.list_files(store_uri) == []
 
 
+def test_another_stores_registry_is_refused(store_uri: str, tmp_path: Path, later: None) -> None:
+    artifact(store_uri, tmp_path, "register", [("s3://b/model", "d")])
+    with pytest.raises(InputError, match="has none: is it this store's"):
+        collect.plan(store_uri, DAY)
+
+
 def test_without_a_registry_nothing_is_deleted(
     store_uri: str, tmp_path: Path, later: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

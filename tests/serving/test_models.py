@@ -92,6 +92,21 @@ def test_an_alias_that_points_elsewhere_is_set_right_and_damage_is_told(shelf: A
     assert code(said(shelf, "models", "at", "2100-01-01")) == 2
 
 
+def test_the_pointer_is_told_without_a_registry(shelf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf.register()
+    said(shelf, "promote", "1", "--reason", "the first")
+    registry._client.cache_clear()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    try:
+        told = said(shelf, "models")
+        assert "promoted version 1 (the first), serial 1" in told.output and code(told) == 1
+        assert "check the address and that the server runs" in str(told.exception)
+        assert code(said(shelf, "models", "at", "2100-01-01")) == 0
+        assert code(said(shelf, "promote", "1", "--reason", "again")) == 1
+    finally:
+        registry._client.cache_clear()
+
+
 def test_bad_words(shelf: Any) -> None:
     shelf.register()
     for words in (("promote", "1", "--soak", "soon", "--reason", "x"), ("promote", "9", "--reason", "x"),

@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
 import pytest
-from faulty_proxy import Answer, Asked, proxy
+from faulty_proxy import Answer, Asked, proxy, s3_error
 
 from components.errors import ConflictError, DamagedError, InputError, NewerSchemaError, UnavailableError
 from components.platform.storage import objects
@@ -23,7 +24,7 @@ from components.platform.storage.champion import pointer_uri
 from components.serving import audit, pointer
 from components.serving.pointer import Changed, Pointer, Served
 from components.serving.promote import Asked as Wanted
-from components.serving.promote import settle
+from components.serving.promote import check_store, settle
 from components.serving.rollback import rollback
 
 ANN = Wanted("ann", "signed off", promotion="auto")
@@ -200,7 +201,6 @@ def test_whatever_it_broke_off_at_the_same_call_ends_well(
     shelf: Any, point: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In this process, without the registry; test_models.py kills the command itself."""
-    monkeypatch.setattr("components.serving.promote.check_store", lambda root: None)
     monkeypatch.setattr("components.serving.versions.project", lambda root, name: [])
     first, second = shelf.stored("1"), shelf.stored("2", against="1")
 
@@ -231,11 +231,8 @@ def dropping(servers: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> Ite
 
 @pytest.mark.parametrize("lost", ["once", "always"])
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
-def test_lost_answers_move_nothing_twice(
-    shelf: Any, dropping: Callable[[Any], None], number: int, lost: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lost_answers_move_nothing_twice(shelf: Any, dropping: Callable[[Any], None], number: int, lost: str) -> None:
     """The store makes the write and its answer is lost: of one of the four writes of two promotions."""
-    monkeypatch.setattr("components.serving.promote.check_store", lambda root: None)
     first, second = shelf.stored("1"), shelf.stored("2", against="1")
     seen: list[tuple[str, bytes]] = []
 
@@ -257,9 +254,39 @@ def test_lost_answers_move_nothing_twice(
     assert audit.entry(shelf.root, shelf.name, 2) == states[-1]
 
 
+def two_win(told: list[str]) -> Callable[[Asked], Answer | None]:
+    """A store that checks a condition and writes in two steps: of eight replacements two are told that they won."""
+    lock = threading.Lock()
+
+    def rule(asked: Asked) -> Answer | None:
+        if "if-match" not in asked.headers:
+            return None
+        with lock:
+            told.append(asked.path)
+            return Answer(200, "", {"ETag": '"x"'}) if len(told) < 3 else s3_error(412, "PreconditionFailed", "no")
+
+    return rule
+
+
+def test_nothing_is_promoted_where_conditions_do_not_hold_or_the_clock_is_off(
+    shelf: Any, dropping: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("components.serving.promote.check_store", check_store)
+    candidate, rules = shelf.stored("1"), [two_win([])]
+    dropping(lambda asked: rules[0](asked))
+    with pytest.raises(InputError, match=r"2 of 8 writers were told that they replaced one version"):
+        settle(shelf.root, shelf.name, candidate, ANN)
+    late = formatdate(time.time() - 1200, usegmt=True)
+    rules[0] = lambda asked: Answer(0, headers={"Date": late})
+    with pytest.raises(InputError, match=r"clock is 1\d\d\d s ahead of the store's"):
+        settle(shelf.root, shelf.name, candidate, ANN)
+    assert pointer.read(shelf.root, shelf.name) is None
+    rules[0] = lambda asked: None
+    assert settle(shelf.root, shelf.name, candidate, ANN).outcome == "promoted"
+
+
 def test_a_rival_that_moves_on_proves_the_lost_move(shelf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Our write was made, its answer lost, and another version promoted on top of it before we could look."""
-    monkeypatch.setattr("components.serving.promote.check_store", lambda root: None)
     real, ours = objects.create_json, pointer_uri(shelf.root, shelf.name)
 
     def overtaken(uri: str, value: Any) -> bool:

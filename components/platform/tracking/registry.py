@@ -77,14 +77,23 @@ def versions(name: str) -> list[Any]:
 
 def aliases(name: str) -> dict[str, str]:
     """Version by alias of a registered model, nothing where there is none."""
-    from mlflow.exceptions import MlflowException
 
-    try:
-        return {alias: str(version) for alias, version in _client().get_registered_model(name).aliases.items()}
-    except MlflowException as error:
-        if error.error_code in (*_ABSENT, "PERMISSION_DENIED") and not _is_registered(name):
+    def ask() -> dict[str, str]:
+        if not _is_registered(name):
             return {}
-        raise UnavailableError(f"registry:{name}: {explained(error)}") from None
+        return {alias: str(version) for alias, version in _client().get_registered_model(name).aliases.items()}
+
+    return _asked(name, ask)
+
+
+def names() -> list[str]:
+    """Every registered model that this user may read; raises UnavailableError when MLflow does not answer."""
+    return _asked("", lambda: [str(model.name) for model in _client().search_registered_models(max_results=1000)])
+
+
+def found_quickly(name: str, alias: str | None = None, version: str | None = None) -> Any | None:
+    """`find` for a person who waits: seconds, and UnavailableError, where MLflow does not answer."""
+    return _asked(name, lambda: find(name, alias, version))
 
 
 def set_alias(name: str, alias: str, version: str) -> None:

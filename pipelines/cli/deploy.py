@@ -56,11 +56,15 @@ def serve_command(ref: str, port: int, engine: str, check: bool) -> None:
 @click.option("--port", default=PORT, show_default=True, help="local: the address that users have.")
 @click.option("--engine", type=click.Choice(["auto", "vllm", "transformers"]), default="auto", show_default=True)
 @click.option("--bake", default=60.0, show_default=True, metavar="S", help="Watch users' answers this long.")
+@click.option("--ready", default=1800.0, show_default=True, metavar="S", help="Wait this long for the new version.")
+@click.option("--keep-warm", default=1800.0, show_default=True, metavar="S", help="Keep the old one this long.")
+@click.option("--namespace", default=NAME, show_default=True, metavar="NS", help="kubernetes: where serving is.")
 @click.option(
-    "--ready", default=1800.0, show_default=True, metavar="S", help="Wait this long for the new version."
-)
-@click.option(
-    "--keep-warm", default=1800.0, show_default=True, metavar="S", help="Keep the old one this long."
+    "--address",
+    default="",
+    metavar="URL",
+    envvar="BIOMED_R1_SERVING_ADDRESS",
+    help="kubernetes: base URL of a colour's Service, with {service} and {namespace} (default: the cluster's name).",
 )
 @click.option("--down", is_flag=True, help="local: stop what serves, and do nothing else.")
 @click.option("--json", "json_file", type=FILE, help="Write the deployment's status here.")
@@ -75,6 +79,8 @@ def deploy_command(
     bake: float,
     ready: float,
     keep_warm: float,
+    namespace: str,
+    address: str,
     down: bool,
     json_file: Path | None,
 ) -> None:
@@ -86,7 +92,7 @@ def deploy_command(
     from components.platform.config import write_json
     from components.serving.deploy.machine import Deployment, Terms, raise_for
 
-    place = _target(name, target, mode, port, engine)
+    place = _target(name, target, mode, port, engine, namespace, address)
     if down:
         click.echo(f"stopped: {', '.join(_down(place)) or 'nothing, none was running'}")
         return
@@ -101,7 +107,7 @@ def deploy_command(
     click.echo(f"version {status.what.version} serves: {status.what.uri} ({_where(place, status.colour)})")
 
 
-def _target(name: str, target: str, mode: str, port: int, engine: str) -> Target:
+def _target(name: str, target: str, mode: str, port: int, engine: str, namespace: str, address: str) -> Target:
     from components.errors import InputError
     from components.serving.deploy.local import LocalTarget
 
@@ -109,7 +115,10 @@ def _target(name: str, target: str, mode: str, port: int, engine: str) -> Target
         if mode != "live":
             raise InputError("--mode gitops: is for --target kubernetes")
         return LocalTarget(name, port, engine)  # type: ignore[arg-type]
-    raise InputError("--target kubernetes: not built yet")
+    from pipelines.cluster.serving.api import connect
+    from pipelines.cluster.serving.target import ADDRESS, KubernetesTarget
+
+    return KubernetesTarget(connect(namespace), address or ADDRESS)
 
 
 def _down(place: Target) -> list[str]:

@@ -36,7 +36,8 @@ class Served:
     def curl(self) -> str:
         """A line for a shell that asks it something."""
         body = {"model": NAME, "messages": [{"role": "user", "content": "Lack of which vitamin causes scurvy?"}]}
-        return f"curl -s {self.url}/v1/chat/completions -H 'Content-Type: application/json' -d {shlex.quote(json.dumps(body))}"
+        asked = shlex.quote(json.dumps(body))
+        return f"curl -s {self.url}/v1/chat/completions -H 'Content-Type: application/json' -d {asked}"
 
     def wait(self) -> None:
         """Until the server ends, which it does not by itself: raises StageError with its last words."""

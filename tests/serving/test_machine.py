@@ -124,7 +124,7 @@ def test_damaged_files_and_a_missing_record_stop_before_anything_starts(place: P
     assert "no record of its answers" in status.reason and (status.fault, place.target.seen) == ("place", ["", one.uri])
     objects.delete(f"{two.uri}/manifest.json")
     status = place.deployment().run()
-    assert "the files of version 2 are gone" in status.reason and place.pointer().champion == one
+    assert "the model is not there any more" in status.reason and place.pointer().champion == one
 
 
 def test_a_pointer_that_was_moved_meanwhile_is_left_alone(place: Place) -> None:

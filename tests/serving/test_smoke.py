@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,19 +10,15 @@ from typing import Any
 
 import httpx
 import pytest
+from smoke_models import ITEMS, damaged
 
 from components.errors import DamagedError, InputError
 from components.platform.storage import objects
-from components.questions.items import Item
 from components.serving.deploy import smoke
 from components.serving.endpoint.server import Endpoint
 from components.serving.endpoint.writer import Writer
 
 URI = "s3://bucket/models/one"
-ITEMS = [
-    Item(f"q{n}", stem, {"A": "vitamin K", "B": "vitamin C", "C": "vitamin D"}, "B", "medqa")
-    for n, stem in enumerate(("Lack of what causes scurvy?", "Which is in citrus fruits?", "What does collagen need?"))
-]
 
 
 @contextmanager
@@ -50,21 +45,6 @@ def served(writer: Writer, *names: str, key: str = "") -> Iterator[str]:
 @pytest.fixture(scope="module")
 def recorded(tiny_model: Path) -> dict[str, Any]:
     return smoke.record(tiny_model, ITEMS, dtype="float32", max_new_tokens=12)
-
-
-def damaged(model: Path, folder: Path) -> Path:
-    """The same model with one weight matrix drawn anew: finite, of the right shape and scale, and wrong."""
-    import torch
-    from safetensors.torch import load_file, save_file
-
-    shutil.copytree(model, folder)
-    path = folder / "model.safetensors"
-    weights = load_file(path)
-    name = "model.layers.1.mlp.down_proj.weight"
-    torch.manual_seed(1)
-    weights[name] = torch.randn_like(weights[name]) * weights[name].std() * 30
-    save_file(weights, path, metadata={"format": "pt"})
-    return folder
 
 
 def test_the_registered_weights_pass_and_others_do_not(

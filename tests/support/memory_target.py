@@ -43,6 +43,9 @@ class MemoryTarget:
     def held(self, colour: Colour) -> str:
         return self.colours[colour]
 
+    def current(self, colour: Colour, what: Served) -> bool:
+        return self.colours[colour] == what.uri
+
     def apply(self, colour: Colour, what: Served) -> None:
         self.calls.append(f"apply {colour}")
         self.colours[colour] = what.uri

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from components.errors import ConflictError, DamagedError, InputError
-from components.platform.storage import store
+from components.errors import ConflictError, InputError
 from components.serving import pointer as pointers
+from components.serving import versions
 from components.serving.deploy.status import Status
 from components.serving.pointer import Changed, Served
 
@@ -28,22 +28,6 @@ def desired(root: str, name: str) -> Desired:
     if found is None or found[0].champion is None:
         raise InputError(f"{name}: no version was promoted yet, so there is nothing to deploy; see `biomed-r1 promote`")
     return Desired(found[0].serial, found[0].champion)
-
-
-def verify(what: Served) -> None:
-    """Raise DamagedError unless the version's manifest is there and is the one that was promoted.
-
-    Its files are checked byte by byte where they are fetched.
-    """
-    manifest = store.read_manifest(what.uri)
-    if manifest is None:
-        raise DamagedError(f"{what.uri}: no {store.MANIFEST}: the files of version {what.version} are gone")
-    found = store.manifest_digest(manifest)
-    if what.digest and found != what.digest:
-        raise DamagedError(
-            f"{what.uri}: holds other files ({found[:12]}) than version {what.version} was promoted with "
-            f"({what.digest[:12]})"
-        )
 
 
 def give_back(root: str, name: str, status: Status, by: str) -> str:
@@ -71,4 +55,5 @@ def give_back(root: str, name: str, status: Status, by: str) -> str:
     except ConflictError as error:
         return str(error)
     back = f"to version {pointer.previous.version}" if pointer.previous else "to no version"
-    return f"the pointer went back {back}; version {champion.version} is rejected"
+    left = "".join(f"; {text}" for text in versions.project(root, name))
+    return f"the pointer went back {back}; version {champion.version} is rejected{left}"

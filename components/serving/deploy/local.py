@@ -95,8 +95,11 @@ class LocalTarget:
         server = self._server(colour)
         return str(server["uri"]) if alive(server) else ""
 
+    def current(self, colour: Colour, what: Served) -> bool:
+        return self.held(colour) == what.uri and self._server(colour)["digest"] == what.digest
+
     def apply(self, colour: Colour, what: Served) -> None:
-        if self.held(colour) == what.uri:
+        if self.current(colour, what):
             return
         self.stop(colour)
         folder, port = local_model(what.uri), free_port()

@@ -21,6 +21,8 @@ from components.serving.deploy import status as statuses
 from components.serving.deploy.champion import Desired
 from components.serving.deploy.status import BEFORE_SWITCH, Failure, Fault, Held, State, Status, Strategy
 from components.serving.deploy.target import Target, other
+from components.serving.files import verified
+from components.serving.pointer import Served
 
 LOG = logging.getLogger(__name__)
 REACHED_SECONDS = 30.0
@@ -51,6 +53,7 @@ class Deployment:
         self.root, self.name, self.target, self.terms, self.by = root, name, target, terms, by
         self._etag: str | None = None
         self._entered = time.monotonic()
+        self._waits_for = ""
         self._steps: dict[State, Callable[[Status], Status | None]] = {
             "verify": self._verify,
             "stop": self._stop,
@@ -139,7 +142,7 @@ class Deployment:
             before = found.before  # stopped for a version that is no longer asked for
         colour = other(before.colour if before else live or "green")
         warm = (
-            self.target.held(colour) == wanted.what.uri
+            self.target.current(colour, wanted.what)
             and self.target.progress(colour).state == "ready"
             and bool(found and found.state == "accepted")
         )
@@ -159,7 +162,7 @@ class Deployment:
     def _already(self, found: Status | None, wanted: Desired) -> Status | None:
         """The status when users are served what the pointer says; None when there is something to do."""
         live = self.target.live()
-        if live is None or self.target.held(live) != wanted.what.uri or self.target.trouble(live):
+        if live is None or not self.target.current(live, wanted.what):
             return None
         if found and found.state == "accepted" and found.what.uri == wanted.what.uri:
             return found
@@ -176,7 +179,8 @@ class Deployment:
     # The steps. None: not yet, ask again.
 
     def _verify(self, status: Status) -> Status | None:
-        champion.verify(status.what)
+        # Byte by byte they are read where they are fetched.
+        verified(status.what.uri, status.what.digest, every_byte=False)
         if smoke.read(status.what.uri) is None:
             return self._fail(
                 status,
@@ -210,6 +214,9 @@ class Deployment:
             return self._fail(status, progress.text, progress.fault)
         if self._late(self.terms.ready):
             return self._fail(status, f"not ready after {self.terms.ready:.0f} s: {progress.text}", "place")
+        if progress.text != self._waits_for:
+            self._waits_for = progress.text
+            LOG.info("deploy %s: waiting: %s", status.target, progress.text)
         return None
 
     def _smoke(self, status: Status) -> Status | None:
@@ -298,8 +305,6 @@ class Deployment:
 
     def _bring_back(self, before: Held) -> str | None:
         """ "" when the old version is ready, None when it is not yet, else why it will not be."""
-        from components.serving.pointer import Served
-
         if self.target.held(before.colour) != before.uri:
             what = Served(version=before.version, uri=before.uri, digest=before.digest)
             self.target.apply(before.colour, what)

@@ -43,6 +43,10 @@ class Target(Protocol):
         """The URI of the weights that a colour runs or is told to run, "" when it is stopped."""
         ...
 
+    def current(self, colour: Colour, what: Served) -> bool:
+        """Whether a colour runs these weights the way that they would be started now."""
+        ...
+
     def apply(self, colour: Colour, what: Served) -> None:
         """Have a colour run these weights; nothing happens when it does so already."""
         ...

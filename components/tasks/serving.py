@@ -20,7 +20,7 @@ def promote(version: str, plan: str, run: str) -> str:
     asking = run_id(run)
     call = Call("promote", run, settings, {"version": f"digest:{version}", "run": f"digest:{asking}"})
 
-    def work(out: Path) -> dict[str, Any]:
+    def work(_: Path) -> dict[str, Any]:
         return stage.promote(store_root(), version, asking, settings)
 
     return execute(call, work).uri
@@ -35,7 +35,7 @@ def await_deployment(promoted: str, plan: str, run: str) -> None:
     asking = run_id(run)
     call = Call("await_deployment", run, settings, {"promoted": f"digest:{promoted}", "run": f"digest:{asking}"})
 
-    def work(out: Path) -> dict[str, Any]:
+    def work(_: Path) -> dict[str, Any]:
         uri = read_receipts(store_root(), asking)["grpo"]["uri"]
         return stage.await_deployment(store_root(), store.get_json(f"{promoted}/{EVIDENCE}"), uri, settings)
 

@@ -70,8 +70,8 @@ def _round() -> None:
     say(*deploy)
 
     title("Which version served when, and what nobody needs any more")
-    say("models", "at", "--name", NAME, served)
-    say("models", "at", "--name", NAME, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+    say("models", "--name", NAME, "at", served)
+    say("models", "--name", NAME, "at", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
     say("gc", "--older-than", "0d")
 
 
@@ -107,6 +107,8 @@ def _servers() -> None:
 def _train(seed: int) -> dict[str, Any]:
     file = HOME / f"summary-{seed}.json"
     words = ["run", "--recipe", "smoke", "--set", f"sft.seed={seed}", "--set", f"register.name={NAME}"]
+    if model := os.environ.get("BIOMED_R1_DEMO_MODEL"):  # a smaller one than the recipe's, for a quick look
+        words += ["--set", f"base_model={model}"]
     print(f"\n$ biomed-r1 {shlex.join(words)}", flush=True)
     done = _call([*words, "--json", str(file)])
     if done.returncode:

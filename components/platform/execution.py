@@ -27,8 +27,8 @@ from components.platform import events, failures, faults, logs
 from components.platform.lineage import code_digest, git_revision
 from components.platform.machine import asked_gpus, check_gpus, home
 from components.platform.models import model_digest
+from components.platform.parquet import count_rows
 from components.platform.storage import store
-from components.platform.tables import count_rows
 from components.platform.tracking import files
 from components.platform.tracking import runs as tracking
 

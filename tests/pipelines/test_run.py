@@ -13,8 +13,9 @@ import yaml
 from huggingface_hub import ModelCard
 
 from components.platform import execution
+from components.platform.parquet import count_rows
 from components.platform.storage import objects, store
-from components.platform.tables import count_rows, read_rows
+from components.platform.tables import read_rows
 from components.platform.tracking import registry
 from components.platform.tracking import runs as tracking
 from components.questions.items import BENCHMARKS

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.errors import DamagedError, InputError
+from components.platform.parquet import count_rows
 from components.platform.storage import objects
-from components.platform.tables import count_rows, read_rows, write_rows
+from components.platform.tables import read_rows, write_rows
 
 
 def lines(path: Path, *rows: dict[str, Any]) -> Path:

@@ -265,7 +265,10 @@ def _moment(text: str) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise InputError(f"models at {text}: not a time; write 2026-11-27 or 2026-11-27T03:00 (UTC)") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if moment > datetime.now(UTC):
+        raise InputError(f"models at {text}: {moment.isoformat()} has not come yet (times without a zone are UTC)")
+    return moment
 
 
 def _why(change: dict[str, Any]) -> str:

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.errors import InputError
-from components.platform.storage.objects import read_tail
 from components.platform.text_rows import opened
 from components.questions.items import COLUMNS
 
@@ -54,6 +53,9 @@ def parquet_metadata(path: Path) -> dict[str, str]:
 
 def count_rows(uri: str) -> int | None:
     """How many rows a Parquet file (s3://... or local) says it has, by its last bytes; None for one of another kind."""
+    # Here: who reads a local file needs no client of a store.
+    from components.platform.storage.objects import read_tail
+
     if not uri.endswith(".parquet"):
         return None
     tail = read_tail(uri, _FOOTER_BYTES)

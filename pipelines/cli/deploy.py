@@ -66,6 +66,7 @@ def serve_command(ref: str, port: int, engine: str, check: bool) -> None:
     envvar="BIOMED_R1_SERVING_ADDRESS",
     help="kubernetes: base URL of a colour's Service, with {service} and {namespace} (default: the cluster's name).",
 )
+@click.option("--metrics-port", default=0, metavar="PORT", help="With --follow: /metrics for Prometheus on this port.")
 @click.option("--down", is_flag=True, help="local: stop what serves, and do nothing else.")
 @click.option("--json", "json_file", type=FILE, help="Write the deployment's status here.")
 def deploy_command(
@@ -81,6 +82,7 @@ def deploy_command(
     keep_warm: float,
     namespace: str,
     address: str,
+    metrics_port: int,
     down: bool,
     json_file: Path | None,
 ) -> None:
@@ -99,7 +101,7 @@ def deploy_command(
     terms = Terms(strategy=strategy, ready=ready, bake=bake, keep_warm=keep_warm, poll=0.2 if target == "local" else 5)  # type: ignore[arg-type]
     deployment = Deployment(_root(), name, place, terms, _user())
     if follow:
-        _follow(deployment)
+        _follow(deployment, metrics_port)
         return
     status = deployment.run()
     write_json(json_file, status.model_dump(mode="json"))
@@ -147,13 +149,27 @@ def _user() -> str:
     return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
-def _follow(deployment: Deployment) -> None:
+def _follow(deployment: Deployment, metrics_port: int) -> None:
     """Until SIGTERM or Ctrl-C; a deployment under way goes on at the next start."""
     import signal
     import threading
 
-    from components.serving.deploy.follow import Follower
+    from components.serving.deploy import metrics
+    from components.serving.deploy.follow import Follower, Look
+
+    # The first look may take as long as a deployment: the port answers before it.
+    exporter = metrics.Exporter(metrics_port) if metrics_port else None
+
+    def looked(look: Look) -> None:
+        if exporter is not None:
+            exporter.tell(metrics.samples(deployment.root, deployment.name, deployment.target, look))
 
     stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    Follower(deployment).run(stop)
+
+    def end(*_: object) -> None:
+        stop.set()
+        # Whatever is under way goes on at the next start: every step is in the store.
+        raise SystemExit(143)
+
+    signal.signal(signal.SIGTERM, end)
+    Follower(deployment).run(stop, looked)

@@ -147,6 +147,15 @@ def register(name: str, uri: str, key: str, tags: Mapping[str, str], card: str) 
     return str(client.create_model_version(name, source=uri, run_id=run_id, tags=all_tags, description=card).version)
 
 
+def decisions(name: str, newest: int) -> list[tuple[str, str, str]]:
+    """(version, the gate's decision, its look) of the newest versions, newest first; "" where a tag is not there.
+
+    Raises what MLflow's client raises.
+    """
+    found = _client().search_model_versions(f"name = '{name}'", order_by=["version_number DESC"], max_results=newest)
+    return [(str(v.version), v.tags.get("gate.decision", ""), v.tags.get("gate.look", "")) for v in found]
+
+
 def ensure_model(name: str) -> None:
     """Create the registered model, without versions, unless it is there: whoever creates it may write to it."""
     from mlflow.exceptions import MlflowException

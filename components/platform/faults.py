@@ -1,8 +1,8 @@
 """Faults that tests plant through the environment, because a crash cannot be rehearsed otherwise.
 
 `BIOMED_R1_FAULT=point:raise` makes that point raise, `point:vanish` ends the process at once as if all were well,
-`point:kill` kills it, `point:sleep=SECONDS` makes it wait, and `point:wait=FILE` waits until that file is there; commas
-separate several. `point#3` is the third time that the process comes by.
+`point:kill` kills it, `point:sleep=SECONDS` makes it wait, and `point:wait=FILE` waits until that file is there, after
+writing FILE.PID; commas separate several. `point#3` is the third time that the process comes by.
 Unset, which is always so outside tests, a point costs one look-up.
 """
 
@@ -38,5 +38,10 @@ def point(name: str) -> None:
         if what.startswith("sleep="):
             time.sleep(float(what.removeprefix("sleep=")))
         if what.startswith("wait="):
-            while not os.path.exists(what.removeprefix("wait=")):
-                time.sleep(0.01)
+            _wait(what.removeprefix("wait="))
+
+
+def _wait(file: str) -> None:
+    open(f"{file}.{os.getpid()}", "w").close()
+    while not os.path.exists(file):
+        time.sleep(0.01)

@@ -90,12 +90,15 @@ class Pointer(_Part):
     previous_sha256: str = ""
 
     # As it was read: a body of this schema with fewer fields must keep its sha256.
-    _read: dict[str, Any] | None = PrivateAttr(default=None)
+    _body: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    def model_post_init(self, _: Any) -> None:
+        self._body = self.model_dump(mode="json")
 
     @property
     def body(self) -> dict[str, Any]:
         """The JSON value that is stored."""
-        return self._read if self._read is not None else self.model_dump(mode="json")
+        return self._body
 
     @property
     def sha256(self) -> str:
@@ -138,7 +141,7 @@ def parse(value: Any, where: str) -> Pointer:
         pointer = parse_config(Pointer, body, where)
     except InputError as error:
         raise DamagedError(f"{error}; restore it from the bucket's versions") from None
-    pointer._read = value
+    pointer._body = body
     return pointer
 
 

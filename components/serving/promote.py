@@ -77,7 +77,7 @@ def promote(root: str, name: str, version: str | None, asked: Asked) -> Outcome:
         is_now = f"version {proposed.version} is" if proposed else "no version is"
         raise ConflictError(f"{name}: {is_now} proposed, not {version}; look at `biomed-r1 models`, then decide again")
     candidate = versions.served(name, version)
-    outcome = settle(root, name, candidate, asked, None if found else versions.adopted(name))
+    outcome = settle(root, name, candidate, asked, None if found and found[0].champion else versions.adopted(name))
     if asked.dry_run or outcome.outcome in ("refused", "proposed"):
         return outcome
     return replace(outcome, warnings=(*outcome.warnings, *versions.project(root, name)))
@@ -86,7 +86,7 @@ def promote(root: str, name: str, version: str | None, asked: Asked) -> Outcome:
 def settle(root: str, name: str, candidate: Served, asked: Asked, adopted: Served | None = None) -> Outcome:
     """`promote` without the registry: decide about `candidate` and move the pointer.
 
-    `adopted` is the champion where there is no pointer yet. Raises as `promote` does.
+    `adopted` is the champion where no pointer names one. Raises as `promote` does.
     """
     found = read(root, name)
     pointer, etag = found or (None, None)

@@ -18,7 +18,7 @@ LOG = logging.getLogger(__name__)
 
 def served(name: str, version: str) -> Served:
     """A registered version; raises InputError where there is none, DamagedError for one without a manifest."""
-    found = registry.find(name, version=version)
+    found = registry.found_quickly(name, version=version)
     if found is None:
         raise InputError(f"{name} version {version}: not registered; `biomed-r1 models` lists the versions")
     return from_registry(found)
@@ -26,7 +26,7 @@ def served(name: str, version: str) -> Served:
 
 def adopted(name: str) -> Served | None:
     """The version that MLflow's alias calls the champion, for a model that has no pointer yet; None where none does."""
-    found = registry.find(name, alias=registry.CHAMPION)
+    found = registry.found_quickly(name, alias=registry.CHAMPION)
     if found is None:
         return None
     try:

@@ -45,7 +45,9 @@ class Shelf:
             "baseline": "champion" if against else "base",
             "candidate": "grpo",
             "look": 1,
-            "reasons": [{"rule": "reasoning_superior", "passed": decision == "promote", "text": "not shown to be better"}],
+            "reasons": [
+                {"rule": "reasoning_superior", "passed": decision == "promote", "text": "not shown to be better"}
+            ],
             "models": {
                 "baseline": {"name": "champion", "weights_sha256": self.weights(against) or "b" * 64},
                 "candidate": {"name": "grpo", "weights_sha256": judged},
@@ -76,5 +78,7 @@ class Shelf:
 
 
 @pytest.fixture
-def shelf(store_uri: str, tmp_path: Path) -> Shelf:
+def shelf(store_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shelf:
+    """A shelf in the suite's store, whose conditional writes are not tried anew (a second) before each promotion."""
+    monkeypatch.setattr("components.serving.promote.check_store", lambda root: None)
     return Shelf(store_uri, tmp_path)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import uuid
-from collections.abc import Mapping
+from types import SimpleNamespace
 from urllib.request import urlopen
 
 import pytest
@@ -52,7 +51,8 @@ def _told(place: Place, look: Look, names: list[str], monkeypatch: pytest.Monkey
 
 def test_metrics_say_champion_served_decision_and_look(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     said = [("7", "refuse", "3"), ("6", "refuse", "2"), ("5", "promote", "1")]
-    monkeypatch.setattr(registry, "decisions", lambda name, newest: said)
+    versions = [SimpleNamespace(version=v, tags={"gate.decision": d, "gate.look": n}) for v, d, n in said]
+    monkeypatch.setattr(registry, "versions", lambda name: versions)
     one = place.promote(1)
     look = Follower(place.deployment()).look()
     text = _told(place, look, ["biomed-r1", one.uri], monkeypatch)
@@ -63,10 +63,10 @@ def test_metrics_say_champion_served_decision_and_look(place: Place, monkeypatch
     assert "biomed_r1_gate_refused_in_a_row 2.0" in text and 'biomed_r1_gate_look{version="7"} 3.0' in text
     assert "biomed_r1_serving_champion 0.0" in _told(place, look, [], monkeypatch)
 
-    def silent(*_: object) -> list[tuple[str, str, str]]:
+    def silent(*_: object) -> list[SimpleNamespace]:
         raise ConnectionError
 
-    monkeypatch.setattr(registry, "decisions", silent)
+    monkeypatch.setattr(registry, "versions", silent)
     assert 'biomed_r1_deployer_failing{what="ConnectionError"} 1.0' in _told(place, look, [], monkeypatch)
 
 
@@ -78,15 +78,3 @@ def test_the_port_answers_before_the_first_look() -> None:
         assert b'biomed_r1_champion{version="a\\"b"} 2.0' in urlopen(f"http://127.0.0.1:{port}/metrics").read()
     finally:
         exporter.close()
-
-
-def test_decisions_are_read_newest_first(servers: Mapping[str, str]) -> None:
-    from mlflow import MlflowClient
-
-    name = f"watch-{uuid.uuid4().hex}"
-    assert registry.decisions(name, 2) == []
-    MlflowClient().create_registered_model(name)
-    for number, decision in enumerate(("promote", "refuse", "refuse"), start=1):
-        tags = {"gate.decision": decision, "gate.look": str(number)}
-        MlflowClient().create_model_version(name, "s3://biomed-r1/models/x", tags=tags)
-    assert registry.decisions(name, 2) == [("3", "refuse", "3"), ("2", "refuse", "2")]

@@ -93,7 +93,7 @@ def test_no_decision_and_a_decision_about_others(shelf: Any) -> None:
     [
         (lambda uri: objects.delete(f"{uri}/model.safetensors"), "model.safetensors is missing"),
         (lambda uri: objects.put_json(f"{uri}/model.safetensors", 1), "model.safetensors has 1 bytes of "),
-        (lambda uri: objects.put_json(f"{uri}/config.json", []), "config.json differs from its sha256"),
+        (lambda uri: objects.put_json(f"{uri}/config.json", "of its size"), "config.json differs from its sha256"),
         (lambda uri: objects.delete(f"{uri}/manifest.json"), "its files are gone"),
     ],
 )

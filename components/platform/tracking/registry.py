@@ -75,14 +75,23 @@ def versions(name: str) -> list[Any]:
 
 def aliases(name: str) -> dict[str, str]:
     """Version by alias of a registered model, nothing where there is none."""
-    from mlflow.exceptions import MlflowException
 
-    try:
-        return {alias: str(version) for alias, version in _client().get_registered_model(name).aliases.items()}
-    except MlflowException as error:
-        if error.error_code in (*_ABSENT, "PERMISSION_DENIED") and not _is_registered(name):
+    def ask() -> dict[str, str]:
+        if not _is_registered(name):
             return {}
-        raise UnavailableError(f"registry:{name}: {explained(error)}") from None
+        return {alias: str(version) for alias, version in _client().get_registered_model(name).aliases.items()}
+
+    return _asked(name, ask)
+
+
+def names() -> list[str]:
+    """Every registered model that this user may read; raises UnavailableError when MLflow does not answer."""
+    return _asked("", lambda: [str(model.name) for model in _client().search_registered_models(max_results=1000)])
+
+
+def found_quickly(name: str, alias: str | None = None, version: str | None = None) -> Any | None:
+    """`find` for a person who waits: seconds, and UnavailableError, where MLflow does not answer."""
+    return _asked(name, lambda: find(name, alias, version))
 
 
 def set_alias(name: str, alias: str, version: str) -> None:
@@ -145,15 +154,6 @@ def register(name: str, uri: str, key: str, tags: Mapping[str, str], card: str) 
     run_id = os.environ.get("MLFLOW_RUN_ID") or os.environ.get("BIOMED_R1_PARENT_RUN_ID")
     all_tags = {**tags, KEY_TAG: key}
     return str(client.create_model_version(name, source=uri, run_id=run_id, tags=all_tags, description=card).version)
-
-
-def decisions(name: str, newest: int) -> list[tuple[str, str, str]]:
-    """(version, the gate's decision, its look) of the newest versions, newest first; "" where a tag is not there.
-
-    Raises what MLflow's client raises.
-    """
-    found = _client().search_model_versions(f"name = '{name}'", order_by=["version_number DESC"], max_results=newest)
-    return [(str(v.version), v.tags.get("gate.decision", ""), v.tags.get("gate.look", "")) for v in found]
 
 
 def ensure_model(name: str) -> None:

@@ -15,7 +15,6 @@ from components.serving.deploy import smoke
 from components.serving.deploy.follow import Look
 from components.serving.deploy.target import Target
 
-NEWEST = 50
 Sample = tuple[str, Mapping[str, str], float]
 HELP = {
     "biomed_r1_deployer_look_timestamp_seconds": "When the deployer last looked at the pointer.",
@@ -78,16 +77,18 @@ def answering(url: str) -> list[str]:
 
 
 def _gate(name: str) -> list[Sample]:
-    decisions = registry.decisions(name, NEWEST)
-    if not decisions:
+    versions = registry.versions(name)
+    if not versions:
         return []
-    version, decision, look = decisions[0]
-    refused = next((n for n, (_, said, _) in enumerate(decisions) if said != "refuse"), len(decisions))
+    newest, tags = str(versions[0].version), versions[0].tags
+    decisions = [version.tags.get("gate.decision", "") for version in versions]
+    refused = next((n for n, decision in enumerate(decisions) if decision != "refuse"), len(decisions))
     found: list[Sample] = [
-        ("biomed_r1_gate_decision", {"version": version, "decision": decision}, 1.0),
+        ("biomed_r1_gate_decision", {"version": newest, "decision": decisions[0]}, 1.0),
         ("biomed_r1_gate_refused_in_a_row", {}, float(refused)),
     ]
-    return [*found, ("biomed_r1_gate_look", {"version": version}, float(look))] if look.isdigit() else found
+    look = tags.get("gate.look", "")
+    return [*found, ("biomed_r1_gate_look", {"version": newest}, float(look))] if look.isdigit() else found
 
 
 def text(found: Iterable[Sample]) -> str:

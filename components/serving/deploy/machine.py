@@ -283,7 +283,8 @@ class Deployment:
             problem = self._bring_back(before)
             if problem is None:
                 return None
-            if not problem and self.target.live() != before.colour:
+            if not problem:
+                # Also where users never left: a switch that was asked for and not made must not be made later.
                 self.target.switch(before.colour)
                 faults.point("deploy switched back")
                 if self.target.live() != before.colour:

@@ -20,6 +20,14 @@ LOG = logging.getLogger(__name__)
 NAME = "biomed-r1"
 PORT = 8000
 
+engine_option = click.option(
+    "--engine",
+    type=click.Choice(["auto", "vllm", "transformers"]),
+    default="auto",
+    show_default=True,
+    help="What serves on this machine; auto: vLLM where it is installed.",
+)
+
 
 @dataclass(frozen=True)
 class Where:
@@ -40,7 +48,7 @@ class Where:
 @click.command("serve")
 @click.argument("ref", default=f"registry:{NAME}@champion")
 @click.option("--port", default=PORT, show_default=True, help="Port on loopback.")
-@click.option("--engine", type=click.Choice(["auto", "vllm", "transformers"]), default="auto", show_default=True)
+@engine_option
 @click.option("--check", is_flag=True, help="Stop after the smoke test instead of serving until Ctrl-C.")
 def serve_command(ref: str, port: int, engine: str, check: bool) -> None:
     """Serve a model on this machine, behind an OpenAI-compatible address, until Ctrl-C.
@@ -61,7 +69,13 @@ def serve_command(ref: str, port: int, engine: str, check: bool) -> None:
 
 @click.command("deploy")
 @click.option("--name", default=NAME, show_default=True, help="The registered model.")
-@click.option("--target", type=click.Choice(["local", "kubernetes"]), default="local", show_default=True)
+@click.option(
+    "--target",
+    type=click.Choice(["local", "kubernetes"]),
+    default="local",
+    show_default=True,
+    help="Two servers on this machine, or two workloads in a cluster.",
+)
 @click.option(
     "--mode",
     type=click.Choice(["live", "gitops"]),
@@ -69,10 +83,16 @@ def serve_command(ref: str, port: int, engine: str, check: bool) -> None:
     show_default=True,
     help="live: change the cluster. gitops: commit to --git, and wait until the cluster follows.",
 )
-@click.option("--strategy", type=click.Choice(["auto", "surge", "replace"]), default="auto", show_default=True)
+@click.option(
+    "--strategy",
+    type=click.Choice(["auto", "surge", "replace"]),
+    default="auto",
+    show_default=True,
+    help="surge: the new one beside the old one. replace: the old one stops first. auto: replace where there is no room.",
+)
 @click.option("--follow", is_flag=True, help="Go on: deploy whatever the pointer says from now on.")
 @click.option("--port", default=PORT, show_default=True, help="local: the address that users have.")
-@click.option("--engine", type=click.Choice(["auto", "vllm", "transformers"]), default="auto", show_default=True)
+@engine_option
 @click.option("--bake", default=60.0, show_default=True, metavar="S", help="Watch users' answers this long.")
 @click.option("--ready", default=1800.0, show_default=True, metavar="S", help="Wait this long for the new version.")
 @click.option("--keep-warm", default=1800.0, show_default=True, metavar="S", help="Keep the old one this long.")

@@ -31,7 +31,10 @@ def refusals(policy: Json, config: Json, item: Json, old: Json | None = None, us
     user = user or "system:serviceaccount:biomed-r1:biomed-r1-deployer"
     given = {
         "object": item, "oldObject": old, "params": config,
-        "request": {"userInfo": {"username": user}, "resource": {"resource": RESOURCES[item["kind"]]}},
+        "request": {
+            "userInfo": {"username": user}, "resource": {"resource": RESOURCES[item["kind"]]},
+            "operation": "UPDATE" if old else "CREATE",
+        },
     }  # fmt: skip
     context = {name: celpy.json_to_cel(value) for name, value in given.items()}
 

@@ -90,7 +90,7 @@ def _aliases(root: str, name: str, result: Listing) -> dict[str, str]:
 
 def show(root: str, name: str, version: str, verify: bool = False) -> dict[str, Any]:
     """One version: its row, tags, what it was made from, the gate's reasons, and its part of the pointer's log."""
-    found = registry.found_quickly(name, version=version)
+    found = registry.look_up(name, version=version)
     if found is None:
         raise InputError(f"{name} version {version}: not registered; `biomed-r1 models` lists the versions")
     current = read(root, name)

@@ -129,7 +129,7 @@ def refusals(root: str, name: str, candidate: Served, champion: Served | None, p
     decision = decisions.read(candidate.decision)
     if decision.get("decision") != "promote":
         failed = [str(reason["text"]) for reason in decision.get("reasons", []) if not reason.get("passed")]
-        reasons.append(f"the gate refused it: {'; '.join(failed) or decision.get('verdict', 'see its decision')}")
+        reasons += [f"the gate refused it: {text}" for text in failed or [decision.get("verdict", "see its decision")]]
     if (about := decisions.weights(decision, "candidate")) != candidate.weights:
         reasons.append(f"its decision is about other weights ({about[:12] or 'none named'}): evaluate and compare it")
     if champion and (baseline := decisions.weights(decision, "baseline")) != champion.weights:

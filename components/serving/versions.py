@@ -10,6 +10,7 @@ from components.platform import faults
 from components.platform.models import stored_weights_digest
 from components.platform.storage import store
 from components.platform.tracking import registry
+from components.platform.tracking.answers import quickly
 from components.serving import decisions
 from components.serving.pointer import Served, read
 
@@ -18,7 +19,7 @@ LOG = logging.getLogger(__name__)
 
 def served(name: str, version: str) -> Served:
     """A registered version; raises InputError where there is none, DamagedError for one without a manifest."""
-    found = registry.found_quickly(name, version=version)
+    found = registry.look_up(name, version=version)
     if found is None:
         raise InputError(f"{name} version {version}: not registered; `biomed-r1 models` lists the versions")
     return from_registry(found)
@@ -26,7 +27,7 @@ def served(name: str, version: str) -> Served:
 
 def adopted(name: str) -> Served | None:
     """The version that MLflow's alias calls the champion, for a model that has no pointer yet; None where none does."""
-    found = registry.found_quickly(name, alias=registry.CHAMPION)
+    found = registry.look_up(name, alias=registry.CHAMPION)
     if found is None:
         return None
     try:
@@ -55,7 +56,8 @@ def from_registry(found: Any) -> Served:
 def project(root: str, name: str) -> list[str]:
     """Make MLflow's alias `champion` say what the pointer says; returns what could not be done, in words.
 
-    The pointer has been moved when this is called: a registry that does not answer changes nothing of that.
+    The pointer has been moved when this is called: a registry that does not answer changes nothing of that, and is not
+    waited for.
     """
     for _ in range(3):
         found = read(root, name)
@@ -63,9 +65,10 @@ def project(root: str, name: str) -> list[str]:
             return []
         version = found[0].champion.version
         try:
-            if registry.aliases(name).get(registry.CHAMPION) != version:
-                registry.set_alias(name, registry.CHAMPION, version)
-                faults.point("alias set")
+            with quickly():
+                if registry.aliases(name).get(registry.CHAMPION) != version:
+                    registry.set_alias(name, registry.CHAMPION, version)
+                    faults.point("alias set")
         except ReadableError as error:
             return [
                 f"MLflow's alias {registry.CHAMPION} does not say version {version} yet ({error}); `biomed-r1 models` "

@@ -44,7 +44,10 @@ def models_command(context: click.Context, name: str | None, verify: bool, json_
 
     MLflow's alias `champion` is set to what the pointer says, where it says something else.
     """
+    from components.platform.tracking.answers import quickly
+
     context.obj = _model(name)
+    context.with_resource(quickly())  # who waits for a list is told in seconds that MLflow does not answer
     if context.invoked_subcommand:
         return
     from components.errors import DamagedError, UnavailableError
@@ -137,6 +140,7 @@ def promote_command(
     Exit 3: refused; 4: somebody else was first; 0: promoted, proposed or the champion already.
     """
     from components.errors import InputError
+    from components.platform.tracking.answers import quickly
     from components.serving.promote import Asked, promote
 
     if not (reason.strip() or dry_run):
@@ -150,7 +154,9 @@ def promote_command(
         approve=approve,
         dry_run=dry_run,
     )
-    _tell(promote(_root(), _model(name), version, asked), json_file)
+    with quickly():
+        outcome = promote(_root(), _model(name), version, asked)
+    _tell(outcome, json_file)
 
 
 @click.command("rollback")
@@ -182,9 +188,11 @@ def gc_command(older_than: timedelta, really: bool, json_file: Path | None) -> N
     these. Checkpoints of finished trainings go at any age. Receipts, plans and logs stay.
     """
     from components.platform.config import write_json
+    from components.platform.tracking.answers import quickly
     from components.serving import collect
 
-    found = collect.plan(_root(), older_than)
+    with quickly():
+        found = collect.plan(_root(), older_than)
     rows = found.totals()
     doomed = [{"path": d.path, "bytes": d.size, "why": d.why} for d in found.doomed]
     for row in rows:
@@ -257,7 +265,10 @@ def _moment(text: str) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise InputError(f"models at {text}: not a time; write 2026-11-27 or 2026-11-27T03:00 (UTC)") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if moment > datetime.now(UTC):
+        raise InputError(f"models at {text}: {moment.isoformat()} has not come yet (times without a zone are UTC)")
+    return moment
 
 
 def _why(change: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from components.errors import InputError, UnavailableError
 from components.platform.storage import objects, store
 from components.platform.tracking import registry
+from components.platform.tracking.answers import quickly
 from components.serving import collect
 from components.serving.promote import Asked, promote
 from pipelines.cli.models import gc_command
@@ -170,7 +171,7 @@ def test_without_a_registry_nothing_is_deleted(
     registry._client.cache_clear()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     try:
-        with pytest.raises(UnavailableError):
+        with quickly(), pytest.raises(UnavailableError):
             collect.plan(store_uri, DAY)
     finally:
         registry._client.cache_clear()

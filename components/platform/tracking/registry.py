@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from components.errors import InputError, UnavailableError
 from components.platform.storage.champion import served
-from components.platform.tracking.answers import explained, quickly
+from components.platform.tracking.answers import explained
 
 MODEL = "biomed-r1"
 CLASSIFIER = "reasoning-classifier"
@@ -89,8 +89,8 @@ def names() -> list[str]:
     return _asked("", lambda: [str(model.name) for model in _client().search_registered_models(max_results=1000)])
 
 
-def found_quickly(name: str, alias: str | None = None, version: str | None = None) -> Any | None:
-    """`find` for a person who waits: seconds, and UnavailableError, where MLflow does not answer."""
+def look_up(name: str, alias: str | None = None, version: str | None = None) -> Any | None:
+    """`find`, with UnavailableError where MLflow does not answer."""
     return _asked(name, lambda: find(name, alias, version))
 
 
@@ -105,8 +105,7 @@ def _asked(name: str, call: Callable[[], Result]) -> Result:
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         raise InputError(f"registry:{name}: MLFLOW_TRACKING_URI is not set, so there is no registry to ask")
     try:
-        with quickly():
-            return call()
+        return call()
     except MlflowException as error:
         raise UnavailableError(f"registry:{name} at {_where()}: {explained(error)}") from None
 

@@ -88,7 +88,7 @@ def serve_command(ref: str, port: int, engine: str, check: bool) -> None:
     type=click.Choice(["auto", "surge", "replace"]),
     default="auto",
     show_default=True,
-    help="surge: the new one beside the old one. replace: the old one stops first. auto: replace where there is no room.",
+    help="surge: the new one beside the old one; replace: the old one stops first; auto: replace without room for two.",
 )
 @click.option("--follow", is_flag=True, help="Go on: deploy whatever the pointer says from now on.")
 @click.option("--port", default=PORT, show_default=True, help="local: the address that users have.")

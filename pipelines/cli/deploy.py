@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,11 +20,35 @@ LOG = logging.getLogger(__name__)
 NAME = "biomed-r1"
 PORT = 8000
 
+engine_option = click.option(
+    "--engine",
+    type=click.Choice(["auto", "vllm", "transformers"]),
+    default="auto",
+    show_default=True,
+    help="What serves on this machine; auto: vLLM where it is installed.",
+)
+
+
+@dataclass(frozen=True)
+class Where:
+    """The options of `deploy` that say what is deployed where."""
+
+    name: str
+    target: str
+    mode: str
+    port: int
+    engine: str
+    namespace: str
+    address: str
+    git: str
+    git_branch: str
+    git_path: str
+
 
 @click.command("serve")
 @click.argument("ref", default=f"registry:{NAME}@champion")
 @click.option("--port", default=PORT, show_default=True, help="Port on loopback.")
-@click.option("--engine", type=click.Choice(["auto", "vllm", "transformers"]), default="auto", show_default=True)
+@engine_option
 @click.option("--check", is_flag=True, help="Stop after the smoke test instead of serving until Ctrl-C.")
 def serve_command(ref: str, port: int, engine: str, check: bool) -> None:
     """Serve a model on this machine, behind an OpenAI-compatible address, until Ctrl-C.
@@ -43,7 +69,13 @@ def serve_command(ref: str, port: int, engine: str, check: bool) -> None:
 
 @click.command("deploy")
 @click.option("--name", default=NAME, show_default=True, help="The registered model.")
-@click.option("--target", type=click.Choice(["local", "kubernetes"]), default="local", show_default=True)
+@click.option(
+    "--target",
+    type=click.Choice(["local", "kubernetes"]),
+    default="local",
+    show_default=True,
+    help="Two servers on this machine, or two workloads in a cluster.",
+)
 @click.option(
     "--mode",
     type=click.Choice(["live", "gitops"]),
@@ -51,10 +83,16 @@ def serve_command(ref: str, port: int, engine: str, check: bool) -> None:
     show_default=True,
     help="live: change the cluster. gitops: commit to --git, and wait until the cluster follows.",
 )
-@click.option("--strategy", type=click.Choice(["auto", "surge", "replace"]), default="auto", show_default=True)
+@click.option(
+    "--strategy",
+    type=click.Choice(["auto", "surge", "replace"]),
+    default="auto",
+    show_default=True,
+    help="surge: the new one beside the old one; replace: the old one stops first; auto: replace without room for two.",
+)
 @click.option("--follow", is_flag=True, help="Go on: deploy whatever the pointer says from now on.")
 @click.option("--port", default=PORT, show_default=True, help="local: the address that users have.")
-@click.option("--engine", type=click.Choice(["auto", "vllm", "transformers"]), default="auto", show_default=True)
+@engine_option
 @click.option("--bake", default=60.0, show_default=True, metavar="S", help="Watch users' answers this long.")
 @click.option("--ready", default=1800.0, show_default=True, metavar="S", help="Wait this long for the new version.")
 @click.option("--keep-warm", default=1800.0, show_default=True, metavar="S", help="Keep the old one this long.")
@@ -66,23 +104,22 @@ def serve_command(ref: str, port: int, engine: str, check: bool) -> None:
     envvar="BIOMED_R1_SERVING_ADDRESS",
     help="kubernetes: base URL of a colour's Service, with {service} and {namespace} (default: the cluster's name).",
 )
+@click.option("--git", default="", metavar="URL", help="gitops: the repository that is committed to.")
+@click.option("--git-branch", default="main", show_default=True, metavar="NAME", help="gitops: its branch.")
+@click.option("--git-path", default="serving", show_default=True, metavar="FOLDER", help="gitops: the folder in it.")
+@click.option("--metrics-port", default=0, metavar="PORT", help="With --follow: /metrics for Prometheus on this port.")
 @click.option("--down", is_flag=True, help="local: stop what serves, and do nothing else.")
 @click.option("--json", "json_file", type=FILE, help="Write the deployment's status here.")
 def deploy_command(
-    name: str,
-    target: str,
-    mode: str,
     strategy: str,
     follow: bool,
-    port: int,
-    engine: str,
     bake: float,
     ready: float,
     keep_warm: float,
-    namespace: str,
-    address: str,
+    metrics_port: int,
     down: bool,
     json_file: Path | None,
+    **where: Any,
 ) -> None:
     """Bring what serves to the version that the pointer names: the champion, tested before users reach it.
 
@@ -92,14 +129,16 @@ def deploy_command(
     from components.platform.config import write_json
     from components.serving.deploy.machine import Deployment, Terms, raise_for
 
-    place = _target(name, target, mode, port, engine, namespace, address)
+    asked = Where(**where)
+    place = _target(asked)
     if down:
         click.echo(f"stopped: {', '.join(_down(place)) or 'nothing, none was running'}")
         return
-    terms = Terms(strategy=strategy, ready=ready, bake=bake, keep_warm=keep_warm, poll=0.2 if target == "local" else 5)  # type: ignore[arg-type]
-    deployment = Deployment(_root(), name, place, terms, _user())
+    poll = 0.2 if asked.target == "local" else 5.0
+    terms = Terms(strategy, ready=ready, bake=bake, keep_warm=keep_warm, poll=poll)  # type: ignore[arg-type]
+    deployment = Deployment(_root(), asked.name, place, terms, _user())
     if follow:
-        _follow(deployment)
+        _follow(deployment, metrics_port)
         return
     status = deployment.run()
     write_json(json_file, status.model_dump(mode="json"))
@@ -107,18 +146,27 @@ def deploy_command(
     click.echo(f"version {status.what.version} serves: {status.what.uri} ({_where(place, status.colour)})")
 
 
-def _target(name: str, target: str, mode: str, port: int, engine: str, namespace: str, address: str) -> Target:
+def _target(asked: Where) -> Target:
     from components.errors import InputError
     from components.serving.deploy.local import LocalTarget
 
-    if target == "local":
-        if mode != "live":
+    if asked.target == "local":
+        if asked.mode != "live":
             raise InputError("--mode gitops: is for --target kubernetes")
-        return LocalTarget(name, port, engine)  # type: ignore[arg-type]
+        return LocalTarget(asked.name, asked.port, asked.engine)  # type: ignore[arg-type]
     from pipelines.cluster.serving.api import connect
     from pipelines.cluster.serving.target import ADDRESS, KubernetesTarget
 
-    return KubernetesTarget(connect(namespace), address or ADDRESS)
+    live = KubernetesTarget(connect(asked.namespace), asked.address or ADDRESS)
+    if asked.mode == "live":
+        return live
+    if not asked.git:
+        raise InputError("--mode gitops: name the repository that your GitOps controller follows with --git")
+    from components.platform.machine import home
+    from components.serving.deploy.gitops import Folder, GitopsTarget
+
+    clone = home() / "gitops" / hashlib.sha256(f"{asked.git} {asked.git_branch}".encode()).hexdigest()[:16]
+    return GitopsTarget(live, Folder(asked.git, asked.git_branch, asked.git_path, clone), asked.namespace)
 
 
 def _down(place: Target) -> list[str]:
@@ -147,13 +195,27 @@ def _user() -> str:
     return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
-def _follow(deployment: Deployment) -> None:
+def _follow(deployment: Deployment, metrics_port: int) -> None:
     """Until SIGTERM or Ctrl-C; a deployment under way goes on at the next start."""
     import signal
     import threading
 
-    from components.serving.deploy.follow import Follower
+    from components.serving.deploy import metrics
+    from components.serving.deploy.follow import Follower, Look
+
+    # The first look may take as long as a deployment: the port answers before it.
+    exporter = metrics.Exporter(metrics_port) if metrics_port else None
+
+    def looked(look: Look) -> None:
+        if exporter is not None:
+            exporter.tell(metrics.samples(deployment.root, deployment.name, deployment.target, look))
 
     stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    Follower(deployment).run(stop)
+
+    def end(*_: object) -> None:
+        stop.set()
+        # Whatever is under way goes on at the next start: every step is in the store.
+        raise SystemExit(143)
+
+    signal.signal(signal.SIGTERM, end)
+    Follower(deployment).run(stop, looked)

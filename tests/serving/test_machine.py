@@ -63,9 +63,14 @@ def test_a_bad_version_is_seen_by_nobody_and_rejected(place: Place, fault: str) 
     assert "deployment failed" in pointer.changed.why and len(audit.walk(place.root, NAME)) == 3
     with pytest.raises(StageError, match=r"version 2 was not accepted.*users saw nothing of it"):
         raise_for(status)
+    assert statuses.came_of(place.root, NAME, "memory", two.digest) == ("failed", status.reason)
     # The next look finds everything as the pointer says, and remembers.
     again = place.deployment().run()
     assert again.state == "accepted" and again.last_failure and again.last_failure.version == "2"
+    assert statuses.came_of(place.root, NAME, "memory", two.digest) == ("failed", status.reason)
+    assert statuses.came_of(place.root, NAME, "memory", one.digest) == ("accepted", "version 1 serves")
+    assert statuses.came_of(place.root, NAME, "memory", "another") == ("", "version 1 is accepted")
+    assert statuses.came_of(place.root, NAME, "nowhere", "x") == ("", "nothing was deployed to nowhere yet")
 
 
 @pytest.mark.parametrize(("fault", "said"), [("image", "ImagePullBackOff"), ("never", "not ready after 0 s: loading")])
@@ -113,6 +118,17 @@ def test_no_room_for_two_replaces_and_goes_back_when_the_new_one_fails(place: Pl
     place.target.faults[four.uri] = "no room"
     status = place.deployment(strategy="surge").run()
     assert "Insufficient nvidia.com/gpu" in status.reason and served(place.target) == two.uri
+
+
+def test_the_same_weights_started_otherwise_are_not_rejected(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A template that does not work is no fault of the version that serves."""
+    one = place.promote(1)
+    place.deployment().run()
+    monkeypatch.setattr(place.target, "current", lambda *_: False)
+    place.target.faults[one.uri] = "crash"
+    status = place.deployment().run()
+    assert (status.state, status.fault) == ("failed", "place") and place.target.seen == ["", one.uri]
+    assert place.pointer().champion == one and not place.pointer().rejected
 
 
 def test_damaged_files_and_a_missing_record_stop_before_anything_starts(place: Place) -> None:

@@ -19,7 +19,7 @@ from components.platform import faults
 from components.serving.deploy import champion, smoke
 from components.serving.deploy import status as statuses
 from components.serving.deploy.champion import Desired
-from components.serving.deploy.status import BEFORE_SWITCH, Failure, Fault, Held, State, Status, Strategy
+from components.serving.deploy.status import BEFORE_SWITCH, Colour, Failure, Fault, Held, State, Status, Strategy
 from components.serving.deploy.target import Target, other
 from components.serving.files import verified
 from components.serving.pointer import Served
@@ -74,6 +74,8 @@ class Deployment:
         Returns its last status: accepted, failed or reverted. Raises ConflictError where another deployer works on
         the target, InputError where nothing was promoted, UnavailableError when the store does not answer.
         """
+        if (settled := self._settled()) is not None:
+            return settled
         with self.target.lock(self.by):
             found, self._etag = statuses.read(self.root, self.name, self.target.name)
             if found and not found.ended and found.state not in (*BEFORE_SWITCH, "switch", "bake", "drain"):
@@ -94,18 +96,33 @@ class Deployment:
 
     def cool(self) -> bool:
         """Stop the colour that is kept ready for a rollback once its time is over; returns whether it was."""
+        if self._too_warm() is None:
+            return False
         with self.target.lock(self.by):
-            found, _ = statuses.read(self.root, self.name, self.target.name)
-            if found is None or found.state != "accepted" or not found.warm_until:
-                return False
-            live = self.target.live()
-            if live is None or datetime.now(UTC) < datetime.fromisoformat(found.warm_until):
-                return False
-            idle = other(live)
-            if not self.target.held(idle):
-                return False
-            self.target.stop(idle)
-            return True
+            idle = self._too_warm()
+            if idle is not None:
+                self.target.stop(idle)
+            return idle is not None
+
+    def _too_warm(self) -> Colour | None:
+        """The colour that was kept for long enough."""
+        found, _ = statuses.read(self.root, self.name, self.target.name)
+        if found is None or found.state != "accepted" or not found.warm_until:
+            return None
+        live = self.target.live()
+        if live is None or datetime.now(UTC) < datetime.fromisoformat(found.warm_until):
+            return None
+        return other(live) if self.target.held(other(live)) else None
+
+    def _settled(self) -> Status | None:
+        """The last status when there is nothing to do; without the lock, because a follower asks every few seconds."""
+        found, _ = statuses.read(self.root, self.name, self.target.name)
+        if found is None or found.state != "accepted":
+            return None
+        wanted = champion.desired(self.root, self.name)
+        live = self.target.live()
+        same = live is not None and found.what.uri == wanted.what.uri and self.target.current(live, wanted.what)
+        return found if same else None
 
     def _to_the_end(self, status: Status) -> Status:
         self._entered = time.monotonic()
@@ -283,7 +300,8 @@ class Deployment:
             problem = self._bring_back(before)
             if problem is None:
                 return None
-            if not problem and self.target.live() != before.colour:
+            if not problem:
+                # Also where users never left: a switch that was asked for and not made must not be made later.
                 self.target.switch(before.colour)
                 faults.point("deploy switched back")
                 if self.target.live() != before.colour:
@@ -319,6 +337,8 @@ class Deployment:
 
     def _fail(self, status: Status, reason: str, fault: Fault) -> Status:
         """The step after a failure: away with the new version before the switch, back to the old one after it."""
+        if status.before and status.before.uri == status.what.uri:
+            fault = "place"  # the same weights serve on the other colour: it is the template that does not do
         changes = {"reason": status.reason or reason, "fault": status.fault or fault}
         if status.state in BEFORE_SWITCH:
             return status.to("discard", reason, **changes)

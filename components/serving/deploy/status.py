@@ -114,6 +114,24 @@ def read(root: str, name: str, target: str) -> tuple[Status | None, str | None]:
     return parse_config(Status, value, where), etag
 
 
+def came_of(root: str, name: str, target: str, digest: str) -> tuple[Literal["", "accepted", "failed"], str]:
+    """What came of deploying the content `digest` to a target, and why; "" as long as nobody knows.
+
+    This is what a pipeline run that waits for its deployment asks.
+    """
+    found, _ = read(root, name, target)
+    if found is None:
+        return "", f"nothing was deployed to {target} yet"
+    failure = found.last_failure
+    if found.what.digest == digest:
+        if found.state == "accepted":
+            return "accepted", f"version {found.what.version} serves"
+        return ("failed", found.reason) if found.ended else ("", f"{found.state} since {found.since}")
+    if failure and failure.digest == digest:
+        return "failed", failure.reason
+    return "", f"version {found.what.version} is {found.state}"
+
+
 def write(root: str, name: str, status: Status, etag: str | None) -> str:
     """Store a step if the status is still the one of `etag` (None: there is none); returns its tag.
 

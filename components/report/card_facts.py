@@ -90,12 +90,13 @@ def _curated(receipts: Mapping[str, Record]) -> str:
 
 
 def _labelled(receipts: Mapping[str, Record]) -> str:
-    metrics = _evidence(receipts, "classify").get("metrics", {})
-    if "auroc" not in metrics:
+    found = _evidence(receipts, "classify")
+    auroc = found.get("table", {}).get(found.get("learner"), {}).get("auroc")
+    if not auroc:
         return UNKNOWN
-    low, high = metrics.get("auroc_ci_low"), metrics.get("auroc_ci_high")
+    low, high = auroc["ci_low"], auroc["ci_high"]
     interval = f" ({low:.3f} to {high:.3f})" if low is not None and high is not None else ""
-    return f"reasoning or knowledge by a classifier trained on experts' labels, AUROC {metrics['auroc']:.3f}{interval}"
+    return f"reasoning or knowledge by a classifier trained on experts' labels, AUROC {auroc['estimate']:.3f}{interval}"
 
 
 def _inference(asked: Record, settings: Mapping[str, Record]) -> str:

@@ -34,7 +34,12 @@ RECEIPTS: dict[str, Any] = {
     "sft": {"evidence": {"steps": 9, "rows_in": 800, "weights_sha256_start": "1" * 64}, "seconds": 1800},
     "grpo": {"evidence": {"steps": 3, "rows_trained": 40, "weights_sha256": "2" * 64}, "gpu_seconds": 7200},
     "evaluate-new": {"evidence": {"engine": "vllm 0.31.0", "prompt": "stepwise:0123456789ab"}},
-    "classify": {"evidence": {"metrics": {"auroc": 0.8, "auroc_ci_low": 0.7, "auroc_ci_high": 0.9}}},
+    "classify": {
+        "evidence": {
+            "learner": "combination",
+            "table": {"combination": {"auroc": {"estimate": 0.8, "ci_low": 0.7, "ci_high": 0.9}}},
+        }
+    },
 }
 SETTINGS = {"sft": {"learning_rate": 5e-6, "seed": 0}, "evaluate": {"temperature": 0.0, "max_new_tokens": 2048}}
 

@@ -15,15 +15,8 @@ from components.platform.storage import store
 from components.platform.tracking import files, notes
 from components.platform.tracking import runs as tracking
 
-CELL = {
-    "setting": "plain",
-    "stratum": "all",
-    "benchmark": "all",
-    "n": 4,
-    "accuracy": 0.5,
-    "ci_low": 0.1,
-    "ci_high": 0.9,
-}
+CELL = {"model": "x", "setting": "plain", "stratum": "all", "benchmark": "all", "n": 4}
+CELL |= {"accuracy": 0.5, "ci_low": 0.1, "ci_high": 0.9}
 
 
 @pytest.fixture

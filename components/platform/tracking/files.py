@@ -78,11 +78,9 @@ def _send(tracked: Tracked, folder: Path) -> None:
     """Upload a folder's files; a server that takes none is a warning, because the results are in the store."""
     if tracked.run_id is None:
         return
-    from mlflow import MlflowClient
-
     try:
         with quickly(UPLOAD):
-            MlflowClient().log_artifacts(tracked.run_id, str(folder))
+            tracked.files(folder)
     except Exception as error:  # MLflow's own, requests' or, where clients write to S3 themselves, botocore's
         LOG.warning(
             "MLflow took no files for run %s (%s: %s); they are in the store all the same",

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -54,6 +55,11 @@ class Tracked:
         from mlflow.entities import RunTag
 
         _client().log_batch(self.run_id, tags=[RunTag(key, value) for key, value in values.items()])
+
+    def files(self, folder: Path) -> None:
+        """Copy every file of a folder to the run's artifacts; raises what MLflow and its artifact store raise."""
+        if self.run_id is not None:
+            _client().log_artifacts(self.run_id, str(folder))
 
     def note(self, *lines: str) -> None:
         """Add paragraphs to what MLflow's page of the run says first, below what a person may have written there."""

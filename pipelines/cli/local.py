@@ -19,6 +19,8 @@ LOG = logging.getLogger(__name__)
 @click.command("run")
 @recipe_option
 @click.option("--data", type=click.Path(), help="Folder with benchmarks/*.jsonl and train/*.jsonl (default: samples).")
+@click.option("--labels", metavar="samples|DIR", help="Where the classifier's labels are [default: in the questions].")
+@click.option("--classifier", metavar="REF", help="A trained classifier to use instead of training one.")
 @changes_option
 @models_option
 @click.option(
@@ -35,6 +37,8 @@ LOG = logging.getLogger(__name__)
 def run_command(
     recipe: str,
     data: str | None,
+    labels: str | None,
+    classifier: str | None,
     changes: tuple[str, ...],
     models: str | None,
     available_only: bool,
@@ -50,8 +54,9 @@ def run_command(
     from pipelines.local.run import run
     from pipelines.local.summary import print_summary
     from pipelines.settings.available import keep_available, tell_missing_keys
-    from pipelines.settings.recipes import load_any_recipe, pipeline_of
+    from pipelines.settings.recipes import load_any_recipe, pipeline_of, strata_changes
 
+    changes = (*strata_changes(recipe, labels, classifier), *changes)
     values = load_any_recipe(recipe, changes, data, models)
     if fail_on_refusal and pipeline_of(values) == "evaluation":
         raise InputError(f"--fail-on-refusal: recipe {values.name} evaluates models and has no gate")

@@ -111,3 +111,40 @@ def test_status_and_logs_tell_of_the_latest_run(tmp_path: Path, monkeypatch: pyt
     assert call("logs", "classify").output == "ValueError: boom\n"
     with pytest.raises(InputError, match="did you mean classify"):
         CliRunner().invoke(cli, ["logs", "clasify"], catch_exceptions=False)
+
+
+def own_data(folder: Path) -> Path:
+    for kind in ("benchmarks", "train"):
+        (folder / kind).mkdir(parents=True)
+        options = {"A": "aspirin", "B": "heparin"}
+        rows = [
+            {"id": f"q{n}", "question": f"Drug {n}?", "options": options, "answer_idx": "A", "dataset_name": "own"}
+            for n in range(4)
+        ]
+        (folder / kind / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def test_own_questions_without_labels_are_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BIOMED_R1_HOME", str(tmp_path / "home"))
+    data = own_data(tmp_path / "data")
+    command = ["run", "--recipe", "smoke", "--data", str(data), "--dry-run"]
+    with pytest.raises(InputError, match=r"question_type: labels of 0 Reasoning, 0 Understanding questions; .*--labels"):
+        CliRunner().invoke(cli, command, catch_exceptions=False)
+    assert call(*command, "--labels", "samples").exit_code == 0
+    with pytest.raises(InputError, match="no/such"):
+        CliRunner().invoke(cli, [*command, "--classifier", "no/such"], catch_exceptions=False)
+    assert not (tmp_path / "home" / "runs").exists()
+
+
+def test_labels_come_from_where_they_are_said_to_be(tmp_path: Path) -> None:
+    from components.platform.tables import read_items
+    from components.stages.ingest import IngestConfig, ingest
+
+    data = str(own_data(tmp_path / "data"))
+    ingest(data, data, IngestConfig(labels_from="samples", labels_limit=20), tmp_path / "out")
+    labels = read_items(tmp_path / "out" / "labels.parquet")
+    assert len(labels) == 20 and all(item.question_type for item in labels)
+    assert {item.dataset_name for item in read_items(tmp_path / "out" / "benchmarks.parquet")} == {"own"}

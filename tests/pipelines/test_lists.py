@@ -131,7 +131,9 @@ def test_own_questions_without_labels_are_refused_before_any_work(
     monkeypatch.setenv("BIOMED_R1_HOME", str(tmp_path / "home"))
     data = own_data(tmp_path / "data")
     command = ["run", "--recipe", "smoke", "--data", str(data), "--dry-run"]
-    with pytest.raises(InputError, match=r"question_type: labels of 0 Reasoning, 0 Understanding questions; .*--labels"):
+    with pytest.raises(
+        InputError, match=r"question_type: labels of 0 Reasoning, 0 Understanding questions; .*--labels"
+    ):
         CliRunner().invoke(cli, command, catch_exceptions=False)
     assert call(*command, "--labels", "samples").exit_code == 0
     with pytest.raises(InputError, match="no/such"):
@@ -148,3 +150,28 @@ def test_labels_come_from_where_they_are_said_to_be(tmp_path: Path) -> None:
     labels = read_items(tmp_path / "out" / "labels.parquet")
     assert len(labels) == 20 and all(item.question_type for item in labels)
     assert {item.dataset_name for item in read_items(tmp_path / "out" / "benchmarks.parquet")} == {"own"}
+
+
+def test_outputs_that_would_replace_something_else_are_refused(tmp_path: Path) -> None:
+    source = own_data(tmp_path / "data") / "benchmarks" / "own.jsonl"
+    for out, said in ((source, "is the source itself"), (tmp_path / "items.xlsx", "written as .parquet or .jsonl")):
+        before = source.read_bytes()
+        with pytest.raises(InputError, match=said):
+            CliRunner().invoke(cli, ["ingest", "--from", str(source), "--out", str(out)], catch_exceptions=False)
+        assert source.read_bytes() == before
+
+
+def test_another_model_s_answers_are_not_replaced(tmp_path: Path) -> None:
+    from components.platform.tables import write_rows
+
+    source = own_data(tmp_path / "data") / "benchmarks" / "own.jsonl"
+    write_rows([{"model": "theirs", "item_id": "q0", "setting": "plain", "output": "A"}], tmp_path / "answers.parquet")
+    command = ["evaluate", "--model", "package:smollm2-135m-instruct", "--items", str(source), "--out", str(tmp_path)]
+    with pytest.raises(InputError, match="has answers of theirs"):
+        CliRunner().invoke(cli, command, catch_exceptions=False)
+
+
+def test_the_folder_of_an_output_is_made(tmp_path: Path) -> None:
+    out = tmp_path / "new" / "smoke.yaml"
+    found = call("compile", "--recipe", "demo", "--profile", "local", "-o", str(out))
+    assert found.exit_code == 0 and out.is_file(), found.output

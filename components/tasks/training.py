@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from components.platform.execution import (
+    CHECKPOINTS,
     EVIDENCE,
     Call,
     Product,
@@ -125,7 +126,7 @@ def sft(mix: str, model: str, plan: str, run: str) -> str:
 
     def work(out: Path) -> dict[str, Any]:
         with fetched(call.inputs["mix"]) as (rows,):
-            return stage.sft(rows, model, settings, resume_uri(call), out, code)
+            return {**stage.sft(rows, model, settings, resume_uri(call), out, code), CHECKPOINTS: resume_uri(call)}
 
     return execute(call, work).uri
 
@@ -140,7 +141,7 @@ def grpo(mix: str, model: str, plan: str, run: str) -> str:
 
     def work(out: Path) -> dict[str, Any]:
         with fetched(call.inputs["mix"]) as (rows,):
-            return stage.grpo(rows, model, settings, resume_uri(call), out, code)
+            return {**stage.grpo(rows, model, settings, resume_uri(call), out, code), CHECKPOINTS: resume_uri(call)}
 
     return execute(call, work).uri
 

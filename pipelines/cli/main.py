@@ -38,6 +38,10 @@ VERBS = {
     "seal": ("registry", "Show or rotate the sealed questions that the gate decides on."),
     "export": ("questions", "Write lm-evaluation-harness tasks or the published columns."),
     "register": ("registry", "Register a checkpoint as a model version in MLflow."),
+    "models": ("models", "List the registered versions; which one serves, and which served when."),
+    "promote": ("models", "Make a version the champion."),
+    "rollback": ("models", "Make the previous version the champion again."),
+    "gc": ("models", "List, or delete, what nobody needs in the store."),
     "pin": ("recipes", "Pin a recipe's hub models and data sets to their commits."),
     "stage": ("recipes", "Store a recipe's local models and data for a cluster."),
     "compile": ("recipes", "Compile a pipeline to KFP's IR (YAML)."),
@@ -106,7 +110,7 @@ def cli(log_level: str, log_format: str) -> None:
 
 
 def main() -> None:
-    """Run the command and exit: 0 fine, 1 failed, 2 bad input, 3 gate refused, 130 and 143 interrupted."""
+    """Run the command; exit 0 fine, 1 failed, 2 bad input, 3 refused, 4 another was first, 130 and 143 interrupted."""
     quiet_environment()
     try:
         cli.main(standalone_mode=False)

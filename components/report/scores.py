@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from components.errors import InputError
+from components.questions.askings import OPENED
 from components.report.wording import has_interval, is_number
-from components.scoring.outcomes import ADVERSARIAL, OPENED, STRATA
+from components.scoring.outcomes import ADVERSARIAL, STRATA
 
 SCHEMA_VERSION = 1
 PLAIN = "plain"

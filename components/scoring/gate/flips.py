@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from components.questions.askings import SETTINGS
 from components.scoring.gate.paired import Paired, paired
 from components.scoring.intervals import Array, Codes, group_sums, mcnemar_exact
-from components.scoring.outcomes import ADVERSARIAL, SETTINGS, STRATA, ItemTable, Outcomes
+from components.scoring.outcomes import ADVERSARIAL, STRATA, ItemTable, Outcomes
 
 Side = Mapping[str, Outcomes]
 

@@ -1,0 +1,56 @@
+"""Accuracy by any column of the items (specialty, body system, a field of `meta`): a cell per value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from components.errors import InputError
+from components.questions.askings import SETTINGS
+from components.questions.items import COLUMNS, Item
+from components.scoring.accuracy import Record, cell
+from components.scoring.outcomes import ADVERSARIAL, Answers, ItemTable
+
+MOST_VALUES = 200
+
+Slices = Mapping[str, Sequence[str | None]]  # column -> each item's value
+
+
+def slices_of(items: Sequence[Item], columns: Sequence[str], field: str) -> dict[str, list[str | None]]:
+    """The items' values (as text) in each of `columns`: a column of the items, or a field of their `meta`.
+
+    None where an item has no value. Raises InputError, which names the config's `field`, for a column that no item has.
+    """
+    found: dict[str, list[str | None]] = {}
+    for column in columns:
+        values = [getattr(item, column) if column in COLUMNS else item.meta.get(column) for item in items]
+        if all(value is None for value in values):
+            raise InputError(f"{field}: {column!r}: no item has it, neither as a column nor in its meta")
+        found[column] = [None if value is None else str(value) for value in values]
+    return found
+
+
+def slice_records(table: ItemTable, answers: Answers, slices: Slices) -> list[Record]:
+    """A record per model, setting, column and value: n, groups, accuracy with its interval, and what `cells` hold.
+
+    Items without a value are in no slice. Raises InputError for a column with more than MOST_VALUES values.
+    """
+    records: list[Record] = []
+    for column, given in slices.items():
+        labels = np.array(["" if value is None else value for value in given])
+        known = np.array([value is not None for value in given], dtype=bool)
+        values = sorted(set(labels[known].tolist()))
+        if len(values) > MOST_VALUES:
+            raise InputError(
+                f"slices: {column!r} has {len(values)} values, more than {MOST_VALUES}; name a column that puts "
+                "questions into few groups"
+            )
+        for value in values:
+            mask = known & (labels == value)
+            for model, settings in answers.items():
+                for setting in (*SETTINGS, ADVERSARIAL):
+                    if setting in settings:
+                        key = {"model": model, "setting": setting, "column": column, "value": value}
+                        records.append({**key, **cell(table, settings[setting], mask)})
+    return records

@@ -39,6 +39,9 @@ class Scores:
             for g in record.get("gaps") or []
         }
         self.sensitivity: Sequence[Record] = record.get("threshold_sensitivity") or []
+        self.samples: Sequence[Record] = record.get("samples") or []
+        self.positions: Sequence[Record] = record.get("positions") or []
+        self.slices: Sequence[Record] = record.get("slices") or []
         self.changes = {(c["model"], c["stratum"]): c for c in changes(record)}
         cells: Sequence[Record] = record.get("cells") or []
         if not cells:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from components.questions.askings import OPENED, SETTINGS
 from components.scoring.askings.marking import Marked, Marks
+from components.scoring.gate.paired import paired
 from components.scoring.intervals import Interval, accuracy_interval
 from components.scoring.outcomes import ADVERSARIAL, STRATA, ItemTable
 from components.scoring.proportions import copy_weights
@@ -28,6 +29,8 @@ from components.scoring.proportions import copy_weights
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
 Record = dict[str, Any]
+
+TAIL = 0.025  # of a bound, on each side
 
 
 def pass_at(right: Array, samples: int, k: int) -> Array:
@@ -60,8 +63,8 @@ def majority(letters: Codes) -> Codes:
 def sample_records(table: ItemTable, marked: Marked) -> list[Record]:
     """A record per model, setting and stratum that was asked more than once, over the items that have every sample.
 
-    `adversarial` is the mean of the three prefills,
-    sample by sample. All figures count the copies of a question in one benchmark as one.
+    `adversarial` is the mean of the three prefills, sample by sample. All figures count the copies of a question in
+    one benchmark as one.
     """
     records = []
     for model, settings in marked.items():
@@ -134,7 +137,8 @@ class _Draws:
     def record(self, table: ItemTable, inside: NDArray[np.bool_]) -> Record:
         """`spread_low` and `spread_high`: the lowest and the highest accuracy of one seed; `spread_sd` between seeds.
 
-        `se_samples` is the part of the standard error that more samples would remove, `se` all of it.
+        `majority_gain` is what the majority's choice gains over one answer, by question group. `se_samples` is the part
+        of the standard error that more samples would remove, `se` all of it.
         """
         groups, parts = table.groups[self.item[inside]], table.benchmark[self.item[inside]]
         weights = copy_weights(groups, parts)
@@ -151,6 +155,7 @@ class _Draws:
         centred = np.bincount(groups, weights=weights * (values - mean(values))) / weights.sum()
         count = int((np.bincount(groups) > 0).sum())
         passed = self.passed[inside]
+        gain = paired(self.majority[inside], values, groups)
         return {
             "n": int(inside.sum()),
             "groups": count,
@@ -164,6 +169,9 @@ class _Draws:
             "majority": mean(self.majority[inside]),
             **_limits("majority", interval(self.majority[inside])),
             "majority_undecided": mean(self.undecided[inside]),
+            "majority_gain": gain.estimate if gain else None,
+            "majority_gain_low": gain.lower(TAIL) if gain else None,
+            "majority_gain_high": gain.upper(TAIL) if gain else None,
             "spread_low": float(seeds.min()),
             "spread_high": float(seeds.max()),
             "spread_sd": float(seeds.std(ddof=1)),

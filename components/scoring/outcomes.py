@@ -20,6 +20,7 @@ Codes = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 ADVERSARIAL = "adversarial"  # the mean of the three per item
+HALF = 0.5  # of an item's samples: where more of them are right, it is right; where less, wrong
 STRATA = ("all", "knowledge", "reasoning")
 
 

@@ -16,10 +16,9 @@ import numpy as np
 from components.questions.askings import OPENED, SETTINGS
 from components.questions.items import Item, group_of
 from components.scoring.askings.marking import order_of, read_in_order
-from components.scoring.outcomes import Answers, Array
+from components.scoring.outcomes import HALF, Answers, Array
 
 Key = tuple[str, str]  # model, setting
-HALF = 0.5  # of an item's samples: more of them right is right
 
 
 @dataclass(frozen=True)

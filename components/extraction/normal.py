@@ -72,6 +72,7 @@ class Options:
     lone: Mapping[str, str] = field(default_factory=dict)  # options whose text is one letter
     confused: frozenset[str] = frozenset()  # letters, as written, that are also another option's text
     signed: frozenset[str] = frozenset()  # numbers that occur with and without a minus
+    twins: frozenset[str] = frozenset()  # letters whose text is another option's, too
 
 
 def fold(token: str) -> str:
@@ -142,6 +143,7 @@ def _prepare(pairs: tuple[tuple[str, str], ...]) -> Options:
         lone,
         frozenset(confused),
         frozenset(n for n in numbers if "-" + n in numbers),
+        frozenset(letter for letter, ways in written.items() if ways) - {text.letter for text in texts},
     )
 
 

@@ -54,6 +54,8 @@ def ingest(plan: str, run: str) -> str:
         "train": f"digest:{source_digest(train_source, 'train')}",
     }
     settings = read.config("ingest", stage.IngestConfig)
+    if settings.labels_from:
+        inputs["labels"] = f"digest:{source_digest(settings.labels_from, 'benchmarks')}"
     call = Call("ingest", run, settings, inputs)
     return execute(call, lambda out: stage.ingest(sources, train_source, settings, out)).uri
 

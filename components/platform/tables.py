@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import io
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.errors import InputError
+from components.platform.folders.deletion import replacing
 from components.platform.text_rows import format_of, opened, text_rows
 from components.questions.items import COLUMNS, Item, item_row, parse_item
 
@@ -148,24 +148,21 @@ def _write(
 ) -> None:
     if format_of(path) not in ("jsonl", "parquet", None) or _is_packed(path):
         raise InputError(f"{path}: tables are written as .parquet or .jsonl; give the file one of these endings")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
     try:
-        if format_of(path) == "jsonl":
-            with partial.open("w", encoding="utf-8") as file:
-                file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        else:
-            names = list(dict.fromkeys(name for row in rows for name in row))
-            table = (
-                pa.Table.from_pylist(rows, schema=schema)
-                if schema is not None
-                else pa.table({name: [row.get(name) for row in rows] for name in names})
-            )
-            table = table.replace_schema_metadata(dict(metadata or {}))
-            pq.write_table(table, partial, compression="zstd")
-        os.replace(partial, path)
+        with replacing(path) as partial:
+            if format_of(path) == "jsonl":
+                with partial.open("w", encoding="utf-8") as file:
+                    file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            else:
+                names = list(dict.fromkeys(name for row in rows for name in row))
+                table = (
+                    pa.Table.from_pylist(rows, schema=schema)
+                    if schema is not None
+                    else pa.table({name: [row.get(name) for row in rows] for name in names})
+                )
+                table = table.replace_schema_metadata(dict(metadata or {}))
+                pq.write_table(table, partial, compression="zstd")
     except OSError as error:
-        partial.unlink(missing_ok=True)
         if error.errno == errno.ENOSPC:
             raise InputError(f"{path}: no space left on the disk; free some or write elsewhere") from None
         raise

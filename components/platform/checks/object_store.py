@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from components.platform.checks.findings import Finding
+from components.platform.folders.deletion import DELETE_OBJECT
 from components.platform.storage import objects
 
 WRITERS = 8
@@ -166,7 +167,7 @@ def _deleted(store: _Store) -> Finding:
     """Without this right a run ends well all the same: what it would delete stays."""
     try:
         for key in dict.fromkeys(store.keys):
-            _asked(store, "delete_object", Key=key)
+            _asked(store, DELETE_OBJECT, Key=key)
     except _RefusedError as error:
         kept = f"old checkpoints and s3://{store.bucket}/{store.prefix} stay; a lifecycle rule can expire them"
         return Finding("S3 delete", "warning", f"{error}; {kept}")
@@ -182,7 +183,7 @@ def _without_chunks(store: _Store) -> Finding | None:
     try:
         other = _Store(_client(), store.bucket, store.prefix)
         _put(other)
-        _asked(other, "delete_object", Key=other.keys[0])
+        _asked(other, DELETE_OBJECT, Key=other.keys[0])
     except _RefusedError:
         return None
     finally:

@@ -11,8 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +20,8 @@ from typing import Any, TypeVar
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from components.errors import DamagedError, InputError, UnavailableError
+from components.platform.folders.deletion import remove_file, remove_files, remove_object, replacing
+from components.platform.folders.marks import MARK
 
 PARALLEL_FILES = 4
 _ABSENT = ("NoSuchKey", "404", "NoSuchBucket", "NotFound")
@@ -86,33 +87,44 @@ def read_json(uri: str) -> tuple[Any, str]:
 
 
 def list_children(uri: str) -> list[str]:
-    """Names directly below a URI (folders and files), sorted."""
+    """Names directly below a URI (folders and files), sorted; our own mark is none of them."""
     if not _is_s3(uri):
-        return sorted(p.name for p in Path(uri).iterdir()) if Path(uri).is_dir() else []
+        return sorted(p.name for p in Path(uri).iterdir() if p.name != MARK) if Path(uri).is_dir() else []
     bucket, key = split(uri.rstrip("/") + "/")
     names = set()
     for page in _pages(uri, Bucket=bucket, Prefix=key, Delimiter="/"):
         names |= {p["Prefix"][len(key) :].rstrip("/") for p in page.get("CommonPrefixes", [])}
         names |= {o["Key"][len(key) :] for o in page.get("Contents", [])}
-    return sorted(names - {""})
+    return sorted(names - {"", MARK})
 
 
 def list_files(uri: str) -> list[str]:
-    """Paths of every file below a URI, relative to it, sorted."""
-    if not _is_s3(uri):
-        return sorted(p.relative_to(uri).as_posix() for p in Path(uri).rglob("*") if p.is_file())
-    bucket, prefix = split(uri.rstrip("/") + "/")
-    pages = _pages(uri, Bucket=bucket, Prefix=prefix)
-    return sorted(item["Key"][len(prefix) :] for page in pages for item in page.get("Contents", []))
+    """Paths of every file below a URI, relative to it, sorted; marks are left out."""
+    if _is_s3(uri):
+        bucket, prefix = split(uri.rstrip("/") + "/")
+        pages = _pages(uri, Bucket=bucket, Prefix=prefix)
+        names = (item["Key"][len(prefix) :] for page in pages for item in page.get("Contents", []))
+    else:
+        names = (p.relative_to(uri).as_posix() for p in Path(uri).rglob("*") if p.is_file())
+    return sorted(name for name in names if name.rsplit("/", 1)[-1] != MARK)
 
 
 def delete(uri: str) -> None:
     """Delete one object; nothing happens where there is none."""
     if not _is_s3(uri):
-        Path(uri).unlink(missing_ok=True)
+        remove_file(Path(uri))
         return
     bucket, key = split(uri)
-    _asked(uri, lambda: client().delete_object(Bucket=bucket, Key=key))
+    _asked(uri, lambda: remove_object(client(), bucket, key))
+
+
+def delete_files(uri: str, names: Sequence[str]) -> None:
+    """Delete files below a URI, by name and in this order; a local folder that is empty then goes too."""
+    if not _is_s3(uri):
+        remove_files(Path(uri), names)
+        return
+    for name in names:
+        delete(f"{uri.rstrip('/')}/{name}")
 
 
 def put_file(path: Path, uri: str) -> None:
@@ -274,19 +286,8 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _write(path: Path, body: bytes) -> None:
     """Written beside and moved into place: a reader never sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.partial-")
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(body)
-    os.chmod(partial, 0o666 & ~_umask())
-    os.replace(partial, path)
-
-
-@lru_cache(maxsize=1)
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    with replacing(path) as partial:
+        partial.write_bytes(body)
 
 
 def _pages(uri: str, **arguments: Any) -> list[Any]:

@@ -77,7 +77,10 @@ def _references(recipe: AnyRecipe) -> Sequence[str]:
 
 @contextmanager
 def _servers_of_this_run() -> Iterator[None]:
-    """Embedded servers up; an interrupted run takes those it started down again, a finished one leaves them."""
+    """Embedded servers up; an interrupted run takes those it started down again, unless another run uses them.
+
+    A finished run leaves them.
+    """
 
     def interrupt(number: int, _frame: object) -> None:
         raise SystemExit(128 + number)
@@ -85,12 +88,16 @@ def _servers_of_this_run() -> Iterator[None]:
     signal.signal(signal.SIGTERM, interrupt)
     before = servers.running()
     try:
-        if started := servers.up().started:
-            LOG.info("started %s; stop with `biomed-r1 down`", " and ".join(started))
-        yield
+        with servers.in_use():
+            if started := servers.up().started:
+                LOG.info("started %s; stop with `biomed-r1 down`", " and ".join(started))
+            yield
     except (KeyboardInterrupt, SystemExit):
         execution.clear_scratch()
-        servers.down([name for name in servers.running() if name not in before])
+        try:
+            servers.down([name for name in servers.running() if name not in before])
+        except servers.InUseError:
+            LOG.info("the embedded servers stay up: another run uses them")
         raise
 
 

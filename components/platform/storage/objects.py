@@ -148,6 +148,19 @@ def get_file(uri: str, path: Path) -> bool:
     return _asked(uri, lambda: client().download_file(bucket, key, str(path)) or True, absent=lambda: False)
 
 
+def create_bucket(name: str) -> None:
+    """Create a bucket unless it is there; raises InputError when the store does not answer."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        client(quick=True).create_bucket(Bucket=name)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
+            raise InputError(f"bucket {name}: {error}") from None
+    except BotoCoreError as error:
+        raise InputError(f"bucket {name}: {error}") from None
+
+
 def check(uri: str) -> None:
     """Raise InputError, within about 8 s, unless the bucket of `uri` can be reached and listed."""
     from botocore.exceptions import BotoCoreError, ClientError

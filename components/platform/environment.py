@@ -10,6 +10,8 @@ LOG_LEVELS, LOG_FORMATS = ("debug", "info", "warning", "error"), ("text", "json"
 
 # An empty variable with such a beginning is unset: shells, Compose files and CI systems pass on what nobody has set.
 OURS_OR_LIBRARIES = ("BIOMED_R1_", "AWS_", "MLFLOW_", "HF_", "KFP_", "KF_", "OMP_")
+# Never asked through a proxy: the embedded servers, and whatever else a person runs beside us.
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -33,3 +35,8 @@ def quiet_environment() -> None:
         del os.environ[name]
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    # Libraries read either spelling, and the lower one first.
+    known = [text.strip() for text in (os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "").split(",")]
+    if "*" not in known:
+        without = ",".join(dict.fromkeys([*filter(None, known), *LOOPBACK]))
+        os.environ |= {"no_proxy": without, "NO_PROXY": without}

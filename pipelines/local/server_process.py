@@ -70,6 +70,15 @@ def processes(name: str, token: str) -> list[psutil.Process]:
     return sorted(found, key=lambda process: process.pid)
 
 
+def listens(found: Sequence[psutil.Process], port: int) -> bool:
+    """Whether one of these processes has this port: another user's server may have been quicker."""
+    for process in found:
+        with suppress(psutil.Error):
+            if any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in process.net_connections("tcp")):
+                return True
+    return False
+
+
 def elsewhere(found: Sequence[psutil.Process]) -> bool:
     """Whether processes live in another network namespace than this one, so that their ports are out of reach."""
     mine = _network("self")

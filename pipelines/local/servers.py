@@ -32,7 +32,7 @@ BUCKET = "biomed-r1"
 S3_PORT, MLFLOW_PORT = 8333, 5000
 START_SECONDS = 60
 # What runs may write until the servers are started again, and what is left free on a nearly full disk.
-ROOM_BYTES, SPARE_DISK = 16 * 10**9, "256MiB"
+ROOM_BYTES, SPARE_DISK = 8 * 10**9, "256MiB"
 # Whatever of a credential or an endpoint may be left over from other work: with the embedded server's keys, one of
 # these would sign with another's session, or ask another server.
 REPLACED = (
@@ -230,7 +230,10 @@ def _wait(name: str, server: Mapping[str, Any], token: str) -> None:
     """Wait until a server answers its clients' requests, not only connections, and give it its token."""
     deadline = time.monotonic() + START_SECONDS
     said = ""
-    while server_process.processes(name, token) and time.monotonic() < deadline:
+    while (found := server_process.processes(name, token)) and time.monotonic() < deadline:
+        if not server_process.listens(found, server["port"]):
+            time.sleep(0.2)
+            continue
         try:
             if name == "mlflow":
                 tracking.check()

@@ -86,17 +86,8 @@ def check_store(uri: str) -> Iterator[Finding]:
 
 
 def _client() -> Any:
-    import boto3
-    from botocore.config import Config
-
-    config = Config(
-        connect_timeout=3,
-        read_timeout=10,
-        retries={"total_max_attempts": 2, "mode": "standard"},
-        s3={"addressing_style": "path" if os.environ.get("AWS_ENDPOINT_URL_S3") else "auto"},
-        max_pool_connections=WRITERS,
-    )
-    return boto3.client("s3", region_name=os.environ.get("AWS_REGION", "us-east-1"), config=config)
+    retries = {"total_max_attempts": 2, "mode": "standard"}
+    return objects.sdk_client(connect_timeout=3, read_timeout=10, retries=retries, max_pool_connections=WRITERS)
 
 
 def _put(store: _Store) -> None:

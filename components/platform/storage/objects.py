@@ -169,7 +169,7 @@ def check(uri: str) -> None:
     try:
         client(quick=True).head_bucket(Bucket=bucket)
     except (BotoCoreError, ClientError) as error:
-        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3", "AWS")
+        endpoint = client(quick=True).meta.endpoint_url
         raise InputError(
             f"BIOMED_R1_STORE={uri}: S3 at {endpoint} does not answer for bucket {bucket!r} ({error}); "
             "check AWS_ENDPOINT_URL_S3, the credentials and that the bucket exists"
@@ -187,17 +187,29 @@ def split(uri: str) -> tuple[str, str]:
 @lru_cache(maxsize=2)
 def client(quick: bool = False) -> Any:
     """The S3 client; it retries by itself what can pass (`standard` mode), `quick` once only."""
+    timeouts = {"connect_timeout": 2, "read_timeout": 3} if quick else {"connect_timeout": 10, "read_timeout": 60}
+    retries = {"total_max_attempts": 2 if quick else 5, "mode": "standard"}
+    return sdk_client(**timeouts, retries=retries, max_pool_connections=4 * PARALLEL_FILES)
+
+
+def sdk_client(**settings: Any) -> Any:
+    """An S3 client as the SDK configures it from its variables and files, with these settings of botocore's Config.
+
+    The region is AWS_REGION, which boto3 itself does not read, else the SDK's own (AWS_DEFAULT_REGION, the profile).
+    Raises InputError for a profile or a file that the SDK cannot use.
+    """
     import boto3
     from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
 
-    timeouts = {"connect_timeout": 2, "read_timeout": 3} if quick else {"connect_timeout": 10, "read_timeout": 60}
-    config = Config(
-        **timeouts,
-        retries={"total_max_attempts": 2 if quick else 5, "mode": "standard"},
-        s3={"addressing_style": "path" if os.environ.get("AWS_ENDPOINT_URL_S3") else "auto"},
-        max_pool_connections=4 * PARALLEL_FILES,
-    )
-    return boto3.client("s3", region_name=os.environ.get("AWS_REGION", "us-east-1"), config=config)
+    try:
+        session = boto3.Session()
+        region = os.environ.get("AWS_REGION") or session.region_name or "us-east-1"
+        return session.client("s3", region_name=region, config=Config(**settings))
+    except (BotoCoreError, ValueError) as error:
+        raise InputError(
+            f"S3: {error}; check AWS_PROFILE, AWS_ENDPOINT_URL_S3 and the files ~/.aws/config and ~/.aws/credentials"
+        ) from None
 
 
 def _is_s3(uri: str) -> bool:

@@ -30,7 +30,7 @@ NAMES = ("s3", "mlflow")
 BUCKET = "biomed-r1"
 # The first port tried for each; a port in use gives the next free one.
 S3_PORT, MLFLOW_PORT = 8333, 5000
-START_SECONDS = 60
+START_SECONDS = 120
 # What runs may write until the servers are started again, and what is left free on a nearly full disk.
 ROOM_BYTES, SPARE_DISK = 8 * 10**9, "256MiB"
 # Whatever of a credential or an endpoint may be left over from other work: with the embedded server's keys, one of

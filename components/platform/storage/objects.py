@@ -24,6 +24,8 @@ from components.platform.folders.deletion import remove_file, remove_files, remo
 from components.platform.folders.marks import MARK
 
 PARALLEL_FILES = 4
+# Seconds before an answer that broke off is asked for again, then twice as long each time.
+FIRST_WAIT = 0.2
 _ABSENT = ("NoSuchKey", "404", "NoSuchBucket", "NotFound")
 _CONFLICT = ("PreconditionFailed", "412", "ConditionalRequestConflict", "409")
 # What a person mends, and waiting does not.
@@ -76,14 +78,19 @@ def get_json(uri: str) -> Any:
 
 def read_json(uri: str) -> tuple[Any, str]:
     """The JSON value of an object and its version for `replace_json`; (None, "") where there is none."""
-    found = _read(uri)
-    if found is None:
-        return None, ""
-    body, etag = found
-    try:
-        return json.loads(body), etag
-    except ValueError as error:
-        raise DamagedError(f"{uri}: not JSON ({error})") from None
+
+    def read() -> tuple[Any, str]:
+        found = _read(uri)
+        if found is None:
+            return None, ""
+        body, etag = found
+        try:
+            return json.loads(body), etag
+        except ValueError as error:
+            raise DamagedError(f"{uri}: not JSON ({error})") from None
+
+    # A proxy can take half an answer for the whole one.
+    return _again(read, DamagedError) if _is_s3(uri) else read()
 
 
 def list_children(uri: str) -> list[str]:
@@ -241,10 +248,11 @@ def _asked(uri: str, call: Callable[[], Result], absent: Callable[[], Result] | 
 
 def _transfer_errors() -> tuple[type[Exception], ...]:
     from boto3.exceptions import Boto3Error
+    from botocore.parsers import ResponseParserError  # of half an XML document
     from s3transfer.exceptions import RetriesExceededError
     from urllib3.exceptions import HTTPError
 
-    return (Boto3Error, RetriesExceededError, HTTPError)
+    return (Boto3Error, ResponseParserError, RetriesExceededError, HTTPError)
 
 
 class _ConflictError(Exception):
@@ -263,16 +271,21 @@ def _read(uri: str) -> tuple[bytes, str] | None:
         answer = client().get_object(Bucket=bucket, Key=key)
         return answer["Body"].read(), answer["ETag"]
 
-    # The SDK repeats a request that failed; a body that broke off after the headers is ours to ask for again.
-    for attempt in Retrying(
-        retry=retry_if_exception_type(UnavailableError),
+    return _again(lambda: _asked(uri, fetch, absent=lambda: None), UnavailableError)
+
+
+def _again(ask: Callable[[], Result], *errors: type[Exception]) -> Result:
+    """What `ask` returns, asked up to four times while it raises one of `errors`.
+
+    The SDK repeats a request that failed; an answer that broke off after its headers is ours to ask for again.
+    """
+    tries = Retrying(
+        retry=retry_if_exception_type(errors),
         stop=stop_after_attempt(4),
-        wait=wait_exponential_jitter(initial=0.2, max=5),
+        wait=wait_exponential_jitter(initial=FIRST_WAIT, max=5),
         reraise=True,
-    ):
-        with attempt:
-            return _asked(uri, fetch, absent=lambda: None)
-    raise AssertionError("unreachable: reraise")
+    )
+    return tries(ask)
 
 
 def _conditionally(uri: str, value: Any, condition: dict[str, str], etag: str | None) -> bool:
@@ -316,4 +329,7 @@ def _write(path: Path, body: bytes) -> None:
 
 
 def _pages(uri: str, **arguments: Any) -> list[Any]:
-    return _asked(uri, lambda: list(client().get_paginator("list_objects_v2").paginate(**arguments)))
+    def pages() -> list[Any]:
+        return _asked(uri, lambda: list(client().get_paginator("list_objects_v2").paginate(**arguments)))
+
+    return _again(pages, UnavailableError)

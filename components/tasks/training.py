@@ -27,6 +27,7 @@ from components.platform.execution import (
 from components.platform.lineage import code_digest
 from components.platform.storage import plan as plans
 from components.platform.storage import store
+from components.platform.storage.journal import forget
 from components.platform.storage.ledger import reserve, seal_number
 from components.tasks.artifacts import Artifact, Curves, Metrics
 from components.tasks.patience import patient
@@ -55,6 +56,8 @@ def ingest(plan: str, run: str) -> str:
         "train": f"digest:{source_digest(train_source, 'train')}",
     }
     settings = read.config("ingest", stage.IngestConfig)
+    if settings.labels_from:
+        inputs["labels"] = f"digest:{source_digest(settings.labels_from, 'benchmarks')}"
     call = Call("ingest", run, settings, inputs)
     return execute(call, lambda out: stage.ingest(sources, train_source, settings, out)).uri
 
@@ -288,7 +291,7 @@ def register(model: str, judged: str, decision: Artifact, plan: str, run: str) -
 def forget_journal(product: Product) -> None:
     """Delete the records of an evaluation's unfinished work: its answers are stored."""
     if product.evidence.get("journal"):
-        store.delete_prefix(product.evidence["journal"])
+        forget(product.evidence["journal"])
 
 
 def _answered(answers: Mapping[str, str]) -> dict[str, str]:

@@ -34,11 +34,22 @@ def ingest_command(
     from components.platform.config import parse_config, write_json
     from components.stages.ingest import IngestConfig, ingest_one
 
+    _writable_items(out, source)
     values = config.parse(IngestConfig).model_dump() | ({"mapping": mapping} if mapping else {})
     rows, read = ingest_one(source, kind, parse_config(IngestConfig, values, "--map"), out)
     write_json(json_file, [file.model_dump(exclude={"items"}) for file in read])
     dropped = sum(len(file.defects) for file in read)
     click.echo(f"{rows} items from {len(read)} files to {out}" + (f", {dropped} rows dropped" if dropped else ""))
+
+
+def _writable_items(out: Path, source: str) -> None:
+    """Raise InputError for a file that would replace its own source, or of a format that is not written."""
+    from components.errors import InputError
+
+    if out.exists() and Path(source).exists() and out.resolve() == Path(source).resolve():
+        raise InputError(f"--out {out}: is the source itself; give another file")
+    if out.suffix not in (".parquet", ".jsonl"):
+        raise InputError(f"--out {out}: items are written as .parquet or .jsonl; give the file one of these endings")
 
 
 @click.command("openings")
@@ -60,7 +71,7 @@ def openings_command(
 ) -> None:
     """Have a model write three wrong openings per question."""
     from components.platform.config import parse_config, write_json
-    from components.platform.storage import store
+    from components.platform.storage.journal import forget
     from components.stages.openings import OpeningsConfig, openings
 
     given = {name: value for name, value in (("base_url", base_url), ("limit", limit)) if value}
@@ -68,7 +79,7 @@ def openings_command(
     journal = f"{out}.journal"
     evidence = openings(items, model, parse_config(OpeningsConfig, values, "openings"), out, journal)
     write_json(json_file, evidence)
-    store.delete_prefix(journal)
+    forget(journal)
     click.echo(
         f"{evidence['openings']} openings: {evidence['accepted_first']} accepted at once "
         f"({evidence['acceptance_rate_first']:.1%}), {evidence['accepted_after_retries']} when asked again, "

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from components.errors import InputError, StageError
+from components.platform.folders.deletion import remove_file
 from components.platform.machine import home
 from components.platform.models import local_model, stored_uri
 from components.platform.processes import HOST, alive, is_free, spawn, stop, tail
@@ -58,7 +59,7 @@ def served(ref: str, port: int, engine: ServerEngine | str) -> Iterator[Served]:
     uri = _stored(ref)
     folder = local_model(uri or ref)
     log = home() / "serving" / f"serve-{port}.log"
-    log.unlink(missing_ok=True)
+    remove_file(log)
     process = spawn(server_command(folder, uri or ref, port, engine), log, server_environment())  # type: ignore[arg-type]
     server = Served(f"http://{HOST}:{port}", str(log), process)
     try:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import yaml
 
 from components.errors import InputError, StageError, UnavailableError
+from components.platform.folders.deletion import remove_file
 from components.serving.deploy.status import Colour
 from components.serving.deploy.target import Progress, Target
 from components.serving.deploy.template import (
@@ -81,7 +82,7 @@ class Folder:
             self.path.mkdir(parents=True, exist_ok=True)
             for name, value in changes.items():
                 if value is None:
-                    (self.path / name).unlink(missing_ok=True)
+                    remove_file(self.path / name)
                 else:
                     text = yaml.safe_dump(value, sort_keys=False, width=120)
                     (self.path / name).write_text(text, encoding="utf-8")

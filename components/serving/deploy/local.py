@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 import components
 from components.errors import ConflictError, InputError, StageError
+from components.platform.folders.deletion import remove_file
 from components.platform.machine import home
 from components.platform.models import local_model
 from components.platform.processes import HOST, alive, free_port, is_free, spawn, stop, tail
@@ -104,7 +105,7 @@ class LocalTarget:
         self.stop(colour)
         folder, port = local_model(what.uri), free_port()
         log = self.folder / f"{colour}.log"
-        log.unlink(missing_ok=True)
+        remove_file(log)
         server = spawn(self.command(folder, what.uri, port), log, server_environment())
         self._write(f"{colour}.json", {**server, "port": port, "uri": what.uri, "digest": what.digest})
 
@@ -150,7 +151,7 @@ class LocalTarget:
         server = self._server(colour)
         if alive(server):
             stop(server["pid"], STOP_SECONDS)
-        (self.folder / f"{colour}.json").unlink(missing_ok=True)
+        remove_file(self.folder / f"{colour}.json")
 
     def pause(self, colour: Colour, seconds: float) -> None:  # noqa: ARG002 - there is nothing to listen to here
         time.sleep(seconds)
@@ -170,14 +171,14 @@ class LocalTarget:
         for colour in COLOURS:
             self.stop(colour)
         for name in ("switch.json", LIVE):
-            (self.folder / name).unlink(missing_ok=True)
+            remove_file(self.folder / name)
         return stopped
 
     def _start_switch(self) -> None:
         switch = self._json("switch.json")
         if not alive(switch):
             if not is_free(self.port):
-                (self.folder / LIVE).unlink(missing_ok=True)
+                remove_file(self.folder / LIVE)
                 raise InputError(f"port {self.port} is in use by another program; choose another with --port")
             words = ["-m", "components.serving.deploy.switch", "--folder", str(self.folder), "--port", str(self.port)]
             server = spawn([sys.executable, *words], self.folder / "switch.log", server_environment())

@@ -77,13 +77,14 @@ def test_a_task_is_quiet_before_it_imports_anything() -> None:
     assert done.stdout.split() == ["1", "False"], done.stderr
 
 
-def test_every_pod_is_queued_and_unprivileged(tasks: dict[str, Task]) -> None:
+def test_pods_with_gpus_are_queued_and_all_are_unprivileged(tasks: dict[str, Task]) -> None:
     profile = site_profile("a100x8")
-    for task in tasks.values():
-        assert task.kubernetes["podMetadata"]["labels"] == {
-            "kueue.x-k8s.io/queue-name": "biomed-r1",
-            "kueue.x-k8s.io/priority-class": "biomed-r1-batch",
-        }
+    queue = {"kueue.x-k8s.io/queue-name": "biomed-r1", "kueue.x-k8s.io/priority-class": "biomed-r1-batch"}
+    with_gpus = [name for name, task in tasks.items() if task.gpus]
+    assert with_gpus and len(with_gpus) < len(tasks)
+    for name, task in tasks.items():
+        labels = task.kubernetes.get("podMetadata", {}).get("labels", {})
+        assert labels == (queue if name in with_gpus else {}), name
         assert task.kubernetes["securityContext"] == {"runAsUser": "10001", "runAsGroup": "10001", "runAsNonRoot": True}
         assert profile.environment.items() <= task.environment.items()
 

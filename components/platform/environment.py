@@ -1,8 +1,13 @@
-"""Environment variables of every process of ours: telemetry off, libraries offline (design D12), how to log."""
+"""Environment variables of every process of ours: telemetry off, libraries offline (design D12), how to log, and no
+password in MLflow's address.
+"""
 
 from __future__ import annotations
 
 import os
+from urllib.parse import unquote, urlsplit
+
+from components.errors import InputError
 
 # Read by components/platform/logs.py; here, because `biomed-r1 --help` names them and must not import logging.
 LOG_LEVEL, LOG_FORMAT = "BIOMED_R1_LOG_LEVEL", "BIOMED_R1_LOG_FORMAT"
@@ -24,7 +29,35 @@ QUIET = {
 }
 
 
+TRACKING_URIS = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
+
+
 def quiet_environment() -> None:
-    """Set the variables for this process and every child, keeping what the user has set."""
+    """Set the variables for this process and every child, keeping what the user has set.
+
+    Raises InputError for an MLflow address whose password cannot be told from the rest of it.
+    """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    for name in TRACKING_URIS:
+        if "@" in (uri := os.environ.get(name, "")):
+            os.environ |= _apart(name, uri)
+
+
+def _apart(name: str, uri: str) -> dict[str, str]:
+    """MLflow's variables for an address with a password in it: addresses are printed, stored and logged.
+
+    The client would send the address's user and password, whatever the other variables say.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme.startswith("http") and "@" in parts.path + parts.query + parts.fragment:
+        raise InputError(
+            f"{name}: an @ behind the host's part, as of a password with / ? or # in it; set MLFLOW_TRACKING_USERNAME "
+            "and MLFLOW_TRACKING_PASSWORD and leave both out of the address (in a path write %40)"
+        )
+    credentials, at, host = parts.netloc.rpartition("@")
+    if not at:
+        return {}
+    user, _, password = credentials.partition(":")
+    given = {"MLFLOW_TRACKING_USERNAME": unquote(user), "MLFLOW_TRACKING_PASSWORD": unquote(password)}
+    return {name: parts._replace(netloc=host).geturl()} | (given if password else {})

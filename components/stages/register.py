@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from components.errors import InputError
 from components.platform.lineage import git_revision
@@ -21,7 +21,8 @@ DISCLAIMER = "Research use only. Not a medical device; never for clinical decisi
 class RegisterConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = registry.MODEL
+    # What `registry:NAME@ALIAS` can name: MLflow would refuse `/` and `:` when the training has ended.
+    name: str = Field(registry.MODEL, pattern=r"^[\w.-]+$")
     licence: str = "unknown (ask the base model's)"
     base_model: str = ""
 

@@ -93,8 +93,8 @@ def cli(log_level: str, log_format: str) -> None:
 
 def main() -> None:
     """Run the command and exit: 0 fine, 1 failed, 2 bad input, 3 gate refused, 130 and 143 interrupted."""
-    quiet_environment()
     try:
+        quiet_environment()
         cli.main(standalone_mode=False)
     except ReadableError as error:
         _fail(str(error), error.exit_code)

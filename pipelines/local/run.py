@@ -20,6 +20,7 @@ import psutil
 from components.errors import StageError
 from components.platform import events, execution, logs
 from components.platform.machine import home
+from components.platform.tracking import names
 from components.platform.tracking import runs as tracking
 from pipelines.local import docker_runner, doctor, servers
 from pipelines.local.progress import Progress
@@ -46,7 +47,7 @@ def run(recipe: AnyRecipe, runner: str = "subprocess", fresh: bool = False) -> d
     local_only = not any(ref.startswith(("s3://", "registry:")) for ref in _references(recipe))
     if local_only:
         doctor.check_recipe_inputs(recipe)
-    run_id = f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    run_id = f"{names.identifier(recipe.name)}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     with _servers_of_this_run():
         if not local_only:
             doctor.check_recipe_inputs(recipe)

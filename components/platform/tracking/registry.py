@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from components.errors import InputError
+from components.platform.tracking import names
 from components.platform.tracking.answers import explained
 
 MODEL = "biomed-r1"
@@ -85,7 +86,7 @@ def register(name: str, uri: str, key: str, tags: Mapping[str, str], card: str) 
         if version.tags.get(KEY_TAG) == key:
             return str(version.version)
     run_id = os.environ.get("MLFLOW_RUN_ID") or os.environ.get("BIOMED_R1_PARENT_RUN_ID")
-    all_tags = {**tags, KEY_TAG: key}
+    all_tags = {**{names.key(name): value for name, value in tags.items()}, KEY_TAG: key}
     return str(client.create_model_version(name, source=uri, run_id=run_id, tags=all_tags, description=card).version)
 
 

@@ -20,7 +20,10 @@ _answers = click.option("--answers", required=True, multiple=True, type=FILE, he
 @_items
 @click.option("--out", required=True, type=FOLDER, help="Folder for answers, scores and report.")
 @click.option("--name", help="What to call the model in the answers [default: the reference].")
-@click.option("--settings", help="Comma-separated, of plain, adversarial (all three prefills), adversarial_0, _1 and _2 [default: all].")
+@click.option(
+    "--settings",
+    help="Comma-separated, of plain, adversarial (all three prefills), adversarial_0, _1 and _2 [default: all].",
+)
 @click.option("--engine", type=click.Choice(["auto", "vllm", "transformers", "openai"]), help="[default: auto]")
 @click.option("--base-url", help="Endpoint of an openai:NAME model.")
 @click.option("--limit", type=click.IntRange(min=1), help="Ask a seeded sample of this many questions.")

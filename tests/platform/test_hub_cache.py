@@ -1,4 +1,4 @@
-"""What the hub's cache on this machine holds whole needs no network; a snapshot of it, which is links, can be stored."""
+"""What the hub's cache on this machine holds whole needs no network; a snapshot, which is links, can be stored."""
 
 from __future__ import annotations
 

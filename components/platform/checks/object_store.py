@@ -76,6 +76,7 @@ def check_store(uri: str) -> Iterator[Finding]:
         yield from _clock(store)
         return
     yield _tried("S3 get", lambda: _get(store))
+    yield _tried("S3 get of what is not there", lambda: _get_absent(store))
     yield _tried("S3 list", lambda: _list(store))
     yield _tried(f"S3 conditional put, {WRITERS} at once", lambda: _race(store))
     yield _tried("S3 conditional replacement", lambda: _replace(store))
@@ -107,6 +108,21 @@ def _get(store: _Store) -> None:
     answer = _asked(store, "get_object", Key=store.keys[0])
     if answer["Body"].read() != BODY:
         raise _RefusedError("", "what was read is not what was written; is a cache or a proxy in between?")
+
+
+def _get_absent(store: _Store) -> None:
+    """A run asks for results that are not there yet; S3 hides that from keys that may not list the bucket."""
+    try:
+        _asked(store, "get_object", Key=f"{store.prefix}/absent")
+    except _RefusedError as error:
+        if error.code in ("NoSuchKey", "404", "NotFound"):
+            return
+        raise _RefusedError(
+            error.code,
+            f"what is not there is refused and not called absent ({error}); allow s3:ListBucket without a condition "
+            "that needs a prefix, as in docs/policies/s3.json",
+        ) from None
+    raise _RefusedError("", "an object that was never written is there; is a cache or a proxy in between?")
 
 
 def _list(store: _Store) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -22,6 +23,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from components.errors import DamagedError, InputError, UnavailableError
 
+LOG = logging.getLogger(__name__)
 PARALLEL_FILES = 4
 _ABSENT = ("NoSuchKey", "404", "NoSuchBucket", "NotFound")
 _CONFLICT = ("PreconditionFailed", "412", "ConditionalRequestConflict", "409")
@@ -38,6 +40,8 @@ _REFUSED = (
     "NoSuchBucket",
     "PermanentRedirect",
 )
+# Buckets of which was said that nothing is deleted there: one line a process, not one an object.
+_KEPT: set[str] = set()
 Result = TypeVar("Result")
 
 
@@ -107,12 +111,20 @@ def list_files(uri: str) -> list[str]:
 
 
 def delete(uri: str) -> None:
-    """Delete one object; nothing happens where there is none."""
+    """Delete one object; nothing happens where there is none, and where the keys may not it stays, with a warning.
+
+    Object lock and policies without s3:DeleteObject are common; what stays costs room and nothing else.
+    """
     if not _is_s3(uri):
         Path(uri).unlink(missing_ok=True)
         return
     bucket, key = split(uri)
-    _asked(uri, lambda: client().delete_object(Bucket=bucket, Key=key))
+    try:
+        _asked(uri, lambda: client().delete_object(Bucket=bucket, Key=key))
+    except InputError as error:
+        if bucket not in _KEPT:
+            _KEPT.add(bucket)
+            LOG.warning("s3://%s: what a run would delete stays; a lifecycle rule can expire it (%s)", bucket, error)
 
 
 def put_file(path: Path, uri: str) -> None:
@@ -137,12 +149,15 @@ def get_file(uri: str, path: Path) -> bool:
 
 
 def check(uri: str) -> None:
-    """Raise InputError, within about 8 s, unless the bucket of `uri` can be reached and listed."""
+    """Raise InputError, within about 8 s and with the store's reason, unless what is below `uri` can be listed.
+
+    Asked as a run asks, below the prefix: a policy may allow no more, and the answer to HEAD has no reason in it.
+    """
     from botocore.exceptions import BotoCoreError, ClientError
 
-    bucket, _ = split(uri)
+    bucket, key = split(uri.rstrip("/") + "/")
     try:
-        client(quick=True).head_bucket(Bucket=bucket)
+        client(quick=True).list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
     except (BotoCoreError, ClientError) as error:
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3", "AWS")
         raise InputError(

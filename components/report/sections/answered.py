@@ -37,8 +37,8 @@ def section(scores: Scores, seen: Survey, metadata: Mapping[str, Mapping[str, st
 def strata_table(scores: Scores, withheld: Counts | None = None, too_long: Counts | None = None) -> Table:
     """Accuracy of every model by stratum and setting, over all benchmarks, with what was not answered.
 
-    `withheld` counts, by model, setting and stratum, the answers that an endpoint's content filter ended, `too_long` the
-    questions that did not fit the model's context; each has a column where there is one.
+    `withheld` counts, by model, setting and stratum, the answers that an endpoint's content filter ended, and
+    `too_long` the questions that did not fit the model's context; each has a column where there is one.
     """
     ends = {name: counts for name, counts in (("Withheld", withheld), ("Too long", too_long)) if counts}
     rows: list[tuple[Cell, ...]] = []

@@ -50,7 +50,10 @@ def set_path(values: dict[str, Any], change: str) -> None:
         values = values.setdefault(name, {})
         if not isinstance(values, dict):
             raise InputError(f"--set {change}: {name} is a value, not a section")
-    values[last] = yaml.safe_load(text)
+    try:
+        values[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"--set {change}: the value is not YAML ({' '.join(str(error).split())})") from None
 
 
 def write_json(path: str | Path | None, value: Any) -> None:

@@ -44,6 +44,12 @@ VERBS = {
 }
 
 
+# What the system says of a path that cannot be what a command was told it is.
+UNUSABLE = (
+    errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.EEXIST,
+)  # fmt: skip
+
+
 class Verbs(click.Group):
     """A group that imports a verb's module only when the verb is used, so that `--help` is quick."""
 
@@ -110,9 +116,11 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno == errno.ENOSPC:
+            _fail(f"{error.filename or 'the disk'}: no space left; free some or set BIOMED_R1_HOME", 2)
+        if error.filename is None or error.errno not in UNUSABLE:
             raise
-        _fail(f"{error.filename or 'the disk'}: no space left; free some or set BIOMED_R1_HOME", 2)
+        _fail(f"{error.filename}: {error.strerror}; name another file or folder", 2)
 
 
 def _fail(text: str, code: int) -> NoReturn:

@@ -106,7 +106,7 @@ def lines(examples: int) -> object:
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        (["compile", "--set", "a.b.c=["], "the value is not YAML"),
+        (["compile", "-o", "out", "--set", "a.b.c=["], "the value is not YAML"),
         (["score", "--items", "x" * 300, "--answers", "answers.jsonl", "--out", "out"], "File name too long"),
         (["doctor", "--recipe", "x" * 300], "File name too long"),
         (["stratify", "--items", "items.jsonl", "--out", "out", "--config", "x" * 300], "File name too long"),

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -153,9 +152,8 @@ def test_bad_input(name: str, tmp_path: Path, store_uri: str) -> None:
 
 @pytest.mark.parametrize("variable", ["MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL_S3"])
 def test_a_server_that_does_not_answer(variable: str, servers: Mapping[str, str], store_uri: str) -> None:
-    started = time.monotonic()
     code, stderr = call(**{variable: "http://127.0.0.1:9"})
-    assert (code, time.monotonic() - started < 15) == (2, True), stderr
+    assert code == 2, stderr
     assert "127.0.0.1" in stderr and ("AWS_ENDPOINT_URL_S3" in stderr or "MLFLOW_TRACKING_URI" in stderr), stderr
     assert store.list_files(store_uri) == []
 

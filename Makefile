@@ -19,7 +19,7 @@ YAML := {extends: default, rules: {line-length: {max: 160}, document-start: disa
   braces: {max-spaces-inside: 1}, comments: {min-spaces-from-content: 1}}}
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-vllm run smoke test test-slow lint lint-manifests format types bench bench-classifier report-published up down clean doctor screenshot golden lock images sbom run-docker check-locks
+.PHONY: help install install-vllm run smoke test test-slow lint lint-manifests format types bench bench-classifier faults report-published up down clean doctor screenshot golden lock images sbom run-docker check-locks
 
 help: ## List every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -96,6 +96,9 @@ bench: $(VENV)/.installed-test ## Print measured figures; asserts nothing about 
 
 bench-classifier: $(VENV)/.installed-test ## Train and judge the classifier on real labels, five folds (needs BIOMED_R1_DATA; about 8 minutes)
 	$(BIN)/python tests/bench/classifier.py
+
+faults: $(VENV)/.installed-test ## Every fault against every command; writes docs/faults.md (under 20 minutes)
+	$(BIN)/python tests/faults/matrix.py
 
 report-published: $(VENV)/.installed-test ## Gaps of ten published models (needs BIOMED_R1_DATA)
 	$(BIN)/python tests/bench/published.py

@@ -29,6 +29,17 @@ def _training_options(mix: str) -> Command:
     return decorate
 
 
+def _check_checkpoints(uri: str) -> None:
+    """Raise InputError where the store will not take checkpoints: hours of training would end at the first."""
+    if not uri.startswith("s3://"):
+        return
+    from components.errors import InputError
+    from components.platform.checks.object_store import check_store
+
+    if failed := [f"{found.label}: {found.text}" for found in check_store(uri) if found.level == "failed"]:
+        raise InputError(f"--checkpoints {uri}: " + "\n".join(failed))
+
+
 @click.command("sft")
 @_training_options("sft.parquet")
 def sft_command(
@@ -38,7 +49,9 @@ def sft_command(
     from components.platform.config import write_json
     from components.stages.sft import SftConfig, sft
 
-    evidence = sft(mix, model, config.parse(SftConfig), checkpoints, out)
+    settings = config.parse(SftConfig)
+    _check_checkpoints(checkpoints)
+    evidence = sft(mix, model, settings, checkpoints, out)
     write_json(json_file, evidence)
     metrics = evidence["metrics"]
     click.echo(
@@ -56,7 +69,9 @@ def grpo_command(
     from components.platform.config import write_json
     from components.stages.grpo import GrpoConfig, grpo
 
-    evidence = grpo(mix, model, config.parse(GrpoConfig), checkpoints, out)
+    settings = config.parse(GrpoConfig)
+    _check_checkpoints(checkpoints)
+    evidence = grpo(mix, model, settings, checkpoints, out)
     write_json(json_file, evidence)
     metrics = evidence["metrics"]
     click.echo(

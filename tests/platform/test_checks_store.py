@@ -210,6 +210,25 @@ def test_what_may_not_be_deleted_stays_and_the_training_goes_on(
     assert "no s3:DeleteObject" in caplog.text
 
 
+def test_a_training_asks_for_its_checkpoints_before_its_first_step(
+    store_uri: str, through: Through, tmp_path: Path
+) -> None:
+    from click.testing import CliRunner
+
+    from pipelines.cli import training
+
+    (tmp_path / "mix.parquet").write_bytes(b"is never read")
+    given = ["--mix", tmp_path / "mix.parquet", "--model", tmp_path, "--checkpoints", f"{store_uri}/c", "--out", "out"]
+    server = through(refusing("s3:PutObject"))
+    for verb in (training.sft_command, training.grpo_command):
+        done = CliRunner().invoke(verb, [str(word) for word in given])
+        assert isinstance(done.exception, InputError)
+        assert str(done.exception).startswith(f"--checkpoints {store_uri}/c: S3 put: ")
+    server.rules.clear()
+    training._check_checkpoints(f"{store_uri}/c")
+    training._check_checkpoints(str(tmp_path))
+
+
 def test_a_store_that_ignores_conditions_is_refused(store_uri: str, through: Through) -> None:
     def ignoring(asked: Asked) -> Answer | None:
         return Answer(200, "", {"ETag": '"x"'}) if {"if-none-match", "if-match"} & set(asked.headers) else None
@@ -231,7 +250,7 @@ def test_a_store_that_ignores_conditions_is_refused(store_uri: str, through: Thr
 )
 def test_a_refused_put_carries_the_stores_reason(store_uri: str, through: Through, answer: Answer, says: str) -> None:
     through(lambda asked: answer if asked.method == "PUT" else None)
-    text = checked(store_uri)["S3 put"].text.replace("operation (reached max retries: 1)", "operation")
+    text = checked(store_uri)["S3 put"].text.replace("operation (reached max retries: 3)", "operation")
     assert says.replace(")", "") in text.replace(")", "")
 
 

@@ -92,7 +92,7 @@ def _client() -> Any:
     config = Config(
         connect_timeout=3,
         read_timeout=10,
-        retries={"total_max_attempts": 2, "mode": "standard"},
+        retries={"total_max_attempts": 4, "mode": "standard"},
         s3={"addressing_style": "path" if os.environ.get("AWS_ENDPOINT_URL_S3") else "auto"},
         max_pool_connections=WRITERS,
     )

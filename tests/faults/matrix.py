@@ -66,8 +66,8 @@ class Bench:
             "sft": ["sft", "--mix", self.folder / "mix.parquet", "--model", self.folder / "model", "--checkpoints",
                     f"{store}/checkpoints", "--out", out, "--set", "max_steps=6", "--set", "save_steps=2",
                     "--set", "batch_size=2", "--set", "device=cpu"],
-            "evaluate": ["evaluate", "--model", f"{self.store}/model", "--items", self.folder / "items.parquet", "--out",
-                         out, "--engine", "transformers", "--set", "batch_size=8", "--set", "max_new_tokens=8"],
+            "evaluate": ["evaluate", "--model", f"{self.store}/model", "--items", self.folder / "items.parquet",
+                         "--out", out, "--engine", "transformers", "--set", "batch_size=8", "--set", "max_new_tokens=8"],
         }[column]  # fmt: skip
         return [sys.executable, "-m", "pipelines.cli", *map(str, arguments)]
 
@@ -322,7 +322,7 @@ def page(cells: Sequence[Cell], seconds: float) -> str:
         "Written by `make faults` (tests/faults/matrix.py), which starts every command under every fault, on a real S3",
         "and MLflow behind proxies. What a fault ended is started again without it.", "",
         f"- **{REFUSED}**: exit code 1 or 2, a sentence that says what to do, nothing was begun.",
-        f"- **{RECOVERED}**: it ended well in spite of the fault; after a signal: the same command, started again, did.",
+        f"- **{RECOVERED}**: it ended well all the same; after a signal, the same command started again did.",
         f"- **{FAILED}**: it ended with a sentence, and the same command ends well once the fault is gone.",
         "- –: the command does nothing that the fault is in the way of, or leaves nothing that could be lost.", "",
         f"| fault | {' | '.join(COLUMNS)} |", f"|---|{'---|' * len(COLUMNS)}",

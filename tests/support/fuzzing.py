@@ -6,19 +6,14 @@ disk for a run: it may be refused, fail or do its small work, and never end in a
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import signal
-import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
-from click.testing import CliRunner
+import in_process
 from hypothesis import strategies as st
+from in_process import Ended
 
 from pipelines.cli import main as program
 
@@ -89,15 +84,6 @@ OUT_OF_REACH = {
 }
 
 
-@dataclass(frozen=True)
-class Ended:
-    """How a command line ended: its exit code, what it wrote, and the exception that nobody caught, if any."""
-
-    code: int
-    output: str
-    error: BaseException | None
-
-
 @st.composite
 def command_lines(draw: st.DrawFn) -> list[str]:
     """A verb with a few of its options; most values are of the option's kind, the others are not."""
@@ -152,36 +138,6 @@ def lay_out(folder: Path) -> None:
 
 
 def ended(line: list[str], folder: Path) -> Ended:
-    """Run `biomed-r1 LINE` in `folder`, in this process, as its program does; puts everything back afterwards."""
-    error: BaseException | None = None
-    code: Any = 0
-    with _as_it_was(folder), CliRunner().isolation() as (out, err, *_):
-        sys.argv = ["biomed-r1", *line]
-        try:
-            program.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        except BaseException as unexpected:  # what a user would see as a traceback
-            error, code = unexpected, 1
-        sys.stdout.flush()
-        sys.stderr.flush()
-        said = out.getvalue() + (err.getvalue() if err else b"")
-    return Ended(code if isinstance(code, int) else 1, said.decode(errors="replace"), error)
-
-
-@contextlib.contextmanager
-def _as_it_was(folder: Path) -> Iterator[None]:
-    variables, arguments, place = dict(os.environ), sys.argv, Path.cwd()
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    home: Mapping[str, str] = {"BIOMED_R1_HOME": str(folder / "home"), "HF_HOME": str(folder / "hf")}
-    os.environ.update({**OUT_OF_REACH, **home})
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(place)
-        sys.argv = arguments
-        os.environ.clear()
-        os.environ.update(variables)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+    """Run `biomed-r1 LINE` in `folder` with every server out of reach."""
+    homes = {"BIOMED_R1_HOME": str(folder / "home"), "HF_HOME": str(folder / "hf")}
+    return in_process.ended(line, folder, {**OUT_OF_REACH, **homes})

@@ -67,7 +67,8 @@ class Bench:
                     f"{store}/checkpoints", "--out", out, "--set", "max_steps=6", "--set", "save_steps=2",
                     "--set", "batch_size=2", "--set", "device=cpu"],
             "evaluate": ["evaluate", "--model", f"{self.store}/model", "--items", self.folder / "items.parquet",
-                         "--out", out, "--engine", "transformers", "--set", "batch_size=8", "--set", "max_new_tokens=8"],
+                         "--out", out, "--engine", "transformers", "--set", "batch_size=8",
+                         "--set", "max_new_tokens=8"],
         }[column]  # fmt: skip
         return [sys.executable, "-m", "pipelines.cli", *map(str, arguments)]
 

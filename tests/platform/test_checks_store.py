@@ -285,6 +285,23 @@ def test_a_private_authority_and_a_store_without_chunks(
     assert levels(checked(store_uri)) == {}
 
 
+def test_an_answer_that_breaks_off_is_asked_for_again_and_told_when_it_always_does(
+    store_uri: str, through: Through
+) -> None:
+    reads = []
+
+    def cutting(asked: Asked) -> Answer | None:
+        if action(asked) == "s3:GetObject":
+            reads.append(asked)
+            return Answer(0, cut=len(reads) % 3 > 0)
+        return None
+
+    server = through(cutting)
+    assert levels(checked(store_uri)) == {} and len(reads) >= 3
+    server.rules = [lambda asked: Answer(0, cut=True) if action(asked) == "s3:GetObject" else None]
+    assert "the store does not answer" in checked(store_uri)["S3 get"].text
+
+
 def test_no_store_there_at_all(store_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
     assert "check AWS_ENDPOINT_URL_S3" in checked(store_uri)["S3 put"].text

@@ -1,7 +1,7 @@
 """`make faults`: every fault against every command, on a real S3 and MLflow behind proxies; writes docs/faults.md.
 
 Each cell starts the command's own process. What a fault ends is started again without it: then it must end well.
-`python tests/faults/matrix.py [ROW ...]` tries only rows whose names hold one of these words and writes nothing.
+`python tests/faults/matrix.py WORD ...` tries only rows whose names hold one of these, and renews those of the page.
 """
 
 from __future__ import annotations
@@ -44,7 +44,6 @@ class Cell:
     column: str
     verdict: str
     said: str
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -158,7 +157,7 @@ def cell(bench_: Bench, row: Row, column: str) -> Cell:
     except Exception as error:  # the matrix's own trouble is no verdict about the command
         verdict, said = f"not tried: {type(error).__name__}", traceback.format_exc()[-400:]
     print(f"{row.name:40} {column:9} {verdict} ({time.monotonic() - began:.0f} s)", flush=True)
-    return Cell(row.name, column, verdict, said, time.monotonic() - began)
+    return Cell(row.name, column, verdict, said)
 
 
 def _tried(bench_: Bench, row: Row, column: str) -> tuple[str, str]:
@@ -315,7 +314,7 @@ def _plain(line: str) -> str:
     return line if len(line) <= 260 else f"{line[:260]}…"
 
 
-def page(cells: Sequence[Cell], seconds: float) -> str:
+def page(cells: Sequence[Cell]) -> str:
     """docs/faults.md: the table, and what was said."""
     found = {(c.row, c.column): c for c in cells}
     head = [
@@ -330,8 +329,9 @@ def page(cells: Sequence[Cell], seconds: float) -> str:
     ]  # fmt: skip
     table = [f"| {row.name} | {' | '.join(found[row.name, c].verdict for c in COLUMNS)} |" for row in ROWS]
     missing = ["", f"promote: {why_no_promote()}."] if why_no_promote() else []
-    said = [f"- {c.row}, `{c.column}`: {_code(c.said)}" for c in cells if c.said and c.verdict in GOOD]
-    tail = ["", f"{len(cells)} cells in {seconds / 60:.0f} minutes.", "", "## What was said", "", *said, ""]
+    order = [found[row.name, column] for row in ROWS for column in COLUMNS]
+    said = [f"- {c.row}, `{c.column}`: {_code(c.said)}" for c in order if c.said and c.verdict in GOOD]
+    tail = ["", "## What was said", "", *said, ""]
     return "\n".join([*head, *table, *missing, *tail])
 
 
@@ -346,7 +346,22 @@ def why_no_promote() -> str:
     return "not tried by this script yet" if "promote" in VERBS else "there is no such verb yet"
 
 
-def main(words: Sequence[str]) -> int:
+def cells_of(text: str) -> list[Cell]:
+    """The cells of a page that `page` wrote."""
+    said = {(row, column): line for row, column, line in re.findall(r"^- (.*), `(\w+)`: `(.*)`$", text, re.M)}
+    rows = (
+        [part.strip() for part in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| ")
+    )
+    return [
+        Cell(row, column, verdict, said.get((row, column), ""))
+        for row, *verdicts in rows
+        if row != "fault"
+        for column, verdict in zip(COLUMNS, verdicts, strict=True)
+    ]
+
+
+def main(words: Sequence[str], write: bool = True) -> int:
+    """Try the rows, all or those that hold one of these words; 1 where a cell is none of GOOD."""
     rows = [row for row in ROWS if not words or any(word.lower() in row.name.lower() for word in words)]
     folder = Path("/tmp") / f"faults-{uuid.uuid4().hex[:8]}"
     (folder / "logs").mkdir(parents=True)
@@ -364,8 +379,10 @@ def main(words: Sequence[str]) -> int:
     for c in bad:
         print(f"\n{c.row}, {c.column}: {c.verdict}\n{c.said}")
     print(f"{len(cells)} cells in {seconds:.0f} s, {len(bad)} bad")
-    if not words:
-        PAGE.write_text(page(cells, seconds), encoding="utf-8")
+    if write:
+        before = cells_of(PAGE.read_text(encoding="utf-8")) if words and PAGE.is_file() else []
+        tried = {(c.row, c.column) for c in cells}
+        PAGE.write_text(page([*(c for c in before if (c.row, c.column) not in tried), *cells]), encoding="utf-8")
     return bool(bad)
 
 

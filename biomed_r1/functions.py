@@ -9,15 +9,16 @@ from typing import Any, Protocol
 from components.errors import InputError
 from components.extraction import extract as _extract
 from components.questions.items import Item, parse_item
+from components.scoring.askings.marking import Marked, mark
 from components.scoring.bootstrap import DRAWS
 from components.scoring.cells import score as _score
 from components.scoring.gate.comparison import comparisons
 from components.scoring.gate.decide import conditions, distinct
 from components.scoring.gate.decide import decide as _decide
 from components.scoring.gate.flips import flips
-from components.scoring.gate.guard import slices_of
 from components.scoring.gate.rules import Rules
-from components.scoring.outcomes import Answers, grade, item_table
+from components.scoring.outcomes import Answers, item_table, outcomes_of
+from components.scoring.slices import slices_of
 
 
 class Frame(Protocol):
@@ -41,18 +42,30 @@ def extract(output: str, options: Mapping[str, str] | Sequence[str]) -> str | No
     return _extract(output, lettered)
 
 
-def score(items: Rows, answers: Rows, *, draws: int = DRAWS, seed: int = 0) -> dict[str, Any]:
+def score(
+    items: Rows, answers: Rows, *, draws: int = DRAWS, seed: int = 0, slices: Sequence[str] = ()
+) -> dict[str, Any]:
     """Accuracies, gaps and prefill drops of every model in `answers`, each with its 95 % interval.
 
     `items` has the columns of docs/question-formats.md (id, question, options, answer_idx, dataset_name; is_reasoning
     where strata are known; group_id where questions share a stem). `answers` has a row per model, item and setting:
-    item_id, model, setting (plain, adversarial_0, adversarial_1, adversarial_2) and output, the text that was written.
-    `draws` are of the bootstrap. Returns the record of scores.json: `cells`, `gaps`, `adversarial_drops`,
-    `threshold_sensitivity`, `versions`. Raises InputError naming row and field.
+    item_id, model, setting (plain, adversarial_0, adversarial_1, adversarial_2) and output, the text that was written;
+    where a question was answered more than once also sample or order (docs/samples.md). `draws` are of the bootstrap,
+    `slices` names columns of the items to score by. Returns the record of scores.json: `cells`, `gaps`,
+    `adversarial_drops`, `threshold_sensitivity`, `samples`, `positions`, `slices`, `versions`. Raises InputError naming
+    row and field.
     """
     asked = _items(items)
-    graded = _graded(asked, answers)
-    return _score(item_table(asked), graded, seed=seed, draws=draws, answer_versions={model: {} for model in graded})
+    marked = _marked(asked, answers)
+    return _score(
+        item_table(asked),
+        outcomes_of(marked, len(asked)),
+        seed=seed,
+        draws=draws,
+        answer_versions={model: {} for model in marked},
+        marked=marked,
+        slices=slices_of(asked, slices, "slices"),
+    )
 
 
 def compare(
@@ -96,7 +109,7 @@ def decide(
     chosen = Rules(**{**rules, "guard_columns": tuple(rules.get("guard_columns", ()))})
     known = versions or {}
     premises = [conditions(known, baseline, candidate), distinct(known, baseline, candidate)]
-    slices = slices_of(asked, chosen.guard_columns)
+    slices = slices_of(asked, chosen.guard_columns, "guard_columns")
     return _decide(item_table(asked), graded, baseline, candidate, chosen, premises, slices)
 
 
@@ -136,8 +149,12 @@ def _items(given: Rows) -> list[Item]:
     return [parse_item(row, f"items: row {number}") for number, row in enumerate(_rows(given), start=1)]
 
 
+def _marked(items: Sequence[Item], answers: Rows) -> Marked:
+    return mark(items, ((f"answers: row {number}", row) for number, row in enumerate(_rows(answers), start=1)))
+
+
 def _graded(items: Sequence[Item], answers: Rows) -> Answers:
-    return grade(items, ((f"answers: row {number}", row) for number, row in enumerate(_rows(answers), start=1)))
+    return outcomes_of(_marked(items, answers), len(items))
 
 
 def _both(graded: Answers, *names: str) -> Answers:

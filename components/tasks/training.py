@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from components.platform.execution import (
+    CHECKPOINTS,
     EVIDENCE,
     Call,
     Product,
@@ -53,6 +54,8 @@ def ingest(plan: str, run: str) -> str:
         "train": f"digest:{source_digest(train_source, 'train')}",
     }
     settings = read.config("ingest", stage.IngestConfig)
+    if settings.labels_from:
+        inputs["labels"] = f"digest:{source_digest(settings.labels_from, 'benchmarks')}"
     call = Call("ingest", run, settings, inputs)
     return execute(call, lambda out: stage.ingest(sources, train_source, settings, out)).uri
 
@@ -123,7 +126,7 @@ def sft(mix: str, model: str, plan: str, run: str) -> str:
 
     def work(out: Path) -> dict[str, Any]:
         with fetched(call.inputs["mix"]) as (rows,):
-            return stage.sft(rows, model, settings, resume_uri(call), out, code)
+            return {**stage.sft(rows, model, settings, resume_uri(call), out, code), CHECKPOINTS: resume_uri(call)}
 
     return execute(call, work).uri
 
@@ -138,7 +141,7 @@ def grpo(mix: str, model: str, plan: str, run: str) -> str:
 
     def work(out: Path) -> dict[str, Any]:
         with fetched(call.inputs["mix"]) as (rows,):
-            return stage.grpo(rows, model, settings, resume_uri(call), out, code)
+            return {**stage.grpo(rows, model, settings, resume_uri(call), out, code), CHECKPOINTS: resume_uri(call)}
 
     return execute(call, work).uri
 

@@ -57,6 +57,14 @@ def test_scores_are_those_of_the_command(items: Any, answers: Any, tmp_path: Pat
     assert plain(biomed_r1.score(*frames, draws=200)) == plain(by_command)
 
 
+def test_samples_orders_and_slices_are_scored(items: Any, answers: Any) -> None:
+    """A DataFrame has NaN where a row names no order."""
+    again = [{**row, "sample": 1, "order": None} for row in answers] + [{**row, "order": "CAB"} for row in answers]
+    found = biomed_r1.score(items, pandas.DataFrame([*answers, *again]), draws=100, slices=["is_reasoning"])
+    assert {r["k"] for r in found["samples"]} == {2} and {r["value"] for r in found["slices"]} == {"False", "True"}
+    assert {r["kind"] for r in found["positions"]} == {"position", "moved"}
+
+
 def test_decisions_are_those_of_the_command(items: Any, answers: Any, tmp_path: Path) -> None:
     files = written(items, answers, tmp_path)
     compare(*files, "old", "new", CompareConfig(draws=200), tmp_path)

@@ -118,17 +118,19 @@ def _put(store: _Store) -> None:
 
 
 def _get(store: _Store) -> None:
-    # A body that breaks off is asked for again, as a run does (components/platform/storage/objects.py).
-    for attempt in range(READ_ATTEMPTS):
-        try:
-            body = _asked(store, "get_object", Key=store.keys[0])["Body"]
-            found = _answered(store, body.read)
-            break
-        except _RefusedError as error:
-            if error.code or attempt + 1 == READ_ATTEMPTS:
-                raise
-    if found != BODY:
+    if _body(store, store.keys[0]) != BODY:
         raise _RefusedError("", "what was read is not what was written; is a cache or a proxy in between?")
+
+
+def _body(store: _Store, key: str) -> bytes:
+    """An object's content; one that breaks off is asked for again, as a run does (platform/storage/objects.py)."""
+    for left in reversed(range(READ_ATTEMPTS)):
+        try:
+            return bytes(_answered(store, _asked(store, "get_object", Key=key)["Body"].read))
+        except _RefusedError as error:
+            if error.code or not left:
+                raise
+    raise AssertionError("unreachable: the last attempt returns or raises")
 
 
 def _get_absent(store: _Store) -> None:
@@ -190,7 +192,7 @@ def _winners(store: _Store, **conditions: str) -> int:
     with ThreadPoolExecutor(WRITERS) as pool:
         won = sum(pool.map(write, bodies))
     # Where the winner's answer was lost, the SDK asked again and met its own write.
-    return won or int(_asked(store, "get_object", Key=conditions["Key"])["Body"].read() in bodies)
+    return won or int(_body(store, conditions["Key"]) in bodies)
 
 
 def _multipart(store: _Store) -> None:

@@ -10,9 +10,7 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +22,7 @@ from pydantic import BaseModel
 
 from components.errors import InputError
 from components.platform import events, failures, faults, logs
+from components.platform.folders.deletion import clear_workspaces, workspace
 from components.platform.lineage import code_digest, git_revision
 from components.platform.machine import asked_gpus, check_gpus, home
 from components.platform.models import model_digest
@@ -31,6 +30,8 @@ from components.platform.storage import store
 from components.platform.tracking import runs as tracking
 
 EVIDENCE = "evidence.json"
+# Below the home folder: where tasks work, and what is made once and kept.
+SCRATCH, CACHES = "scratch", ("models", "classifiers", "data")
 # The field of a trainer's evidence that says where its checkpoints were: nobody needs them once it has ended well.
 CHECKPOINTS = "checkpoints"
 STORE_VARIABLE = "BIOMED_R1_STORE"
@@ -164,13 +165,11 @@ def input_digest(value: str) -> str:
 @contextmanager
 def fetched(*files: str) -> Iterator[list[Path]]:
     """Local copies, verified, of files of stored directories; gone after the block."""
-    scratch = home() / "scratch"
-    scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=scratch, prefix="inputs-") as folder:
+    with workspace(home() / SCRATCH, "inputs-") as folder:
         paths = []
         for number, file in enumerate(files):
             uri, _, name = file.rpartition("/")
-            paths.append(Path(folder) / str(number) / name)
+            paths.append(folder / str(number) / name)
             store.get_file(uri, name, paths[-1])
         yield paths
 
@@ -178,10 +177,7 @@ def fetched(*files: str) -> Iterator[list[Path]]:
 def _make(
     call: Call, work: Callable[[Path], Evidence], uri: str, key: str, digests: Mapping[str, str], code: str
 ) -> dict[str, Any]:
-    scratch = home() / "scratch"
-    scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=scratch, prefix=f"{call.task}-") as folder:
-        out = Path(folder)
+    with workspace(home() / SCRATCH, f"{call.task}-") as out:
         faults.point(call.task)
         evidence = work(out)
         (out / EVIDENCE).write_text(json.dumps(evidence, indent=1, sort_keys=True, allow_nan=False), encoding="utf-8")
@@ -242,10 +238,9 @@ def read_receipts(root: str, run: str) -> dict[str, dict[str, Any]]:
 
 
 def clear_scratch() -> None:
-    """Remove what killed runs left half-written on this machine."""
-    shutil.rmtree(home() / "scratch", ignore_errors=True)
-    for partial in (home() / "models").glob("*.partial-*"):
-        shutil.rmtree(partial, ignore_errors=True)
+    """Remove what killed runs left half-written below the home folder; what a living one works in stays."""
+    for name in (SCRATCH, *CACHES):
+        clear_workspaces(home() / name)
 
 
 def store_root() -> str:

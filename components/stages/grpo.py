@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from components.platform import faults
+from components.platform.folders.outputs import check
 from components.training.rewards import REWARDS, rewards
 from components.training.rows import Row, TooLong, read_questions, render_questions
 from components.training.trainer import TrainerConfig, data_order, import_trl, open_training, series
@@ -101,7 +102,7 @@ def grpo(mix: Path, model: str, config: GrpoConfig, checkpoints: str, out: Path,
     assistant's turn, which the model continues). Checkpoints go to `checkpoints` (store URI) and training resumes
     from the newest complete one of the same config, data and weights. `code` is recorded in their manifests.
     """
-    mix, out = Path(mix), Path(out)
+    mix, out = Path(mix), check(Path(out))
     rows = read_questions(mix)
     training = open_training("grpo", mix, model, config, checkpoints, code)
     tokenizer = training.opened.tokenizer

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from components.platform import faults
+from components.platform.folders.outputs import check
 from components.training.rows import Encoded, TooLong, encode_traces, read_traces
 from components.training.trainer import TrainerConfig, data_order, import_trl, open_training
 
@@ -38,7 +39,7 @@ def sft(mix: Path, model: str, config: SftConfig, checkpoints: str, out: Path, c
     `completion`. Checkpoints go to `checkpoints` (store URI) and training resumes from the newest complete one of
     the same config, data and weights. `code` is recorded in their manifests.
     """
-    mix, out = Path(mix), Path(out)
+    mix, out = Path(mix), check(Path(out))
     rows = read_traces(mix)
     training = open_training("sft", mix, model, config, checkpoints, code)
     encoded = encode_traces(rows, training.opened.tokenizer, config.max_length, config.too_long, mix)

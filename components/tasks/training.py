@@ -26,6 +26,7 @@ from components.platform.execution import (
 from components.platform.lineage import code_digest
 from components.platform.storage import plan as plans
 from components.platform.storage import store
+from components.platform.storage.journal import forget
 from components.platform.storage.ledger import reserve, seal_number
 from components.tasks.artifacts import Artifact, Curves, Metrics
 from components.tasks.patience import patient
@@ -287,7 +288,7 @@ def register(model: str, judged: str, decision: Artifact, plan: str, run: str) -
 def forget_journal(product: Product) -> None:
     """Delete the records of an evaluation's unfinished work: its answers are stored."""
     if product.evidence.get("journal"):
-        store.delete_prefix(product.evidence["journal"])
+        forget(product.evidence["journal"])
 
 
 def _answered(answers: Mapping[str, str]) -> dict[str, str]:

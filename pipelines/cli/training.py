@@ -47,10 +47,14 @@ def sft_command(
 ) -> None:
     """Fine-tune a model on reasoning traces."""
     from components.platform.config import write_json
+    from components.platform.folders.outputs import check
+    from components.platform.storage.claims import claim_checkpoints
     from components.stages.sft import SftConfig, sft
 
     settings = config.parse(SftConfig)
+    check(out)
     _check_checkpoints(checkpoints)
+    claim_checkpoints(checkpoints)
     evidence = sft(mix, model, settings, checkpoints, out)
     write_json(json_file, evidence)
     metrics = evidence["metrics"]
@@ -67,10 +71,14 @@ def grpo_command(
 ) -> None:
     """Train a model by reinforcement on questions (GRPO)."""
     from components.platform.config import write_json
+    from components.platform.folders.outputs import check
+    from components.platform.storage.claims import claim_checkpoints
     from components.stages.grpo import GrpoConfig, grpo
 
     settings = config.parse(GrpoConfig)
+    check(out)
     _check_checkpoints(checkpoints)
+    claim_checkpoints(checkpoints)
     evidence = grpo(mix, model, settings, checkpoints, out)
     write_json(json_file, evidence)
     metrics = evidence["metrics"]

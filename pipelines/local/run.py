@@ -9,6 +9,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -78,7 +79,10 @@ def _references(recipe: AnyRecipe) -> Sequence[str]:
 
 @contextmanager
 def _servers_of_this_run() -> Iterator[None]:
-    """Embedded servers up; an interrupted run takes those it started down again, a finished one leaves them."""
+    """Embedded servers up; an interrupted run takes those it started down again, unless another run uses them.
+
+    A finished run leaves them.
+    """
 
     def interrupt(number: int, _frame: object) -> None:
         raise SystemExit(128 + number)
@@ -86,12 +90,16 @@ def _servers_of_this_run() -> Iterator[None]:
     signal.signal(signal.SIGTERM, interrupt)
     before = servers.running()
     try:
-        if started := servers.up().started:
-            LOG.info("started %s; stop with `biomed-r1 down`", " and ".join(started))
-        yield
+        with servers.in_use():
+            if started := servers.up().started:
+                LOG.info("started %s; stop with `biomed-r1 down`", " and ".join(started))
+            yield
     except (KeyboardInterrupt, SystemExit):
         execution.clear_scratch()
-        servers.down([name for name in servers.running() if name not in before])
+        try:
+            servers.down([name for name in servers.running() if name not in before])
+        except servers.InUseError:
+            LOG.info("the embedded servers stay up: another run uses them")
         raise
 
 
@@ -103,6 +111,7 @@ def _run_pipeline(folder: Path, run_id: str, runner: str, fresh: bool, parent: s
         tracking.PARENT_VARIABLE: parent,
         "BIOMED_R1_HOME": str(home()),
         "PYTHONUNBUFFERED": "1",
+        **_own_modules(),
     }
     environment.pop("MLFLOW_RUN_ID", None)
     if fresh:
@@ -131,6 +140,19 @@ def _run_pipeline(folder: Path, run_id: str, runner: str, fresh: bool, parent: s
                 docker_runner.clear(folder, run_id)
             progress.update()
             progress.close()
+
+
+def _own_modules() -> dict[str, str]:
+    """Variables with which `python -m` finds our modules, whatever lies in the folder that a run starts in.
+
+    People who use KFP have folders `components` and `pipelines` of their own there.
+    """
+    root = str(Path(__file__).resolve().parents[2])
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    kept = [path for path in paths if path and path != root]
+    # A site-packages folder put first would come before the standard library.
+    first = [] if root in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")) else [root]
+    return {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join([*first, *kept])}
 
 
 def _end_tree(process: subprocess.Popen[bytes]) -> None:

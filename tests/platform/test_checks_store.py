@@ -208,7 +208,7 @@ def test_what_may_not_be_deleted_stays_and_the_training_goes_on(
         folder.mkdir(exist_ok=True)
         (folder / "model.safetensors").write_text(str(step))
         kept.put(folder, step)
-    found = kept.newest(tmp_path)
+    found = kept.newest(tmp_path / "work")
     assert found is not None and found[1] == 2
     assert objects.list_children(f"{store_uri}/sft") == ["checkpoint-1", "checkpoint-2"]
     assert caplog.text.count("what a run would delete stays; a lifecycle rule can expire it") == 1

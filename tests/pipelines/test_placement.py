@@ -229,6 +229,13 @@ def test_a_gpu_profile_is_not_ready_before_a_site_names_its_images() -> None:
     load_profile("kind").check_ready()
 
 
+def test_a_password_in_a_profiles_address_is_refused_and_not_shown() -> None:
+    address = {"MLFLOW_TRACKING_URI": "http://anna:secret@mlflow:5000"}
+    with pytest.raises(InputError, match=r"environment\.MLFLOW_TRACKING_URI: a user or password.*`secrets`") as refused:
+        load_profile("local").model_copy(update={"environment": address}).check_ready()
+    assert "secret@" not in str(refused.value)
+
+
 @pytest.mark.parametrize("image", ["ours/gpu:latest", "ours/gpu", "ours/gpu@sha256:12"])
 def test_an_image_that_can_move_is_refused(image: str) -> None:
     profile = site_profile("a100x8").model_copy(update={"gpu_image": image})

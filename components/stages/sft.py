@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from components.platform import faults
 from components.training.memory.terms import Work
-from components.training.place import HERE, TrainerPlace
+from components.training.packing import PackCollator, pack_steps
+from components.training.place import HERE, Split, TrainerPlace
 from components.training.rows import Encoded, TooLong, encode_traces, read_traces
 from components.training.trainer import TrainerConfig, data_order, import_trl, open_training
 
+LOG = logging.getLogger(__name__)
 METRICS = {
     "loss": "loss",
     "grad_norm": "grad_norm",
@@ -30,14 +33,21 @@ class SftConfig(TrainerConfig):
     max_length: int = Field(2048, ge=8)  # 1024; tokens of prompt and trace together
     too_long: TooLong = "drop"  # TRL cuts; a cut trace would lose the answer at its end
     loss_type: Literal["nll", "dft"] = "nll"
-    packing: Literal[False] = False  # packed rows would see each other without flash attention
+    # Tokens of sequences that are computed as one row, without padding; None: a padded row for each sequence.
+    tokens_per_pack: int | None = Field(None, ge=8)
+
+    @model_validator(mode="after")
+    def _fits(self) -> SftConfig:
+        if self.tokens_per_pack and self.tokens_per_pack < self.max_length:
+            raise ValueError(f"tokens_per_pack: {self.tokens_per_pack} is less than max_length {self.max_length}")
+        return self
 
     def work(self, place: TrainerPlace) -> Work:
         """What one GPU does at a time, for the memory sum."""
         split = place.split(self.global_batch, "sft.global_batch")
         return Work(
             stage="sft",
-            tokens=split.micro_batch * self.max_length,
+            tokens=self.tokens_per_pack or split.micro_batch * self.max_length,
             optimizer_bytes=self.optimizer_bytes,
             checkpointing=self.gradient_checkpointing,
             bf16=self.bf16,
@@ -91,21 +101,30 @@ def build_trainer(
     split = place.split(per_step, "sft.global_batch")
     steps = config.max_steps or max(1, round(len(encoded.rows) * config.epochs / per_step))
     order = data_order(len(encoded.rows), steps * per_step, config.seed)
+    if config.tokens_per_pack:
+        lengths = [len(row["input_ids"]) for row in encoded.rows]
+        packed = pack_steps(lengths, order, per_step, config.tokens_per_pack, place.processes)
+        split = Split(1, packed.per_step // place.processes)
+        data, collator = Dataset.from_dict({"rows": packed.packs}), PackCollator(encoded.rows)
+        LOG.info("sft: %d packs a step, idle share %.1f %%", packed.per_step, 100 * packed.idle_share)
+    else:
+        data, collator = Dataset.from_list(encoded.rows).select(order), None
     trl = import_trl()
     arguments = trl.SFTConfig(
         **config.arguments(output_dir, steps, split),
         learning_rate=config.learning_rate,
         max_length=config.max_length,
         loss_type=config.loss_type,
-        packing=config.packing,
         train_sampling_strategy="sequential",
         dataset_kwargs={"skip_prepare_dataset": True},
+        remove_unused_columns=False,  # a pack is a list of row numbers
         completion_only_loss=False,  # the labels say what is learned
     )
     trainer = trl.SFTTrainer(
         model=opened.model,
         args=arguments,
-        train_dataset=Dataset.from_list(encoded.rows).select(order),
+        train_dataset=data,
+        data_collator=collator,
         processing_class=opened.tokenizer,
     )
     if arguments.use_cpu:

@@ -14,6 +14,7 @@ from components.training.memory.terms import Work
 from components.training.place import HERE, Split, TrainerPlace
 from components.training.rewards import REWARDS, rewards
 from components.training.rows import Row, TooLong, read_questions, render_questions
+from components.training.sharding import check_world, keep_outputs, sharding_fields
 from components.training.trainer import TrainerConfig, data_order, import_trl, open_training, series
 
 METRICS = {
@@ -165,6 +166,7 @@ def build_trainer(
 
     from components.training.cpu_head import score_labels_only
 
+    check_world(place)
     per_generation = config.generation_batch // config.num_generations
     wanted = len(questions) * config.epochs / per_generation  # generations
     steps = config.max_steps or max(1, round(wanted)) * config.cycle
@@ -173,6 +175,7 @@ def build_trainer(
     trl = import_trl(vllm=config.generator == "vllm")
     arguments = trl.GRPOConfig(
         **config.arguments(output_dir, steps, split),
+        **sharding_fields(place),
         num_generations=config.num_generations,
         steps_per_generation=config.updates_per_generation * split.accumulation,
         num_iterations=config.num_iterations,
@@ -199,6 +202,7 @@ def build_trainer(
         reward_weights=[getattr(config, f"reward_{name}") for name in REWARDS],
         shuffle_dataset=False,  # the order is ours
     )
+    keep_outputs(arguments, config.bf16)
     trainer = trl.GRPOTrainer(
         model=opened.model,
         reward_funcs=reward_functions(),

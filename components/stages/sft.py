@@ -13,6 +13,7 @@ from components.training.memory.terms import Work
 from components.training.packing import PackCollator, pack_steps
 from components.training.place import HERE, Split, TrainerPlace
 from components.training.rows import Encoded, TooLong, encode_traces, read_traces
+from components.training.sharding import check_world, keep_outputs, sharding_fields
 from components.training.trainer import TrainerConfig, data_order, import_trl, open_training
 
 LOG = logging.getLogger(__name__)
@@ -97,6 +98,7 @@ def build_trainer(
 
     from components.training.cpu_head import score_labels_only
 
+    check_world(place)
     per_step = config.global_batch
     split = place.split(per_step, "sft.global_batch")
     steps = config.max_steps or max(1, round(len(encoded.rows) * config.epochs / per_step))
@@ -112,6 +114,7 @@ def build_trainer(
     trl = import_trl()
     arguments = trl.SFTConfig(
         **config.arguments(output_dir, steps, split),
+        **sharding_fields(place),
         learning_rate=config.learning_rate,
         max_length=config.max_length,
         loss_type=config.loss_type,
@@ -120,6 +123,7 @@ def build_trainer(
         remove_unused_columns=False,  # a pack is a list of row numbers
         completion_only_loss=False,  # the labels say what is learned
     )
+    keep_outputs(arguments, config.bf16)
     trainer = trl.SFTTrainer(
         model=opened.model,
         args=arguments,

@@ -16,7 +16,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 # part: seconds it may take; together less than eight minutes.
-PARTS = {"memory": 120, "speed": 150, "logprobs": 40, "saving": 70, "killed": 90}
+PARTS = {"memory": 120, "speed": 190, "logprobs": 30, "saving": 60, "killed": 80}
 
 
 def main() -> None:

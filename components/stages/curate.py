@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from components.classifier.model import ReasoningClassifier
 from components.errors import StageError
-from components.platform.progress import progress
 from components.platform.tables import read_items, write_rows
 from components.questions import training_mix as mix
 from components.questions.items import Item, group_of
@@ -121,8 +120,7 @@ def without_overlaps(items: list[Item], questions: list[Item], config: CurateCon
         items = [item for item in items if mix.is_from(item, (*config.sources.sft, *config.sources.rl))]
         if not items:
             raise StageError(f"curate: no training item is of the sources {config.sources.model_dump()}; name others")
-    watched = progress(items, "curate: comparing with the benchmarks")
-    clean, contaminated = decontaminate(watched, questions, config.ngram, config.containment_threshold)
+    clean, contaminated = decontaminate(items, questions, config.ngram, config.containment_threshold)
     _check_contamination(len(contaminated), len(items), config)
     kept: list[Item] = []
     duplicates: list[Removed] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ from pydantic import Field, model_validator
 
 from components.platform import faults
 from components.training.live_metrics import watched
+from components.training.lora import add_adapter, plain_model
 from components.training.memory.terms import Work
 from components.training.place import HERE, Split, TrainerPlace
 from components.training.rewards import REWARDS, rewards
@@ -141,6 +143,9 @@ def grpo(
     mix, out = Path(mix), Path(out)
     rows = read_questions(mix)
     training = open_training("grpo", mix, model, config, checkpoints, code)
+    if config.lora:
+        adapted = add_adapter(training.opened.model, config.lora, config.seed)
+        training = replace(training, opened=replace(training.opened, model=adapted))
     tokenizer = training.opened.tokenizer
     questions = render_questions(rows, tokenizer, config.max_prompt_length, config.too_long, mix)
     faults.point("grpo")
@@ -249,7 +254,7 @@ def build_trainer(
         seed_requests(trainer, config.seed)
         log_dropped(trainer)
     if arguments.use_cpu:
-        score_labels_only(trainer.model, config.temperature)
+        score_labels_only(plain_model(trainer.model), config.temperature)
     return trainer
 
 

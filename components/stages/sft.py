@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ from pydantic import Field, model_validator
 
 from components.platform import faults
 from components.training.live_metrics import watched
+from components.training.lora import add_adapter, plain_model
 from components.training.memory.terms import Work
 from components.training.packing import PackCollator, pack_steps
 from components.training.place import HERE, Split, TrainerPlace
@@ -75,6 +77,9 @@ def sft(
     mix, out = Path(mix), Path(out)
     rows = read_traces(mix)
     training = open_training("sft", mix, model, config, checkpoints, code)
+    if config.lora:
+        adapted = add_adapter(training.opened.model, config.lora, config.seed)
+        training = replace(training, opened=replace(training.opened, model=adapted))
     encoded = encode_traces(rows, training.opened.tokenizer, config.max_length, config.too_long, mix)
     faults.point("sft")
     evidence = training.run(
@@ -136,5 +141,5 @@ def build_trainer(
         processing_class=opened.tokenizer,
     )
     if arguments.use_cpu:
-        score_labels_only(trainer.model)
+        score_labels_only(plain_model(trainer.model))
     return trainer

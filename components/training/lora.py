@@ -57,3 +57,8 @@ def merged(model: Any, folder: Path) -> Any:
     model.save_pretrained(folder / ADAPTER)
     # In bf16 the sum would round away what was learnt.
     return model.to(torch.float32).merge_and_unload()
+
+
+def plain_model(model: Any) -> Any:
+    """The language model inside one with an adapter; any other as it is."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model

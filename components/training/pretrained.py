@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from components.errors import InputError
+from components.training.lora import merged
 
 Dtype = Literal["float32", "bfloat16"]
 
@@ -86,12 +87,15 @@ def settle_pad_token(tokenizer: Any) -> str:
 def save_plain(model: Any, tokenizer: Any, folder: Path, dtype: Dtype) -> None:
     """Write a folder that vanilla AutoModelForCausalLM, vLLM and a hub load; it appears only when complete.
 
-    No optimizer state, no pickles; the chat template travels in it.
+    No optimizer state, no pickles; the chat template travels in it. A LoRA adapter is added to the weights, and lies
+    beside them in `adapter/`.
     """
     import torch
 
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
+    if hasattr(model, "merge_and_unload"):
+        model = merged(model, partial)
     model.to(getattr(torch, dtype))
     model.config.use_cache = True
     model.save_pretrained(partial)

@@ -35,3 +35,15 @@ class GateRefusedError(ReadableError):
     """The gate refused and the caller asked for that to be a failure (exit code 3)."""
 
     exit_code = 3
+
+
+class RefusedError(ReadableError):
+    """What was asked for may not be done as things stand (exit code 3): nothing was changed."""
+
+    exit_code = 3
+
+
+class ConflictError(ReadableError):
+    """Somebody else changed the same thing first (exit code 4): nothing of this change was made."""
+
+    exit_code = 4

@@ -11,7 +11,8 @@ from components.errors import StageError
 from components.extraction import read
 from components.platform.progress import progress
 from components.platform.storage.journal import Journal
-from components.questions.items import Item
+from components.questions.askings import Asking
+from components.questions.orders import original_letter
 
 
 @dataclass(frozen=True)
@@ -69,29 +70,41 @@ def _shown(
 
 
 def answer_row(
-    item: Item, setting: str, request: Request, answer: Generation, name: str, prefill_mode: str
+    asking: Asking, request: Request, answer: Generation, name: str, prefill_mode: str, probe: str | None
 ) -> dict[str, Any]:
-    """One row of the answers table (design.md, section 4)."""
-    reading = read(answer.text, item.options)
+    """One row of the answers table (design.md, section 4).
+
+    Where the options were shown in another `order`, `output`, `prefill` and `read_by` are as they were said and read;
+    `extracted` and `probe` are the original letters.
+    """
+    item = asking.item
+    reading = read(answer.text, asking.shown().options)
+
+    def original(letter: str | None) -> str | None:
+        return letter if letter is None or asking.order is None else original_letter(item.options, asking.order, letter)
+
     return {
         "item_id": item.id,
         "model": name,
-        "setting": setting,
+        "setting": asking.setting,
+        "sample": asking.sample,
+        "order": asking.order,
         "output": answer.text,
         "prefill": request.opening,
         "prefill_mode": prefill_mode,
-        "extracted": reading.letter,
+        "extracted": original(reading.letter),
         "read_by": reading.read_by,
-        "correct": reading.letter == item.answer_idx,
+        "correct": original(reading.letter) == item.answer_idx,
         "finish_reason": answer.finish_reason,
         "prompt_tokens": answer.prompt_tokens,
         "output_tokens": answer.output_tokens,
         "reported_model": answer.reported_model,
+        "probe": original(probe),
     }
 
 
 def setting_counts(rows: Sequence[dict[str, Any]], settings: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Per setting: n, correct, accuracy, no_answer, truncated, too_long (not asked, part of no_answer)."""
+    """Per setting: n answers, correct, accuracy, no_answer, truncated, too_long (not asked, part of no_answer)."""
     counts = {}
     for setting in settings:
         mine = [row for row in rows if row["setting"] == setting]

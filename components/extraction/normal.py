@@ -38,6 +38,9 @@ COMMON = frozenset(
 _BAKED = re.compile(r"[(\[]?([a-z])\s?[.):\]]\s*(?=\S)")
 _APART = re.compile(r"^-\s+(?=[\d.])")  # "- 5" is -5 in an option
 _ARTICLE = frozenset(["a", "an", "the"])
+# Questions whose options are kept ready, 7 kB each: more than the published set's 12,609, since answers of one setting
+# come after those of another.
+MOST_PREPARED = 16_384
 GAP, TABLE_GAP = 12, 80  # characters that may stand between two words of one text, and of one table
 
 
@@ -72,6 +75,7 @@ class Options:
     lone: Mapping[str, str] = field(default_factory=dict)  # options whose text is one letter
     confused: frozenset[str] = frozenset()  # letters, as written, that are also another option's text
     signed: frozenset[str] = frozenset()  # numbers that occur with and without a minus
+    twins: frozenset[str] = frozenset()  # letters whose text is another option's, too
 
 
 def fold(token: str) -> str:
@@ -112,7 +116,7 @@ def prepare(options: Mapping[str, str]) -> Options:
     return _prepare(tuple(options.items()))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=MOST_PREPARED)
 def _prepare(pairs: tuple[tuple[str, str], ...]) -> Options:
     letters = frozenset(letter for letter, _ in pairs)
     cleaned = {letter: clean(text).strip() for letter, text in pairs}
@@ -142,6 +146,7 @@ def _prepare(pairs: tuple[tuple[str, str], ...]) -> Options:
         lone,
         frozenset(confused),
         frozenset(n for n in numbers if "-" + n in numbers),
+        frozenset(letter for letter, ways in written.items() if ways) - {text.letter for text in texts},
     )
 
 

@@ -161,7 +161,8 @@ def letter_at(view: View, pos: int, *, sure: bool = False) -> Value | None:
         return Value(told[0], pos, told[1], "both")
     if _second(view, end, letter):
         return Value(AMBIGUOUS, pos, end, "letter")
-    if (not _STOP.match(low, end) or _is_initial(view, end)) and (near := nearly(view, end, letter)) is not None:
+    goes_on = not _STOP.match(low, end) or _is_initial(view, end) or letter in view.options.twins
+    if goes_on and (near := nearly(view, end, letter)) is not None:
         return Value(letter, pos, near, "both")
     if _RIGHT_AFTER.match(low, end):
         return Value(letter, pos, end, "letter")
@@ -249,7 +250,7 @@ def nearly(view: View, end: int, letter: str) -> int | None:
     for size in (len(own), len(own) + 1, len(own) - 1):
         if 0 < size <= len(said):
             words = " ".join(token for token, _, _ in said[:size])
-            if len(words) > 4 and _alike(words, " ".join(own)):
+            if words == " ".join(own) or (len(words) > 4 and _alike(words, " ".join(own))):
                 return said[size - 1][2]
     return None
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from components.errors import InputError
+from components.platform.words import did_you_mean
 
 Config = TypeVar("Config", bound=BaseModel)
 
@@ -21,7 +22,7 @@ def parse_config(config_class: type[Config], values: Mapping[str, Any], where: s
         return config_class.model_validate(values)
     except ValidationError as error:
         problems = [
-            f"{where}: {'.'.join(str(part) for part in problem['loc'])}: {_plain(problem)}"
+            f"{where}: {'.'.join(str(part) for part in problem['loc'])}: {_plain(problem, config_class)}"
             for problem in error.errors()
         ]
         raise InputError("\n".join(problems)) from None
@@ -50,7 +51,10 @@ def set_path(values: dict[str, Any], change: str) -> None:
         values = values.setdefault(name, {})
         if not isinstance(values, dict):
             raise InputError(f"--set {change}: {name} is a value, not a section")
-    values[last] = yaml.safe_load(text)
+    try:
+        values[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"--set {change}: not readable as YAML ({' '.join(str(error).split())})") from None
 
 
 def write_json(path: str | Path | None, value: Any) -> None:
@@ -60,7 +64,24 @@ def write_json(path: str | Path | None, value: Any) -> None:
         Path(path).write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def _plain(problem: Mapping[str, Any]) -> str:
+def _plain(problem: Mapping[str, Any], config_class: type[BaseModel]) -> str:
     if problem["type"] == "extra_forbidden":
-        return "unknown; check the spelling"
+        *parents, name = problem["loc"]
+        return f"unknown{did_you_mean(str(name), _fields(config_class, parents))}"
     return f"{problem['msg']} (got {problem.get('input')!r})"
+
+
+def _fields(config_class: type[BaseModel], parents: Sequence[Any]) -> list[str]:
+    """The names that a section knows; [] where it is not a plain section (an entry of a list or a mapping)."""
+    for name in parents:
+        field = config_class.model_fields.get(str(name))
+        inner = field and next((t for t in _types(field.annotation) if issubclass(t, BaseModel)), None)
+        if not inner:
+            return []
+        config_class = inner
+    return [field.alias or name for name, field in config_class.model_fields.items()]
+
+
+def _types(annotation: Any) -> list[type]:
+    """The classes of an annotation: of `Section | None` both."""
+    return [part for part in (annotation, *get_args(annotation)) if isinstance(part, type)]

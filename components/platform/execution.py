@@ -31,6 +31,8 @@ from components.platform.storage import store
 from components.platform.tracking import runs as tracking
 
 EVIDENCE = "evidence.json"
+# The field of a trainer's evidence that says where its checkpoints were: nobody needs them once it has ended well.
+CHECKPOINTS = "checkpoints"
 STORE_VARIABLE = "BIOMED_R1_STORE"
 RUN_VARIABLE = "BIOMED_R1_RUN_ID"
 FRESH_VARIABLE = "BIOMED_R1_FRESH"

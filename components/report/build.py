@@ -10,7 +10,7 @@ from components.questions.items import Item
 from components.questions.published import CITATION
 from components.questions.seal import Seal
 from components.report.headline import facts, headline
-from components.report.page import Page
+from components.report.page import Page, Section
 from components.report.scores import Record, Scores
 from components.report.sections import (
     accuracy,
@@ -21,9 +21,12 @@ from components.report.sections import (
     examples,
     gaps,
     gate,
+    positions,
     prefills,
     published,
+    samples,
     share,
+    slices,
     training,
 )
 from components.report.survey import Row, survey
@@ -59,6 +62,12 @@ def quotable(items: Sequence[Item], seal: Seal) -> list[Item | None]:
     return [None if seal.covers(item) else item for item in items]
 
 
+def asked_for(scores: Scores) -> list[Section]:
+    """The parts that most runs do not ask for; they are not listed as left out."""
+    found = (part.section(scores) for part in (slices, samples, positions))
+    return [section for section in found if section]
+
+
 def build_page(title: str, found: Inputs, limits: Limits) -> Page:
     """The whole page as data."""
     scores, decision = found.scores, found.decision
@@ -70,6 +79,7 @@ def build_page(title: str, found: Inputs, limits: Limits) -> Page:
         gaps.section(scores, model),
         gate.section(decision),
         accuracy.benchmarks_section(scores),
+        *asked_for(scores),
         answered.section(scores, seen, found.metadata),
         share.section(found.items, found.classifier),
         classifier.section(found.classifier),

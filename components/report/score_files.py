@@ -10,24 +10,40 @@ from components.errors import InputError
 from components.platform.config import write_json
 from components.platform.tables import iterate_rows, read_items, read_metadata
 from components.questions.items import Item
+from components.scoring.askings.marking import Marked, mark
 from components.scoring.cells import score
-from components.scoring.outcomes import Answers, grade, item_table
+from components.scoring.outcomes import item_table, outcomes_of
+from components.scoring.slices import slices_of
 
 Versions = dict[str, dict[str, str]]  # model -> what its answer files say of themselves
 DRAWS = 10_000  # of the bootstrap; our choice
 
 
-def write_scores(items: Path, answers: Sequence[Path], out: Path, draws: int = DRAWS, seed: int = 0) -> dict[str, Any]:
-    """Write the scores of every model in `answers` to `out` (scores.json) and return them."""
+def write_scores(
+    items: Path, answers: Sequence[Path], out: Path, draws: int = DRAWS, seed: int = 0, slices: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Write the scores of every model in `answers` to `out` (scores.json) and return them.
+
+    `slices` names columns of the items, or fields of their meta, whose values get a cell each.
+    """
     asked = read_items(items)
-    graded, versions = read_answers(asked, answers)
-    scores = score(item_table(asked), graded, seed=seed, draws=draws, answer_versions=versions)
+    values = slices_of(asked, slices, "slices")
+    marked, versions = read_answers(asked, answers)
+    scores = score(
+        item_table(asked),
+        outcomes_of(marked, len(asked)),
+        seed=seed,
+        draws=draws,
+        answer_versions=versions,
+        marked=marked,
+        slices=values,
+    )
     write_json(out, scores)
     return scores
 
 
-def read_answers(items: Sequence[Item], paths: Sequence[Path]) -> tuple[Answers, Versions]:
-    """Graded answers of all files, and per model the metadata of the files that hold its answers.
+def read_answers(items: Sequence[Item], paths: Sequence[Path]) -> tuple[Marked, Versions]:
+    """Marked answers of all files, and per model the metadata of the files that hold its answers.
 
     Raises InputError when two files of one model were made under different conditions.
     """
@@ -49,4 +65,4 @@ def read_answers(items: Sequence[Item], paths: Sequence[Path]) -> tuple[Answers,
                             f"{known.get(key)!r}; evaluate the model again under one set of conditions"
                         )
 
-    return grade(items, rows()), versions
+    return mark(items, rows()), versions

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from components.errors import InputError
+from components.questions.askings import OPENED
 from components.report.wording import has_interval, is_number
-from components.scoring.outcomes import ADVERSARIAL, OPENED, STRATA
+from components.scoring.outcomes import ADVERSARIAL, STRATA
 
 SCHEMA_VERSION = 1
 PLAIN = "plain"
@@ -38,6 +39,9 @@ class Scores:
             for g in record.get("gaps") or []
         }
         self.sensitivity: Sequence[Record] = record.get("threshold_sensitivity") or []
+        self.samples: Sequence[Record] = record.get("samples") or []
+        self.positions: Sequence[Record] = record.get("positions") or []
+        self.slices: Sequence[Record] = record.get("slices") or []
         self.changes = {(c["model"], c["stratum"]): c for c in changes(record)}
         cells: Sequence[Record] = record.get("cells") or []
         if not cells:

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from components.extraction import Reading, without_thought
+from components.questions.askings import OPENED
 from components.questions.items import Item, group_of
 from components.questions.prefills.named import named_option
-from components.scoring.outcomes import ADVERSARIAL, OPENED, Answers, grade
+from components.scoring.askings.marking import order_of, sample_of
+from components.scoring.outcomes import ADVERSARIAL, Answers, grade
 from components.scoring.prefills import Outcome, Prefilled, outcome_shares, prefill_outcome
 from components.scoring.readings import Letters, Probed, letters, probed
 
@@ -53,7 +55,7 @@ def survey(items: Sequence[Item], rows: Iterable[Row], models: Collection[str]) 
         notes.made(),
         notes.modes(),
         notes.thoughts(),
-        _withheld(items, graded, notes.filtered),
+        _withheld(items, graded, notes),
         readings.rules,
         readings.letters(),
         readings.prefills(),
@@ -76,14 +78,19 @@ class _Readings:
         self._named: dict[tuple[int, str], str | None] = {}
 
     def add(self, row: Mapping[str, Any], place: int, reading: Reading) -> None:
+        """Answers in another order of the options are left to the section on positions, but for rules and probe."""
         model, letter = row["model"], reading.letter
         self.rules[model][reading.read_by] += 1
+        if order_of(row, self._items[place], "answers") is None:
+            self._add_original(row, place, letter)
+        if isinstance(row.get("probe"), str) and row["probe"]:
+            self._probed[model].append((place, letter, row["probe"]))
+
+    def _add_original(self, row: Mapping[str, Any], place: int, letter: str | None) -> None:
         if row["setting"] in OPENED:
             self._add_prefilled(row, place, letter)
         elif letter is not None:
-            self._plain[model].append((place, letter))
-        if isinstance(row.get("probe"), str) and row["probe"]:
-            self._probed[model].append((place, letter, row["probe"]))
+            self._plain[row["model"]].append((place, letter))
 
     def _add_prefilled(self, row: Mapping[str, Any], place: int, letter: str | None) -> None:
         model, item = row["model"], self._items[place]
@@ -134,6 +141,7 @@ class _Notes:
     def __init__(self, places: Mapping[str, int], models: Collection[str]) -> None:
         self.places, self.models = places, models
         self.filtered: list[tuple[str, str, int]] = []
+        self.samples: dict[tuple[str, str], int] = defaultdict(int)  # answers to each question, by model and setting
         self._modes: dict[str, set[str]] = defaultdict(set)
         self._reported: dict[str, set[str]] = defaultdict(set)
         self._asked: Counter[tuple[str, bool]] = Counter()
@@ -156,8 +164,11 @@ class _Notes:
         output = str(row.get("output") or "")
         self._asked[model, opened] += 1
         self._thought[model, opened] += without_thought(output) != output
-        if row.get("finish_reason") == "content_filter" and row.get("item_id") in self.places:
-            self.filtered.append((model, str(row.get("setting")), self.places[row["item_id"]]))
+        setting = str(row.get("setting"))
+        self.samples[model, setting] = max(self.samples[model, setting], sample_of(row, "answers") + 1)
+        counted = row.get("item_id") in self.places and not row.get("order")
+        if row.get("finish_reason") == "content_filter" and counted:
+            self.filtered.append((model, setting, self.places[row["item_id"]]))
 
     def modes(self) -> dict[str, tuple[str, ...]]:
         return {model: tuple(sorted(seen)) for model, seen in self._modes.items()}
@@ -176,16 +187,16 @@ class _Notes:
         return {m: (held[m, False] / asked[m, False], held[m, True] / asked[m, True]) for m in both}
 
 
-def _withheld(items: Sequence[Item], graded: Answers, filtered: Iterable[tuple[str, str, int]]) -> dict[Place, float]:
-    """Counts per cell of the scores; in `adversarial`, as there, sums of means over the three prefills."""
-    counts: Counter[Place] = Counter()
-    thirds: Counter[Place] = Counter()
-    for model, setting, place in filtered:
+def _withheld(items: Sequence[Item], graded: Answers, notes: _Notes) -> dict[Place, float]:
+    """Counts per cell of the scores; as there, means over samples and, in `adversarial`, over the three prefills."""
+    counts: dict[Place, float] = defaultdict(float)
+    thirds: dict[Place, float] = defaultdict(float)
+    for model, setting, place in notes.filtered:
         flag = items[place].is_reasoning
         strata = ["all", *([] if flag is None else ["reasoning" if flag else "knowledge"])]
         mean = graded[model].get(ADVERSARIAL)
         for stratum in strata:
-            counts[model, setting, stratum] += 1
+            counts[model, setting, stratum] += 1 / notes.samples[model, setting]
             if setting in OPENED and mean is not None and mean.asked[place]:
-                thirds[model, ADVERSARIAL, stratum] += 1
+                thirds[model, ADVERSARIAL, stratum] += 1 / notes.samples[model, setting]
     return {**counts, **{place: count / len(OPENED) for place, count in thirds.items()}}

@@ -14,21 +14,26 @@ from components.report.sections.accuracy import strata_sentences
 from components.report.sections.answered import unread_right
 from components.report.sections.gaps import MEASURES
 from components.report.sections.gate import changed, equivalence_sentences, seal_sentences, size_sentences
+from components.report.sections.positions import position_sentences
+from components.report.sections.samples import samples_sentences
 from components.scoring.outcomes import ADVERSARIAL, STRATA
 
 Record = Mapping[str, Any]
 
 _SHOWN = (PLAIN, ADVERSARIAL)
 _WIDE = 100  # columns from which a table shows more than its main figures
-_LEFT = ("setting", "stratum", "measure")
+_LEFT = ("setting", "stratum", "measure", "value", "model")
 _GAPS = {"pooled": "pooled", "within_benchmark": "within benchmark", "macro": "macro"}
 
 
 def print_scores(scores: Record, models: Sequence[str] | None = None, console: Console | None = None) -> None:
-    """Accuracy by model, setting and stratum over all benchmarks, then gaps, what they carry, and changes."""
+    """Accuracy by model, setting and stratum over all benchmarks, then gaps, what they carry, and changes.
+
+    Then slices by column, several samples and options in a second order, where they were asked for.
+    """
     console = console or _console()
     chosen = dict(scores)
-    for name in ("cells", "gaps", "adversarial_drops"):
+    for name in ("cells", "gaps", "adversarial_drops", "samples", "positions", "slices"):
         chosen[name] = [r for r in scores.get(name) or [] if models is None or r["model"] in models]
     _print_accuracies(console, chosen["cells"])
     _print_benchmarks(console, chosen["cells"])
@@ -37,6 +42,9 @@ def print_scores(scores: Record, models: Sequence[str] | None = None, console: C
     for sentence in strata_sentences(found):
         console.print(escape(sentence), highlight=False)
     _print_changes(console, changes(chosen))
+    _print_slices(console, found)
+    for sentence in (*samples_sentences(found), *position_sentences(found)):
+        console.print(escape(sentence), highlight=False)
 
 
 def print_decision(decision: Record, console: Console | None = None) -> None:
@@ -143,6 +151,20 @@ def _print_changes(console: Console, rows: Sequence[Record]) -> None:
         shown = (found.get((model, stratum)) for stratum in STRATA)
         table.add_row(escape(model), *(_interval(c, True) if c else "-" for c in shown))
     console.print(table)
+
+
+def _print_slices(console: Console, scores: Scores) -> None:
+    """Accuracy by every column that was named, of the setting that stands for a model's accuracy."""
+    heads = ("column", "value", "model", "accuracy", "other questions")
+    table = _table("Accuracy by column, percent (95 % interval)", *heads)
+    for record in scores.slices:
+        if record["setting"] == scores.lead:
+            ends = {"estimate": record["rest"], "ci_low": record["rest_low"], "ci_high": record["rest_high"]}
+            names = (escape(record[key]) for key in ("column", "value", "model"))
+            table.add_row(*names, _interval(record), _interval(ends, True))
+    if table.row_count:
+        console.print(table)
+        console.print("other questions: the difference from them, in points, not adjusted", highlight=False)
 
 
 def _print_comparisons(console: Console, rows: Sequence[Record]) -> None:

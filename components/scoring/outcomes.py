@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -10,18 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.errors import InputError
-from components.extraction import Reading, read
+from components.questions.askings import OPENED
 from components.questions.items import LABEL_PROBABILITY, Item, group_of
+from components.scoring.askings.marking import Marked, Marks, Witness, mark
 from components.scoring.chance import Guesses, guesses
-from components.scoring.prefills import stands
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-OPENED = ("adversarial_0", "adversarial_1", "adversarial_2")
-SETTINGS = ("plain", *OPENED)
 ADVERSARIAL = "adversarial"  # the mean of the three per item
+HALF = 0.5  # of an item's samples: where more of them are right, it is right; where less, wrong
 STRATA = ("all", "knowledge", "reasoning")
 
 
@@ -40,6 +39,8 @@ class ItemTable:
     guess: Guesses | None = None  # what guessing gets, of each item
     expert: Array | None = None  # 1 (Reasoning), 0 (Understanding) or NaN: an expert's `question_type`
     drawn: Array | None = None  # the probability with which an item was drawn for labelling, NaN where none was
+    letters: tuple[str, ...] = ()  # of each item's options, in their order
+    keys: Codes | None = None  # the place of the right one among them
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -71,6 +72,8 @@ def item_table(items: Sequence[Item]) -> ItemTable:
         guess=guesses(items),
         expert=np.array([nan if i.question_type is None else float(i.question_type == "Reasoning") for i in items]),
         drawn=np.array([i.meta.get(LABEL_PROBABILITY, nan) for i in items], dtype=float),
+        letters=tuple("".join(item.options) for item in items),
+        keys=np.array([list(item.options).index(item.answer_idx) for item in items], dtype=np.int64),
     )
 
 
@@ -83,8 +86,8 @@ def _codes(values: Sequence[str]) -> tuple[tuple[str, ...], Codes]:
 class Outcomes:
     """What became of each item under one model and setting; NaN where the item was not asked.
 
-    `correct` and `no_answer` are 0 or 1 (their means over three openings in the setting `adversarial`); `truncated`
-    is NaN too where the answer does not say how it ended.
+    All are 0 or 1, or means of that: over an item's samples, and over the three prefills in the setting `adversarial`.
+    `truncated` is NaN too where an answer does not say how it ended.
     """
 
     correct: Array
@@ -113,52 +116,44 @@ def restricted(answers: Answers, places: Mask) -> Answers:
     return {model: {setting: part(o) for setting, o in own.items()} for model, own in answers.items()}
 
 
-# Told of every answer as it is marked: its row, the item's place, what was read.
-Witness = Callable[[Mapping[str, Any], int, Reading], None]
-
-
 def grade(
     items: Sequence[Item], rows: Iterable[tuple[str, Mapping[str, Any]]], witness: Witness | None = None
 ) -> Answers:
-    """Extracts and marks every answer row; `rows` are (where, row), `where` naming file and row in messages.
+    """The outcome of every item from its answer rows, (where, row); `mark` says which rows it refuses.
 
-    `witness` is told of each reading, so that nobody has to read the texts a second time. Adds the setting
-    `adversarial` where a model has all three prefills. Raises InputError for a row of no item, an unknown setting, an
-    output that is no text, or a second row for the same item, model and setting.
+    `witness` is told of each reading, so that nobody has to read the texts a second time.
     """
-    places = {item.id: place for place, item in enumerate(items)}
-    shares = guesses(items).shares
+    return outcomes_of(mark(items, rows, witness), len(items))
+
+
+def outcomes_of(marked: Marked, n: int) -> Answers:
+    """Outcomes of `n` items: of each item the mean over its samples, of answers in the original order of the options.
+
+    Where a model was asked only in another order in some setting, those answers count. Adds the setting `adversarial`
+    where a model has all three prefills.
+    """
     answers: Answers = {}
-    for where, row in rows:
-        item_id, model, setting, output = _fields(row, where)
-        if item_id not in places:
-            raise InputError(
-                f"{where}: item_id: {item_id!r} is not an item of this set; give the items that were asked"
-            )
-        place = places[item_id]
-        settings = answers.setdefault(model, {})
-        if setting not in settings:
-            settings[setting] = _unasked(len(items))
-        outcomes = settings[setting]
-        if not np.isnan(outcomes.correct[place]):
-            raise InputError(f"{where}: item_id: a second answer of {model!r} to {item_id!r} ({setting}); keep one")
-        reading = read(output, items[place].options)
-        letter = reading.letter
-        outcomes.correct[place] = letter == items[place].answer_idx
-        outcomes.no_answer[place] = letter is None
-        assert outcomes.expected is not None and outcomes.silent is not None
-        outcomes.silent[place] = setting in OPENED and letter is None and stands(output, row.get("finish_reason"))
-        outcomes.expected[place] = shares[place].get(letter or "", 0.0)
-        if row.get("finish_reason") is not None:
-            outcomes.truncated[place] = row["finish_reason"] == "length"
-        if witness is not None:
-            witness(row, place, reading)
-    if not answers:
-        raise InputError("answers: no rows; evaluate a model first")
-    for own in answers.values():
+    for model, settings in marked.items():
+        own = answers[model] = {setting: _outcomes(marks.scored(), n) for setting, marks in settings.items()}
         if all(setting in own for setting in OPENED):
             own[ADVERSARIAL] = mean_outcomes([own[setting] for setting in OPENED])
     return answers
+
+
+def _outcomes(marks: Marks, n: int) -> Outcomes:
+    counts = np.bincount(marks.item, minlength=n)
+
+    def mean(values: Array) -> Array:
+        with np.errstate(invalid="ignore"):
+            return np.asarray(np.bincount(marks.item, weights=values, minlength=n) / counts)
+
+    return Outcomes(
+        correct=mean(marks.correct),
+        no_answer=mean((marks.letter < 0).astype(np.float64)),
+        truncated=mean(marks.truncated),
+        expected=mean(marks.expected),
+        silent=mean(marks.silent),
+    )
 
 
 def mean_outcomes(parts: Sequence[Outcomes]) -> Outcomes:
@@ -166,18 +161,3 @@ def mean_outcomes(parts: Sequence[Outcomes]) -> Outcomes:
     columns = {field.name: [getattr(part, field.name) for part in parts] for field in fields(Outcomes)}
     known = {name: column for name, column in columns.items() if all(values is not None for values in column)}
     return Outcomes(**{name: np.mean(column, axis=0) for name, column in known.items()})
-
-
-def _unasked(n: int) -> Outcomes:
-    return Outcomes(*(np.full(n, np.nan) for _ in range(5)))
-
-
-def _fields(row: Mapping[str, Any], where: str) -> tuple[str, str, str, str]:
-    for name in ("item_id", "model", "setting"):
-        if not isinstance(row.get(name), str) or not row[name]:
-            raise InputError(f"{where}: {name}: missing; every answer needs item_id, model, setting and output")
-    if row["setting"] not in SETTINGS:
-        raise InputError(f"{where}: setting: {row['setting']!r} is not one of {', '.join(SETTINGS)}")
-    if not isinstance(row.get("output"), str):
-        raise InputError(f"{where}: output: must be the text that the model wrote (an empty one counts as no answer)")
-    return row["item_id"], row["model"], row["setting"], row["output"]

@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from components.questions.askings import OPENED, SETTINGS
 from components.questions.items import Item, group_of
-from components.scoring.outcomes import OPENED, SETTINGS, Answers, Array
+from components.scoring.askings.marking import order_of, read_in_order
+from components.scoring.outcomes import HALF, Answers, Array
 
 Key = tuple[str, str]  # model, setting
 
@@ -39,8 +41,8 @@ def worst_regressions(
 ) -> list[Regression]:
     """At most `most` items, one per question group, ordered by settings lost, then by reasoning probability.
 
-    A setting is lost where the baseline was right and the candidate wrong; an item that won as many is left out.
-    `items` are in the order of `graded`; a None stands where a question may not be shown.
+    A setting is lost where the baseline was right and the candidate wrong (of several samples, in most); an item that
+    won as many is left out. `items` are in the order of `graded`; a None stands where a question may not be shown.
     """
     old, new = _marks(graded, baseline), _marks(graded, candidate)
     shared = [setting for setting in old if setting in new]
@@ -50,7 +52,8 @@ def worst_regressions(
             continue
         pairs = {s: (old[s][place], new[s][place]) for s in shared}
         asked = [s for s, pair in pairs.items() if not np.isnan(pair).any()]
-        lost, won = ([s for s in asked if pairs[s] == marks] for marks in ((1, 0), (0, 1)))
+        lost = [s for s in asked if pairs[s][0] > HALF > pairs[s][1]]
+        won = [s for s in asked if pairs[s][0] < HALF < pairs[s][1]]
         if len(lost) > len(won):
             found.append(Regression(item, len(lost), len(asked), (baseline, lost[0]), (candidate, lost[0])))
     return _worst(found, most)
@@ -64,8 +67,8 @@ def worst_falls(items: Sequence[Item | None], graded: Answers, model: str, most:
         if item is None:
             continue
         asked = [s for s in OPENED if s in marks and not np.isnan(marks[s][place])]
-        lost = [s for s in asked if marks[s][place] == 0]
-        if lost and "plain" in marks and marks["plain"][place] == 1:
+        lost = [s for s in asked if marks[s][place] < HALF]
+        if lost and "plain" in marks and marks["plain"][place] > HALF:
             found.append(Regression(item, len(lost), len(asked), (model, "plain"), (model, lost[0])))
     return _worst(found, most)
 
@@ -73,10 +76,23 @@ def worst_falls(items: Sequence[Item | None], graded: Answers, model: str, most:
 def outputs(
     found: Iterable[Regression], rows: Iterable[tuple[str, Mapping[str, Any]]]
 ) -> dict[tuple[str, str, str], Mapping[str, Any]]:
-    """The answers that `found` shows, by item, model and setting, out of another reading of all of them."""
-    wanted = {key for regression in found for key in regression.keys}
-    keyed = (((row.get("item_id"), row.get("model"), row.get("setting")), row) for _, row in rows) if wanted else ()
-    return {key: row for key, row in keyed if key in wanted}  # type: ignore[misc]
+    """The answers that `found` shows, by item, model and setting, out of another reading of all of them.
+
+    Of several samples the first that is right, or wrong, as it should be; in the original order of the options if any.
+    """
+    wanted = {key: (r.item, n == 0) for r in found for n, key in enumerate(r.keys)}
+    best: dict[tuple[str, str, str], tuple[tuple[bool, bool], Mapping[str, Any]]] = {}
+    for where, row in rows if wanted else ():
+        key = (str(row.get("item_id")), str(row.get("model")), str(row.get("setting")))
+        if key not in wanted:
+            continue
+        item, right = wanted[key]
+        order = order_of(row, item, where)
+        fits = (read_in_order(str(row.get("output") or ""), item, order).letter == item.answer_idx) is right
+        rank = (order is not None, not fits)
+        if key not in best or rank < best[key][0]:
+            best[key] = rank, row
+    return {key: row for key, (_, row) in best.items()}
 
 
 def shorten(text: str, most: int) -> str:
@@ -94,7 +110,7 @@ def titles(found: Sequence[Regression], unit: str = "settings") -> list[str]:
 
 
 def _marks(graded: Answers, model: str) -> dict[str, Array]:
-    """1, 0 or (not asked) NaN per item and setting, plain answers first."""
+    """The share of right samples or (not asked) NaN per item and setting, plain answers first."""
     own = graded.get(model, {})
     return {setting: own[setting].correct for setting in SETTINGS if setting in own}
 

@@ -21,19 +21,30 @@ from components.platform.config import write_json
 from components.platform.storage.ledger import Challenge
 from components.platform.tables import iterate_rows, read_items, read_metadata
 from components.questions.items import Item
+from components.questions.prefills.relabelled import reordered
 from components.questions.seal import Seal, questions_digest
 from components.report.score_files import DRAWS, read_answers, write_scores
 from components.report.scores import changes
+from components.scoring.askings.marking import order_of, sample_of
 from components.scoring.cells import score
 from components.scoring.gaps.strata import raw
 from components.scoring.gate.comparison import comparisons
 from components.scoring.gate.decide import conditions, decide, distinct
 from components.scoring.gate.flips import equivalence, flips
-from components.scoring.gate.guard import slices_of
 from components.scoring.gate.provenance import changed_items
 from components.scoring.gate.rules import Rules
 from components.scoring.intervals import accuracy_interval
-from components.scoring.outcomes import ADVERSARIAL, STRATA, Answers, ItemTable, Mask, item_table, restricted
+from components.scoring.outcomes import (
+    ADVERSARIAL,
+    STRATA,
+    Answers,
+    ItemTable,
+    Mask,
+    item_table,
+    outcomes_of,
+    restricted,
+)
+from components.scoring.slices import slices_of
 
 # The settings of the gate, which have the same names in its Rules; the others are of the bootstrap.
 TERMS = ("alpha", "margin", "schedule", "horizon")  # what one count of looks is made under
@@ -54,6 +65,7 @@ class CompareConfig(BaseModel):
     horizon: int = Field(26, ge=1, description="decisions that share alpha equally under the schedule horizon")
     benchmark_margin: float = Field(0.05, gt=0, lt=1, description="largest loss on one benchmark that may be shown")
     guard_columns: tuple[str, ...] = Field((), description="columns (or meta fields) guarded like benchmarks")
+    slices: tuple[str, ...] = Field((), description="columns (or meta fields) scored value by value")
     sealed: float = Field(
         0.0, ge=0, lt=1, description="share of the questions that the gate decides on and nothing quotes; 0: on all"
     )
@@ -85,7 +97,8 @@ def compare(
     if equivalent is not None and not 0 < equivalent < 1:
         raise InputError(f"compare: equivalent: {equivalent!r} must be a fraction above 0 and below 1")
     asked = read_items(items)
-    graded, versions = read_answers(asked, answers)
+    marked, versions = read_answers(asked, answers)
+    graded = outcomes_of(marked, len(asked))
     for name in (baseline, candidate):
         if name not in graded:
             raise InputError(f"compare: no answers of {name!r}; the files have answers of {', '.join(sorted(graded))}")
@@ -94,7 +107,7 @@ def compare(
     table, rules = item_table(asked), config.rules(look)
     seal = Seal(config.sealed, seal_number)
     judged, places = decided_on(asked, seal)
-    slices = slices_of(judged, config.guard_columns)
+    slices = slices_of(judged, config.guard_columns, "guard_columns")
     decision = decide(item_table(judged), restricted(graded, places), baseline, candidate, rules, premises, slices)
     decision["seal"] = {"share": seal.share, "number": seal.number, "questions": len(judged), "of": len(asked)}
     decision["parts"] = seal_parts(table, graded, (baseline, candidate), places) if seal.share else []
@@ -107,7 +120,15 @@ def compare(
     decision["flips"] = flips(table, *pair)
     if equivalent is not None:
         decision["equivalence"] = equivalence(table, *pair, equivalent, rules.level)
-    scores = score(table, graded, seed=config.seed, draws=config.draws, answer_versions=versions)
+    scores = score(
+        table,
+        graded,
+        seed=config.seed,
+        draws=config.draws,
+        answer_versions=versions,
+        marked=marked,
+        slices=slices_of(asked, config.slices, "slices"),
+    )
     write_json(Path(out_dir) / "scores.json", scores)
     write_json(Path(out_dir) / "decision.json", decision)
     return _evidence(scores, decision)
@@ -166,7 +187,8 @@ def challenge(
         for row in iterate_rows(file):
             if row.get("model") in (baseline, candidate):
                 weights[str(row["model"])] = recorded or f"name:{row['model']}"
-                texts.append([str(row.get(key)) for key in ("model", "item_id", "setting", "output")])
+                order = [str(row["order"])] if row.get("order") else []
+                texts.append([str(row.get(key)) for key in ("model", "item_id", "setting", "output")] + order)
     return Challenge(
         name=name,
         baseline=weights.get(baseline, f"name:{baseline}"),
@@ -191,7 +213,7 @@ def _same_items(items: Sequence[Item], path: Path, answers: Sequence[Path]) -> N
 
 def score_files(items: Path, answers: Sequence[Path], config: CompareConfig, out: Path) -> dict[str, Any]:
     """Writes the scores of every model in `answers` to `out` and returns them; no decision."""
-    return write_scores(items, answers, out, config.draws, config.seed)
+    return write_scores(items, answers, out, config.draws, config.seed, config.slices)
 
 
 def explained(items: Path, answers: Sequence[Path], item_id: str) -> Iterator[str]:
@@ -207,8 +229,13 @@ def explained(items: Path, answers: Sequence[Path], item_id: str) -> Iterator[st
         for row in iterate_rows(file):
             if row.get("item_id") == item_id:
                 found = True
-                yield f"{row.get('model')}, {row.get('setting')} (right: {item.answer_idx})"
-                yield explain(str(row.get("output") or ""), item.options) + "\n"
+                order = order_of(row, item, str(file))
+                shown = reordered(item, order) if order else item
+                told = [str(row.get("model")), str(row.get("setting"))]
+                told += [f"options in the order {order}"] if order else []
+                told += [f"sample {sample}"] if (sample := sample_of(row, str(file))) else []
+                yield f"{', '.join(told)} (right: {shown.answer_idx})"
+                yield explain(str(row.get("output") or ""), shown.options) + "\n"
     if not found:
         raise InputError(f"{', '.join(map(str, answers))}: no answer to the item {item_id!r}")
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from components.engines.answers import Answers, answer_row, ask, setting_counts
 from components.engines.base import Engine, Request, Sampling
@@ -20,6 +20,7 @@ from components.extraction import EXTRACTION_VERSION
 from components.platform.lineage import code_digest
 from components.platform.storage.journal import Journal
 from components.platform.tables import read_items, write_rows
+from components.questions.askings import Asking, askings, left_out
 from components.questions.items import OPENINGS, Item, items_digest
 from components.questions.prompts import PROMPTS, build_messages, prompt_version
 from components.questions.sampling import sample
@@ -50,7 +51,9 @@ class EvaluateConfig(EngineConfig):
     max_new_tokens: int = Field(64, ge=1, description="an answer is cut there, and counted as truncated")
     temperature: float = Field(0.0, ge=0, description="0: the likeliest token, always")
     top_p: float = Field(1.0, gt=0, le=1)
-    seed: int = Field(0, ge=0, description="of sampled answers, and of the sample that `limit` takes")
+    samples: int = Field(1, ge=1, description="answers to each question and setting; more than one: temperature > 0")
+    permute_options: bool = Field(False, description="ask each question again with its options in another order")
+    seed: int = Field(0, ge=0, description="of sampled answers, of option orders, and of the sample that `limit` takes")
     limit: int | None = Field(None, ge=1, description="a seeded sample of the questions; null: all")
     probe_percent: float = Field(
         5.0, ge=0, le=100, description="share of the answers asked once more for the letter alone, to check extraction"
@@ -70,6 +73,16 @@ class EvaluateConfig(EngineConfig):
             raise ValueError("names a setting twice")
         return value
 
+    @model_validator(mode="after")
+    def _samples_differ(self) -> EvaluateConfig:
+        # An endpoint that keeps its own sampling may have any temperature.
+        if self.samples > 1 and self.temperature == 0 and self.send_sampling:
+            raise ValueError(
+                f"samples: {self.samples} answers at temperature 0 are the same answer {self.samples} times; set a "
+                "temperature above 0 (for example 0.7), or samples to 1"
+            )
+        return self
+
 
 def evaluate(
     items: Path, model: str, name: str, config: EvaluateConfig, out: Path, journal: str | None = None
@@ -83,8 +96,8 @@ def evaluate(
     """
     started = time.monotonic()
     questions = sample(read_items(items), config.limit, config.seed)
-    pairs = [(item, setting) for item in questions for setting in config.settings]
-    requests = [make_request(item, setting, config) for item, setting in pairs]
+    asked = askings(questions, config.settings, config.samples, config.permute_options, config.seed)
+    requests = [make_request(asking, config) for asking in asked]
     begun = time.monotonic()
     engine, weights = start_engine(model, config, len(requests) * config.max_new_tokens)
     try:
@@ -97,39 +110,40 @@ def evaluate(
         if all(answer.finish_reason == "too_long" for answer in answers.generations):
             raise StageError(f"none of {len(questions)} questions fits the context with its answer: max_new_tokens")
         begun = time.monotonic()
-        letters = [tuple(item.options) for item, _ in pairs]
+        letters = [tuple(asking.item.options) for asking in asked]
         probed, unasked = probe(engine, requests, answers.generations, letters, config.probe_percent, config.seed)
         seconds["probe"] = time.monotonic() - begun
         rows = [
-            {**answer_row(item, setting, request, answer, name, engine.prefill_mode), "probe": letter}
-            for (item, setting), request, answer, letter in zip(
-                pairs, requests, answers.generations, probed, strict=True
-            )
+            answer_row(asking, request, answer, name, engine.prefill_mode, letter)
+            for asking, request, answer, letter in zip(asked, requests, answers.generations, probed, strict=True)
         ]
         # No part of what answers are kept by: a run that a long question stopped goes on when it may be counted.
         counted = {} if config.too_long == "stop" else {"too_long": config.too_long}
         probed_by = {"probe": unasked or f"{config.probe_percent:g} %, {PROBE_VERSION}"}
-        write_rows(rows, out, {**metadata, **probed_by, **counted})
+        write_rows(rows, out, {**metadata, **probed_by, **counted, **_repeated(config)})
         seconds["total"] = time.monotonic() - started
         evidence = _evidence(rows, len(questions), answers, metadata, seconds)
+        if config.permute_options:
+            again = {"permuted": sum(1 for asking in asked if asking.order)}
+            again |= left_out(questions, config.settings, asked)
+            evidence = {**evidence, **again, "metrics": {**evidence["metrics"], **again}}
         return {**evidence, **engine.notes, **({"journal": kept.uri} if kept else {})}
     finally:
         engine.close()
 
 
-def make_request(item: Item, setting: Setting, config: EvaluateConfig) -> Request:
-    opening = None if setting == "plain" else item.opening(SETTINGS.index(setting) - 1)
+def make_request(asking: Asking, config: EvaluateConfig) -> Request:
+    item, setting, opening = asking.item, asking.setting, asking.prefill
     if setting != "plain" and not opening:
         raise InputError(
-            f"item {item.id}: {OPENINGS[SETTINGS.index(setting) - 1]}: missing, and setting {setting} needs it; "
+            f"item {item.id}: {OPENINGS[int(setting[-1])]}: missing, and setting {setting} needs it; "
             "run `biomed-r1 ingest`, which makes openings, or leave the setting out"
         )
-    seed = hashlib.sha256(f"{config.seed}|{item.id}|{setting}".encode()).digest()
     return Request(
-        id=f"item {item.id} ({setting})",
-        messages=tuple((m["role"], m["content"]) for m in build_messages(item, config.prompt)),
+        id=asking.name,
+        messages=tuple((m["role"], m["content"]) for m in build_messages(asking.shown(), config.prompt)),
         opening=opening or "",
-        seed=int.from_bytes(seed[:4], "big"),
+        seed=asking.seed(config.seed),
     )
 
 
@@ -139,6 +153,15 @@ def _journal(engine: Engine, metadata: Mapping[str, str], config: EvaluateConfig
     parts = [sorted(metadata.items()), code, config.settings, config.batch_size, config.max_context]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
     return Journal(uri, key) if uri else None
+
+
+def _repeated(config: EvaluateConfig) -> dict[str, str]:
+    """What the answers file says of samples and orders, where there is more than one.
+
+    No part of what answers are kept by, which is each request's own: more samples ask only for the further ones.
+    """
+    found = {"samples": str(config.samples)} if config.samples > 1 else {}
+    return found | ({"permuted_options": f"seed {config.seed}"} if config.permute_options else {})
 
 
 def answers_metadata(
@@ -168,7 +191,9 @@ def answers_metadata(
 def _evidence(
     rows: list[dict[str, Any]], items: int, answers: Answers, metadata: Mapping[str, str], seconds: dict[str, float]
 ) -> dict[str, Any]:
-    settings = setting_counts(rows, list(dict.fromkeys(row["setting"] for row in rows)))
+    # As scores count: in the original order of the options.
+    first = [row for row in rows if row["order"] is None]
+    settings = setting_counts(first, list(dict.fromkeys(row["setting"] for row in first)))
     counts = {
         "rows_in": items,
         "rows_out": len(rows),

@@ -29,6 +29,9 @@ class IngestConfig(BaseModel):
     items_per_benchmark: int | None = Field(None, ge=1, description="a seeded sample of each benchmark; null: all")
     train_limit: int | None = Field(None, ge=1, description="a seeded sample of the training rows; null: all")
     labels_limit: int | None = Field(None, ge=2, description="a seeded sample of the expert labels; null: all")
+    labels_from: str | None = Field(
+        None, description="samples, a folder or s3:// with the expert labels; null: those of the benchmarks"
+    )
     defects: Literal["strict", "drop"] = Field(
         "strict", description="a bad row stops the run, or is left out and reported"
     )
@@ -63,8 +66,8 @@ class Source(BaseModel):
 def ingest(benchmarks: str, train: str, config: IngestConfig, out_dir: Path) -> dict[str, Any]:
     """Read both sources and write benchmarks, train and labels .parquet and sources.json to `out_dir`.
 
-    Labels are the benchmark items (before sampling) that carry an expert's `question_type`. Raises InputError naming
-    file, row and field.
+    Labels are the items that carry an expert's `question_type`: of the benchmarks before sampling, or of
+    `labels_from`. Raises InputError naming file, row and field.
     """
     evaluation = read_source(benchmarks, "benchmarks", config.defects, config.mapping)
     training = read_source(train, "train", config.defects, config.mapping)
@@ -73,7 +76,7 @@ def ingest(benchmarks: str, train: str, config: IngestConfig, out_dir: Path) -> 
     for item in every:
         by_name.setdefault(item.dataset_name, []).append(item)
     picked = [i for name in by_name for i in sample(by_name[name], config.items_per_benchmark, config.seed)]
-    labels = sample([i for i in every if i.question_type], config.labels_limit, config.seed)
+    labels = sample(labelled_items(every, config), config.labels_limit, config.seed)
     rows = sample(
         _with_unique_ids([_from(i, s.path) for s in training for i in s.items]), config.train_limit, config.seed
     )
@@ -88,13 +91,22 @@ def ingest(benchmarks: str, train: str, config: IngestConfig, out_dir: Path) -> 
         path = out_dir / f"{name}.parquet"
         if items or name == "labels":
             write_items(items, path)
-            source = benchmarks if name != "train" else train
+            source = {"train": train, "labels": config.labels_from or benchmarks}.get(name, benchmarks)
             datasets.append(
                 {"name": name, "digest": file_sha256(path), "source": source, "rows": len(items), "context": name}
             )
     described = [s.model_dump(exclude={"items", "path"}) for s in (*evaluation, *training)]
     (out_dir / "sources.json").write_text(json.dumps(described, indent=1, ensure_ascii=False), encoding="utf-8")
     return _evidence(sets, described, datasets)
+
+
+def labelled_items(benchmarks: Sequence[Item], config: IngestConfig) -> list[Item]:
+    """The items with an expert's label that a classifier can learn from, of `labels_from` or of the benchmarks."""
+    items = list(benchmarks)
+    if config.labels_from:
+        read = read_source(config.labels_from, "benchmarks", config.defects)
+        items = _with_unique_ids([item for part in read for item in part.items])
+    return [item for item in items if item.question_type]
 
 
 def ingest_one(source: str, kind: sources.Kind, config: IngestConfig, out: Path) -> tuple[int, list[Source]]:

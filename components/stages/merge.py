@@ -10,9 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from components.errors import InputError, StageError
 from components.platform.tables import read_items, read_metadata, read_rows, write_rows
+from components.questions.askings import askings
 from components.questions.items import items_digest
 from components.questions.sampling import sample
 from components.questions.sharding import shard_numbers
+from components.scoring.askings.marking import sample_of
+
+Key = tuple[str, str, int, str | None]  # item, setting, sample, order of the options
 
 
 class Asked(BaseModel):
@@ -23,6 +27,8 @@ class Asked(BaseModel):
     settings: tuple[str, ...] = Field(min_length=1)
     limit: int | None = None
     seed: int = 0
+    samples: int = Field(1, ge=1)
+    permute_options: bool = False
 
 
 class MergeConfig(BaseModel):
@@ -39,7 +45,7 @@ def merge(items: Path, pieces: Sequence[Path], config: MergeConfig, out_dir: Pat
     InputError when two shards of a model were answered under different conditions.
     """
     questions = read_items(items)
-    rows: dict[str, dict[tuple[str, str], dict[str, Any]]] = {name: {} for name in config.models}
+    rows: dict[str, dict[Key, dict[str, Any]]] = {name: {} for name in config.models}
     metadata: dict[str, dict[str, str]] = {}
     for piece in pieces:
         found = read_rows(piece)
@@ -48,17 +54,17 @@ def merge(items: Path, pieces: Sequence[Path], config: MergeConfig, out_dir: Pat
             raise StageError(f"{piece}: answers of {name!r}, who is none of {', '.join(config.models)}")
         _same_conditions(name, metadata.setdefault(name, read_metadata(piece)), read_metadata(piece), piece)
         for row in found:
-            key = (str(row["item_id"]), str(row["setting"]))
+            key = (str(row["item_id"]), str(row["setting"]), sample_of(row, str(piece)), row.get("order") or None)
             if row["model"] != name:
                 raise StageError(f"{piece}: an answer of {row['model']!r} among those of {name!r}")
             if key in rows[name]:
-                raise StageError(f"{piece}: model {name}: item {key[0]} ({key[1]}): answered twice")
+                raise StageError(f"{piece}: model {name}: item {key[0]} ({_told(key)}): answered twice")
             rows[name][key] = row
     out_dir.mkdir(parents=True, exist_ok=True)
     counts = {}
     for name, asked in config.models.items():
         own = sample(questions, asked.limit, asked.seed)
-        wanted = [(item.id, setting) for item in own for setting in asked.settings]
+        wanted = [a.key for a in askings(own, asked.settings, asked.samples, asked.permute_options, asked.seed)]
         number = dict(zip((item.id for item in own), shard_numbers(own, config.shards), strict=True))
         _complete(name, wanted, rows[name], number, config.shards)
         table = [rows[name][key] for key in wanted]
@@ -86,18 +92,22 @@ def _same_conditions(name: str, first: Mapping[str, str], other: Mapping[str, st
 
 def _complete(
     name: str,
-    wanted: Sequence[tuple[str, str]],
-    rows: Mapping[tuple[str, str], Any],
+    wanted: Sequence[Key],
+    rows: Mapping[Key, Any],
     shard_of: Mapping[str, int],
     shards: int,
 ) -> None:
     missing = [key for key in wanted if key not in rows]
     if missing:
-        item, setting = missing[0]
         numbers = sorted({shard_of[key[0]] for key in missing})
         raise StageError(
-            f"model {name}: {len(missing)} of {len(wanted)} answers are missing, the first to item {item} ({setting}); "
-            f"they belong to shard {', '.join(str(number + 1) for number in numbers)} of {shards}"
+            f"model {name}: {len(missing)} of {len(wanted)} answers are missing, the first to item {missing[0][0]} "
+            f"({_told(missing[0])}); they belong to shard {', '.join(str(n + 1) for n in numbers)} of {shards}"
         )
-    if extra := sorted(rows.keys() - set(wanted)):
+    if extra := sorted(rows.keys() - set(wanted), key=str):
         raise StageError(f"model {name}: {len(extra)} answers to what was not asked, the first to item {extra[0][0]}")
+
+
+def _told(key: Key) -> str:
+    _, setting, number, order = key
+    return f"{setting}{f', order {order}' if order else ''}{f', sample {number}' if number else ''}"

@@ -10,10 +10,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from components.errors import InputError
+from components.platform.execution import store_root
 from components.platform.lineage import git_revision
 from components.platform.models import stored_weights_digest
 from components.platform.storage import store
 from components.platform.tracking import registry
+from components.serving import decisions
 
 DISCLAIMER = "Research use only. Not a medical device; never for clinical decisions."
 
@@ -38,7 +40,8 @@ def register(
     """Register the checkpoint at `model` (s3://...) with the gate's decision; returns its version as evidence.
 
     `recipe` is the resolved recipe's digest, `context` names the ledger's key of the decision. Writes model_card.md to
-    `out_dir`. Raises InputError for a checkpoint without a manifest, and for a decision about other weights.
+    `out_dir`, and keeps the decision in BIOMED_R1_STORE for `promote`. Raises InputError for a checkpoint without a
+    manifest, and for a decision about other weights.
     """
     manifest = store.read_manifest(model)
     if manifest is None:
@@ -53,12 +56,15 @@ def register(
         "gate.decision": verdict["decision"],
         "gate.baseline": verdict["baseline"],
         "gate.look": str(verdict["look"]),
+        decisions.TAG: decisions.keep(store_root(), config.name, verdict),
         "licence": config.licence,
         "disclaimer": DISCLAIMER,
         **{f"dataset.{name}": value for name, value in manifest["inputs"] if name == "mix"},
         **{f"{registry.CONTEXT_TAG}.{key}": value for key, value in context.items()},
     }
-    card = model_card(model, verdict, json.loads(scores.read_text(encoding="utf-8")), config)
+    read = json.loads(scores.read_text(encoding="utf-8"))
+    tags |= score_tags(verdict["candidate"], read)
+    card = model_card(model, verdict, read, config)
     (out_dir / "model_card.md").write_text(card, encoding="utf-8")
     key = f"{digest[:20]}-{recipe[:20]}-{store.file_sha256(decision)[:20]}"
     version = registry.register(config.name, model, key, tags, card)
@@ -74,6 +80,16 @@ def _about_these_weights(model: str, manifest: Mapping[str, Any], verdict: Mappi
             f"model {model}: its weights are {stored[:12]}, but the decision is about {judged[:12]}; register the "
             "model that was compared, or evaluate and compare this one"
         )
+
+
+def score_tags(model: str, scores: Mapping[str, Any]) -> dict[str, str]:
+    """The model's accuracies over all benchmarks (fractions), by setting and stratum, for lists of versions."""
+    return {
+        f"score.{cell['setting']}.{cell['stratum']}": f"{cell['accuracy']:.4f}"
+        for cell in scores["cells"]
+        if cell["model"] == model and cell["benchmark"] == "all" and cell["n"]
+        if cell["setting"] in ("plain", "adversarial")
+    }
 
 
 def model_card(uri: str, decision: Mapping[str, Any], scores: Mapping[str, Any], config: RegisterConfig) -> str:

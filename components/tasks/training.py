@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.platform.config import parse_config
 from components.platform.execution import (
+    CHECKPOINTS,
     EVIDENCE,
     Call,
     Product,
@@ -64,6 +65,8 @@ def ingest(plan: str, run: str) -> str:
         "train": f"digest:{source_digest(train_source, 'train')}",
     }
     settings = read.config("ingest", stage.IngestConfig)
+    if settings.labels_from:
+        inputs["labels"] = f"digest:{source_digest(settings.labels_from, 'benchmarks')}"
     call = Call("ingest", run, settings, inputs)
     return execute(call, lambda out: stage.ingest(sources, train_source, settings, out)).uri
 
@@ -135,7 +138,10 @@ def sft(mix: str, model: str, plan: str, run: str) -> str:
 
     def work(out: Path) -> dict[str, Any]:
         with fetched(call.inputs["mix"]) as (rows,):
-            return stage.sft(rows, model, settings, resume_uri(call), out, code, place)
+            return {
+                **stage.sft(rows, model, settings, resume_uri(call), out, code, place),
+                CHECKPOINTS: resume_uri(call),
+            }
 
     return execute(call, work).uri
 
@@ -151,7 +157,10 @@ def grpo(mix: str, model: str, plan: str, run: str) -> str:
 
     def work(out: Path) -> dict[str, Any]:
         with fetched(call.inputs["mix"]) as (rows,):
-            return stage.grpo(rows, model, settings, resume_uri(call), out, code, place)
+            return {
+                **stage.grpo(rows, model, settings, resume_uri(call), out, code, place),
+                CHECKPOINTS: resume_uri(call),
+            }
 
     return execute(call, work).uri
 

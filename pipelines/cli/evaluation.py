@@ -52,6 +52,7 @@ def evaluate_command(
     answers = out / "answers.parquet"
     journal = answers.with_name("answers.journal")
     asked = parse_config(EvaluateConfig, changed, "evaluate")
+    _refuse_others(answers, name or model)
     answers.parent.mkdir(parents=True, exist_ok=True)
     evidence = evaluate(items, model, name or model, asked, answers, str(journal))
     write_evaluation(items, answers, examples)
@@ -66,6 +67,17 @@ def evaluate_command(
         f"{evidence['output_tokens']} tokens in {evidence['seconds']['generation']:.0f} s with {evidence['engine']}; "
         f"answers.parquet, scores.json and report.html in {out}"
     )
+
+
+def _refuse_others(answers: Path, model: str) -> None:
+    """Raise InputError where the file has another model's answers: they took time to make."""
+    from components.errors import InputError
+    from components.platform.tables import iterate_rows
+
+    if answers.is_file() and (others := {str(row.get("model")) for row in iterate_rows(answers)} - {model}):
+        raise InputError(
+            f"{answers}: has answers of {', '.join(sorted(others))}; give another --out, or delete the file first"
+        )
 
 
 @click.command("score")

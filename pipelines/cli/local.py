@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pipelines.cli.options import FILE, changes_option, models_option, recipe_option
+
+if TYPE_CHECKING:
+    from pipelines.settings.recipes import AnyRecipe
 
 LOG = logging.getLogger(__name__)
 
@@ -15,6 +19,8 @@ LOG = logging.getLogger(__name__)
 @click.command("run")
 @recipe_option
 @click.option("--data", type=click.Path(), help="Folder with benchmarks/*.jsonl and train/*.jsonl (default: samples).")
+@click.option("--labels", metavar="samples|DIR", help="Where the classifier's labels are [default: in the questions].")
+@click.option("--classifier", metavar="REF", help="A trained classifier to use instead of training one.")
 @changes_option
 @models_option
 @click.option(
@@ -24,16 +30,20 @@ LOG = logging.getLogger(__name__)
     help="Leave out models whose key or weights are not at hand, saying so; pin the others that are on the hub.",
 )
 @click.option("--fresh", is_flag=True, help="Ignore stored results: run every stage again.")
+@click.option("--dry-run", is_flag=True, help="Check recipe and inputs, list the tasks, and run nothing.")
 @click.option("--runner", type=click.Choice(["subprocess", "docker"]), default="subprocess", show_default=True)
 @click.option("--fail-on-refusal", is_flag=True, help="Exit with code 3 when the gate refuses.")
 @click.option("--json", "json_file", type=FILE, help="Write the run summary here.")
 def run_command(
     recipe: str,
     data: str | None,
+    labels: str | None,
+    classifier: str | None,
     changes: tuple[str, ...],
     models: str | None,
     available_only: bool,
     fresh: bool,
+    dry_run: bool,
     runner: str,
     fail_on_refusal: bool,
     json_file: Path | None,
@@ -44,19 +54,38 @@ def run_command(
     from pipelines.local.run import run
     from pipelines.local.summary import print_summary
     from pipelines.settings.available import keep_available, tell_missing_keys
-    from pipelines.settings.recipes import load_any_recipe, pipeline_of
+    from pipelines.settings.recipes import load_any_recipe, pipeline_of, strata_changes
 
+    changes = (*strata_changes(recipe, labels, classifier), *changes)
     values = load_any_recipe(recipe, changes, data, models)
     if fail_on_refusal and pipeline_of(values) == "evaluation":
         raise InputError(f"--fail-on-refusal: recipe {values.name} evaluates models and has no gate")
     if available_only:
         values = keep_available(values)
     tell_missing_keys(values)
+    if dry_run:
+        _tell_plan(values)
+        return
     summary = run(values, runner, fresh)
     print_summary(summary)
     write_json(json_file, summary)
     if fail_on_refusal and summary["gate"]["decision"] != "promote":
         raise GateRefusedError("the gate refused the candidate; the reasons are in the report")
+
+
+def _tell_plan(recipe: AnyRecipe) -> None:
+    """The tasks of a run and what it starts from; raises InputError for inputs that are not there."""
+    from pipelines.local import doctor
+    from pipelines.settings.recipes import model_references, pipeline_of
+    from pipelines.settings.tasks import expected
+
+    if not any(ref.startswith(("s3://", "registry:")) for ref in (recipe.data.benchmarks, *model_references(recipe))):
+        doctor.check_recipe_inputs(recipe)
+    click.echo(f"recipe {recipe.name} ({pipeline_of(recipe)} pipeline); nothing was run")
+    click.echo(f"data\tbenchmarks: {recipe.data.benchmarks}, train: {recipe.data.train}")
+    click.echo(f"models\t{', '.join(dict.fromkeys(model_references(recipe)))}")
+    for task in expected(recipe):
+        click.echo(task)
 
 
 @click.command("up")

@@ -31,9 +31,17 @@ VERBS = {
     "compare": ("evaluation", "The gate: promote the candidate or refuse it, and why."),
     "report": ("evaluation", "Write the HTML report."),
     "label-sample": ("classifier", "Draw questions for two people to label, and read their labels."),
+    "list": ("lists", "List shipped recipes and profiles, prompts, or a verb's settings."),
+    "schema": ("lists", "Print the JSON Schema of recipes or profiles."),
+    "status": ("runs", "Show the embedded servers and the tasks of the latest run."),
+    "logs": ("runs", "Print what a task of the latest run wrote."),
     "seal": ("registry", "Show or rotate the sealed questions that the gate decides on."),
     "export": ("questions", "Write lm-evaluation-harness tasks or the published columns."),
     "register": ("registry", "Register a checkpoint as a model version in MLflow."),
+    "models": ("models", "List the registered versions; which one serves, and which served when."),
+    "promote": ("models", "Make a version the champion."),
+    "rollback": ("models", "Make the previous version the champion again."),
+    "gc": ("models", "List, or delete, what nobody needs in the store."),
     "pin": ("recipes", "Pin a recipe's hub models and data sets to their commits."),
     "stage": ("recipes", "Store a recipe's local models and data for a cluster."),
     "compile": ("recipes", "Compile a pipeline to KFP's IR (YAML)."),
@@ -58,12 +66,22 @@ class Verbs(click.Group):
         command: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            from components.platform.words import did_you_mean
+
+            ctx.fail(f"No such command {args[0]!r}{did_you_mean(args[0], VERBS)}")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in VERBS.items()])
 
 
 @click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="biomed-r1", message="biomed-r1 %(version)s")
 @click.option(
     "--log-level",
     type=click.Choice(LOG_LEVELS),
@@ -93,7 +111,7 @@ def cli(log_level: str, log_format: str) -> None:
 
 
 def main() -> None:
-    """Run the command and exit: 0 fine, 1 failed, 2 bad input, 3 gate refused, 130 and 143 interrupted."""
+    """Run the command; exit 0 fine, 1 failed, 2 bad input, 3 refused, 4 another was first, 130 and 143 interrupted."""
     quiet_environment()
     try:
         cli.main(standalone_mode=False)

@@ -34,11 +34,22 @@ def ingest_command(
     from components.platform.config import parse_config, write_json
     from components.stages.ingest import IngestConfig, ingest_one
 
+    _writable_items(out, source)
     values = config.parse(IngestConfig).model_dump() | ({"mapping": mapping} if mapping else {})
     rows, read = ingest_one(source, kind, parse_config(IngestConfig, values, "--map"), out)
     write_json(json_file, [file.model_dump(exclude={"items"}) for file in read])
     dropped = sum(len(file.defects) for file in read)
     click.echo(f"{rows} items from {len(read)} files to {out}" + (f", {dropped} rows dropped" if dropped else ""))
+
+
+def _writable_items(out: Path, source: str) -> None:
+    """Raise InputError for a file that would replace its own source, or of a format that is not written."""
+    from components.errors import InputError
+
+    if out.exists() and Path(source).exists() and out.resolve() == Path(source).resolve():
+        raise InputError(f"--out {out}: is the source itself; give another file")
+    if out.suffix not in (".parquet", ".jsonl"):
+        raise InputError(f"--out {out}: items are written as .parquet or .jsonl; give the file one of these endings")
 
 
 @click.command("openings")

@@ -50,18 +50,25 @@ def compile_command(
     check_pipeline(pipeline, values)
     check(values, place)
     tell(values, place)
+    out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(compiled(values, place, kind), encoding="utf-8")
     LOG.info("%s pipeline of recipe %s on profile %s: %s", pipeline_of(values), values.name, place.name, out)
 
 
 @click.command("pin")
-@click.argument("recipe")
+@click.argument("recipe", metavar="RECIPE|REFERENCE")
 @_out
 def pin_command(recipe: str, out: Path | None) -> None:
-    """Pin every hub model and data set of RECIPE (a shipped one or a YAML file) to the commit it is at now."""
-    from components.platform.models import hub_commit
-    from pipelines.settings.pins import pin_recipe
+    """Pin every hub model and data set of RECIPE (a shipped one or a YAML file) to the commit it is at now.
 
+    A reference (hf:ORG/NAME or hf:datasets/ORG/NAME) in place of a recipe is pinned and printed.
+    """
+    from components.platform.models import hub_commit
+    from pipelines.settings.pins import pin_recipe, pin_reference
+
+    if recipe.startswith("hf:"):
+        _write(pin_reference(recipe, hub_commit) + "\n", out)
+        return
     text, pinned = pin_recipe(recipe, hub_commit)
     _write(text, out)
     for old, new in pinned.items():
@@ -111,4 +118,5 @@ def _write(text: str, out: Path | None) -> None:
     if out is None:
         click.echo(text, nl=False)
     else:
+        out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(text, encoding="utf-8")

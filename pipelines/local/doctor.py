@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import psutil
@@ -17,7 +17,8 @@ from components.platform.checks.object_store import check_store
 from components.platform.checks.place import check_home
 from components.platform.checks.tracking_server import check_tracking
 from components.platform.machine import home
-from components.stages.ingest import read_source
+from components.questions.items import QUESTION_TYPES, Item
+from components.stages.ingest import labelled_items, read_source
 from pipelines.settings.memory import check_memory
 from pipelines.settings.pins import unpinned
 from pipelines.settings.profile import Profile
@@ -36,11 +37,31 @@ def check_recipe_inputs(recipe: AnyRecipe) -> None:
             f"`biomed-r1 pin {recipe.name} -o FILE` writes a recipe that is"
         )
     if not recipe.data.benchmarks.startswith("hf:"):
-        read_source(recipe.data.benchmarks, "benchmarks", recipe.ingest.defects, recipe.ingest.mapping)
+        read = read_source(recipe.data.benchmarks, "benchmarks", recipe.ingest.defects, recipe.ingest.mapping)
+        _check_labels(recipe, [item for source in read for item in source.items])
     if not recipe.data.train.startswith("hf:"):
         read_source(recipe.data.train, "train", recipe.ingest.defects, recipe.ingest.mapping)
     for reference in model_references(recipe):
         models.check_reference(reference)
+
+
+def _check_labels(recipe: AnyRecipe, benchmarks: Sequence[Item]) -> None:
+    """Raise InputError where the run would train a classifier on labels that are not there."""
+    if recipe.classify is None or recipe.classify.learner == "released":
+        return
+    from components.classifier.fitting import MIN_GROUPS
+    from components.classifier.metrics import stem_id
+
+    found = labelled_items(benchmarks, recipe.ingest)
+    counts = {kind: len({stem_id(item) for item in found if item.question_type == kind}) for kind in QUESTION_TYPES}
+    if min(counts.values()) < MIN_GROUPS:
+        where = recipe.ingest.labels_from or recipe.data.benchmarks
+        told = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+        raise InputError(
+            f"{where}: question_type: labels of {told} questions; the classifier of {recipe.name} learns from at "
+            f"least {MIN_GROUPS} of each. Give --labels samples (or a folder with labelled questions), or --classifier "
+            "REF (one that is trained), or label some (`biomed-r1 label-sample`)"
+        )
 
 
 def check_disk(needed: int = NEEDED_DISK_BYTES) -> None:

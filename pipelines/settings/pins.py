@@ -34,6 +34,18 @@ def pin_recipe(name: str, commit: Commit) -> tuple[str, dict[str, str]]:
         raise InputError(f"recipe {path.name}: nothing was written\n{error}") from None
 
 
+def pin_reference(reference: str, commit: Commit) -> str:
+    """One hub reference at its commit, which one that names a commit already is; raises InputError as `commit`."""
+    if not _REFERENCE.fullmatch(reference):
+        raise InputError(f"{reference}: write hf:ORG/NAME or hf:datasets/ORG/NAME, with @REVISION if not the newest")
+    if _COMMIT.fullmatch(_parts(reference)[2] or ""):
+        return reference
+    pinned, refused = look_up([reference], commit)
+    if refused:
+        raise InputError(refused[reference])
+    return pinned[reference]
+
+
 def pin_text(text: str, commit: Commit) -> tuple[str, dict[str, str]]:
     """Recipe YAML with every moving hub reference pinned, comments and layout kept, and {old: new reference}.
 

@@ -58,7 +58,7 @@ def _own(asked: dict[str, Any], stages: dict[str, Any]) -> dict[str, Any]:
 
 def _merging(recipe: EvaluationRecipe) -> MergeConfig:
     models = {
-        entry.name: Asked(settings=entry.evaluate.settings, limit=entry.evaluate.limit, seed=entry.evaluate.seed)
+        entry.name: Asked(**{name: getattr(entry.evaluate, name) for name in Asked.model_fields})
         for entry in recipe.models
     }
     return MergeConfig(shards=recipe.shards, models=models)

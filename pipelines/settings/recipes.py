@@ -28,6 +28,16 @@ def load_any_recipe(
     return recipe if models is None else _restricted(recipe, [model.strip() for model in models.split(",")])
 
 
+def strata_changes(name: str, labels: str | None, classifier: str | None) -> list[str]:
+    """The `path=value` changes of a recipe by which it takes its labels, or its classifier, from elsewhere."""
+    changes = [f"ingest.labels_from={json.dumps(labels)}"] if labels else []
+    if classifier and is_evaluation(read_yaml(shipped_or_file(name, "recipes"))):
+        changes += ["classify=null", f"classifier={json.dumps(classifier)}"]
+    elif classifier:
+        changes += ["classify.learner=released", f"classify.model={json.dumps(classifier)}"]
+    return changes
+
+
 def parse_recipe(text: str) -> AnyRecipe:
     """The recipe, of either kind, that a run wrote as JSON."""
     return (

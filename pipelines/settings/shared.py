@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from components.errors import InputError
+from components.platform.words import did_you_mean
 
 
 class Section(BaseModel):
@@ -50,8 +51,11 @@ def shipped_or_file(name: str, kind: Literal["recipes", "profiles"]) -> Path:
         return folder / f"{name}.yaml"
     if name.endswith((".yaml", ".yml")) and Path(name).is_file():
         return Path(name)
-    shipped = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
-    raise InputError(f"{kind[:-1]} {name!r}: neither a YAML file nor one of the shipped ones ({shipped})")
+    shipped = sorted(p.stem for p in folder.glob("*.yaml"))
+    near = did_you_mean(name, shipped) if "did" in did_you_mean(name, shipped) else ""
+    raise InputError(
+        f"{kind[:-1]} {name!r}: neither a YAML file nor one of the shipped ones ({', '.join(shipped)}){near}"
+    )
 
 
 def as_json(config: BaseModel) -> str:

@@ -32,10 +32,11 @@ def measure(engine_name: str, args: argparse.Namespace) -> dict[str, Any]:
     from components.engines.base import Sampling
     from components.engines.choice import load_engine
     from components.platform.models import local_model
+    from components.questions.askings import askings
     from components.stages.evaluate import EvaluateConfig, make_request
 
     config = EvaluateConfig()
-    asked = [make_request(i, s, config) for i in real_questions(args.items_per_benchmark) for s in config.settings]
+    asked = [make_request(a, config) for a in askings(real_questions(args.items_per_benchmark), config.settings)]
     engine: Any = load_engine(engine_name, local_model(args.model), args.dtype)  # type: ignore[arg-type]
     loaded, loaded_cpu = time.monotonic(), time.process_time()
     if args.full:

@@ -46,14 +46,15 @@ def measure_vllm(args: argparse.Namespace) -> dict[str, Any]:
     from components.engines.rendering import render
     from components.engines.vllm_engine import VllmEngine
     from components.platform.models import local_model
+    from components.questions.askings import Asking
     from components.stages.evaluate import EvaluateConfig, make_request
 
     started = time.monotonic()
     engine = VllmEngine(local_model(args.model), args.dtype)
     load_seconds = time.monotonic() - started
     config, items = EvaluateConfig(), asked(args, args.questions)
-    plain = [make_request(item, "plain", config) for item in items]
-    all_four = [make_request(item, setting, config) for item in items for setting in config.settings]
+    plain = [make_request(Asking(item, "plain"), config) for item in items]
+    all_four = [make_request(Asking(item, setting), config) for item in items for setting in config.settings]
     texts = [render(engine.tokenizer, [{"role": r, "content": c} for r, c in q.messages]) for q in plain]
     # What our engine asks for, with bare vLLM's own detokenising.
     bare = SamplingParams(

@@ -14,11 +14,21 @@ LONG = {
 NUMBERS = {"A": "-20 mV", "B": "20 mV", "C": "1/4", "D": "About 25 %", "E": "0.5"}
 GREEK = {"A": "β-blocker", "B": "α2-agonist", "C": "10⁶ cells", "D": "CO₂"}
 TRUTH = {"A": "True", "B": "False"}
+# As some sets have it: the cells of a table without their arrows, the same for all.
+TWINS = {"A": "| Iron, | Ferritin, | Saturation", "B": "| Iron, | Ferritin, | Saturation", "C": "gout", "D": "gout"}
 TEN = {chr(65 + k): f"Enzyme number {k + 1}" for k in range(10)}
 
 Case = tuple[str, dict[str, str], str | None]
 
 CASES: dict[str, list[Case]] = {
+    "options with the same text": [
+        ("After weighing everything:\nA. | Iron, | Ferritin, | Saturation", TWINS, "A"),
+        ("After weighing everything:\nB. | Iron, | Ferritin, | Saturation", TWINS, "B"),
+        ("After weighing everything:\nD. gout", TWINS, "D"),
+        ("The answer is B. | Iron, | Ferritin, | Saturation", TWINS, "B"),
+        ("After weighing everything:\nGout", TWINS, None),
+        ("C. gout\nD. gout", TWINS, None),
+    ],
     "boxed": [
         ("So \\boxed{C}.", DRUGS, "C"),
         ("$\\boxed{\\textbf{C}}$", DRUGS, "C"),

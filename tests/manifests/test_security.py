@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 import ipaddress
+import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from kubectl import containers, pod_specs
 
+ROOT = Path(__file__).resolve().parents[2]
 # kubernetes.io/docs/concepts/security/pod-security-standards, "Restricted".
 VOLUMES = {
     "name", "configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret",
@@ -197,3 +200,12 @@ def test_no_secret_is_contained(objects: list[dict[str, Any]]) -> None:
         for name, value in re.findall(r"'name': '(\w*(?:PASSWORD|TOKEN|SECRET)\w*)', 'value': '([^']*)'", str(item)):
             pytest.fail(f"{item['kind']}/{item['metadata']['name']}: {name}={value}")
         assert not re.search(r"://[^/@\s']+:[^/@\s']+@", str(item)), "a URI with a password"
+
+
+def test_the_runner_has_the_rights_that_the_policy_documents(objects: list[dict[str, Any]]) -> None:
+    """docs/policies/kubernetes.json is what a run's doctor asks of Kubernetes, beside what KFP and Argo need."""
+    documented = json.loads((ROOT / "docs" / "policies" / "kubernetes.json").read_text())["rules"]
+    own = next(o["rules"] for o in objects if o["kind"] == "Role" and o["metadata"]["name"] == "biomed-r1-runner")
+    parts = ("apiGroups", "resources", "verbs")
+    missing = [r for r in documented if not any(all(set(r[p]) <= set(o[p]) for p in parts) for o in own)]
+    assert documented and missing == []

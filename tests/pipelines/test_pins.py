@@ -15,7 +15,7 @@ import pytest
 
 from components.errors import InputError
 from components.platform.models import hub_commit
-from pipelines.settings.pins import pin_text, unpinned
+from pipelines.settings.pins import pin_reference, pin_text, unpinned
 from pipelines.settings.training_recipe import load_training_recipe
 
 MODEL, DATA, OLD = "a" * 40, "b" * 40, "c" * 40
@@ -155,3 +155,12 @@ def test_unpinned_looks_at_every_field() -> None:
     recipe = load_training_recipe("smoke", changes)
     assert unpinned(recipe) == ["hf:org/model", "hf:datasets/org/questions@main"]
     assert unpinned(load_training_recipe("smoke", [f"base_model=hf:org/model@{OLD}"])) == []
+
+
+def test_one_reference_is_pinned_by_itself() -> None:
+    sha = "a" * 40
+    assert pin_reference("hf:org/name", lambda *_: sha) == f"hf:org/name@{sha}"
+    assert pin_reference("hf:datasets/org/name@main", lambda *_: sha) == f"hf:datasets/org/name@{sha}"
+    assert pin_reference(f"hf:org/name@{sha}", lambda *_: "b" * 40) == f"hf:org/name@{sha}"
+    with pytest.raises(InputError, match="write hf:ORG/NAME"):
+        pin_reference("hf:name", lambda *_: sha)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from email.utils import formatdate
 from pathlib import Path
@@ -15,7 +16,7 @@ from faulty_proxy import Answer, Asked, Proxy, proxy, s3_error
 
 from components.errors import InputError
 from components.platform.checks.findings import Finding, found
-from components.platform.checks.object_store import check_store
+from components.platform.checks.object_store import check_conditions, check_store
 
 POLICY = Path(__file__).resolve().parents[2] / "docs/policies/s3.json"
 VERBS = ["S3 put", "S3 get", "S3 list", "S3 conditional put, 8 at once", "S3 conditional replacement",
@@ -189,3 +190,21 @@ def test_no_store_there_at_all(store_uri: str, monkeypatch: pytest.MonkeyPatch) 
     assert next(found("S3", lambda: check_store("/tmp/x"))).level == "failed"
     with pytest.raises(InputError, match="not an S3 URI"):
         list(check_store("/tmp/x"))
+
+
+def test_a_store_that_lets_two_replace_one_version_is_refused(store_uri: str, through: Through) -> None:
+    """Some check the condition and write in two steps; each alone it looks right."""
+    lock, told = threading.Lock(), []
+
+    def letting_two_win(asked: Asked) -> Answer | None:
+        with lock:
+            if "if-match" in asked.headers and len(told) < 2:
+                told.append(asked.path)
+                return Answer(200, "", {"ETag": '"x"'})
+        return s3_error(412, "PreconditionFailed", "another was first") if "if-match" in asked.headers else None
+
+    through(letting_two_win)
+    assert "2 of 8 writers were told that they replaced one" in checked(store_uri)["S3 conditional replacement"].text
+    told.clear()
+    (found,) = [finding for finding in check_conditions(store_uri) if finding.level == "failed"]
+    assert "ignores If-Match" in found.text

@@ -12,6 +12,7 @@ from report_records import cell, changed, scores
 
 from components.engines.probe import NOT_ASKED
 from components.platform.tables import write_items, write_rows
+from components.questions.askings import SETTINGS
 from components.questions.items import Item
 from components.report.build import Limits
 from components.report.files import read_inputs, write_report
@@ -19,7 +20,7 @@ from components.report.score_files import write_scores
 from components.report.sections import answered, prefills
 from components.report.survey import Survey, survey
 from components.scoring.intervals import accuracy_interval
-from components.scoring.outcomes import SETTINGS, grade
+from components.scoring.outcomes import grade
 from components.scoring.readings import letters, probed
 
 OPTIONS = {"A": "Aspirin", "B": "Heparin", "C": "Warfarin", "D": "Ibuprofen"}

@@ -76,3 +76,14 @@ def test_copies_of_a_question_flip_once() -> None:
     new[:5] = 1
     whole = flips(w.table, {"plain": Outcomes(old, zero, zero)}, {"plain": Outcomes(new, zero, zero)})[0]
     assert (whole["wrong_to_right"], whole["groups"], whole["p_mcnemar"]) == (5, 12, 1.0)
+
+
+def test_of_several_samples_more_than_half_decide() -> None:
+    """Four questions of four samples: lost, gained, a tie on one side, and a move that stays on its side."""
+    w = world(np.random.default_rng(3), items=4)
+    none = np.zeros(len(w.table))
+    old, new = np.full((2, len(w.table)), np.nan)
+    old[:4], new[:4] = (0.75, 0.25, 0.5, 1.0), (0.25, 1.0, 0.0, 0.75)
+    sides = ({"plain": Outcomes(values, none, none)} for values in (old, new))
+    (found,) = (r for r in flips(w.table, *sides) if (r["stratum"], r["benchmark"]) == ("all", "all"))
+    assert (found["n"], found["right_to_wrong"], found["wrong_to_right"]) == (4, 1, 1)

@@ -8,9 +8,10 @@ import pytest
 from components.errors import InputError
 from components.questions.items import Item
 from components.scoring.gate.decide import decide
-from components.scoring.gate.guard import GUARD_ALPHA, guard_cells, holm, slices_of
+from components.scoring.gate.guard import GUARD_ALPHA, guard_cells, holm
 from components.scoring.gate.rules import Rules
 from components.scoring.outcomes import Outcomes
+from components.scoring.slices import slices_of
 from tests.scoring.gate_simulation import published_size
 
 
@@ -82,10 +83,10 @@ def test_slices_come_from_columns_and_meta() -> None:
         Item("a", "Question?", options, "A", "medqa", question_type="Reasoning", meta={"system": "heart"}),
         Item("b", "Another?", options, "A", "medqa", meta={"year": 3}),
     ]
-    assert slices_of(items, ("question_type", "system", "year")) == {
+    assert slices_of(items, ("question_type", "system", "year"), "guard_columns") == {
         "question_type": ["Reasoning", None],
         "system": ["heart", None],
         "year": [None, "3"],
     }
     with pytest.raises(InputError, match="'specialty': no item has it"):
-        slices_of(items, ("specialty",))
+        slices_of(items, ("specialty",), "guard_columns")

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from components.errors import InputError
+from components.questions.askings import OPENED, SETTINGS
 from components.questions.items import Item
 from components.scoring.cells import score
-from components.scoring.outcomes import ADVERSARIAL, OPENED, SETTINGS, grade, item_table
+from components.scoring.outcomes import ADVERSARIAL, grade, item_table
 
 LETTERS = "ABCD"
 

@@ -17,14 +17,15 @@ from components.engines.base import Generation, Request, Sampling
 from components.errors import InputError, StageError
 from components.extraction import extract
 from components.platform.tables import read_metadata, read_rows, write_items
+from components.questions.askings import Asking
 from components.questions.items import Item, items_digest
 from components.questions.sampling import sample
 from components.stages.evaluate import SETTINGS, EvaluateConfig, evaluate, make_request
 
 OPTIONS = {"A": "gout", "B": "scurvy", "C": "rickets", "D": "beriberi"}
 COLUMNS = [
-    *("item_id", "model", "setting", "output", "prefill", "prefill_mode", "extracted", "read_by", "correct"),
-    *("finish_reason", "prompt_tokens", "output_tokens", "reported_model", "probe"),
+    *("item_id", "model", "setting", "sample", "order", "output", "prefill", "prefill_mode", "extracted", "read_by"),
+    *("correct", "finish_reason", "prompt_tokens", "output_tokens", "reported_model", "probe"),
 ]
 
 
@@ -190,7 +191,7 @@ def test_items_digest_is_of_what_is_asked() -> None:
 
 
 def test_seeds_differ_between_requests() -> None:
-    seeds = {make_request(item(n), setting, config()).seed for n in range(20) for setting in SETTINGS}
+    seeds = {make_request(Asking(item(n), setting), config()).seed for n in range(20) for setting in SETTINGS}
     assert len(seeds) == 80
 
 

@@ -13,6 +13,7 @@ from faulty_endpoint import endpoint
 from components.engines.base import Generation, Request, Sampling
 from components.errors import StageError
 from components.platform.tables import read_items, write_items
+from components.questions.askings import Asking
 from components.questions.items import Item
 from components.questions.prefills.rule import judge
 from components.stages.evaluate import EvaluateConfig, make_request
@@ -117,7 +118,7 @@ def test_the_verb_writes_items_that_evaluate_takes(few: Path, tiny_model: Path, 
         assert made.meta["openings"]["by"].count("template") == 3 or made.meta["trace_source"] != "template"
         assert all(judge(made.opening(k) or "", made).letter for k in range(3))
         assert all("older opening" not in (made.opening(k) or "") for k in range(3)), "they are replaced"
-        assert make_request(made, "adversarial_2", EvaluateConfig()).opening == made.opening(2)
+        assert make_request(Asking(made, "adversarial_2"), EvaluateConfig()).opening == made.opening(2)
 
 
 def test_the_same_seed_gives_the_same_file(few: Path, tiny_model: Path, tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ class Answer:
     status: int
     body: str = ""
     headers: dict[str, str] = field(default_factory=dict)
+    lost: bool = False  # the server gets the request, and the client no answer
 
 
 Rule = Callable[[Asked], Answer | None]
@@ -85,6 +86,11 @@ class _Handler(BaseHTTPRequestHandler):
             passed["Content-Length"] = str(len(body))
         connection.request(self.command, self.path, body=body or None, headers=passed)
         answer = connection.getresponse()
+        if any(over.lost for over in answers):
+            answer.read()
+            self.close_connection = True
+            connection.close()
+            return
         kept = {k: v for k, v in answer.getheaders() if k.lower() not in ("transfer-encoding", "content-length")}
         for over in answers:
             kept = {k: v for k, v in kept.items() if k.lower() not in {n.lower() for n in over.headers}} | over.headers

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from components.questions.askings import SETTINGS
 from components.questions.items import Item
 from components.report.scores import Scores
 from components.scoring.cells import score
 from components.scoring.gate.decide import Rules, decide
-from components.scoring.outcomes import SETTINGS, grade, item_table
+from components.scoring.outcomes import grade, item_table
 
 Record = dict[str, Any]
 

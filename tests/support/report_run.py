@@ -17,6 +17,7 @@ from components.engines.answers import answer_row
 from components.engines.base import Generation
 from components.engines.probe import PROBE_VERSION, probe
 from components.platform.tables import write_items, write_rows
+from components.questions.askings import Asking
 from components.questions.items import BENCHMARKS, Item, group_id, group_of
 from components.stages.classify import ClassifyConfig
 from components.stages.compare import CompareConfig, compare
@@ -80,8 +81,9 @@ def make_answers(
             if silent and setting in SETTINGS[2:]:  # after some prefills it adds nothing
                 text, silent = "", False
             answer = Generation(text, "length" if silent else "stop", prompt_tokens=80, output_tokens=20)
-            request = make_request(item, setting, EvaluateConfig())
-            rows.append(answer_row(item, setting, request, answer, model, "continued"))
+            asking = Asking(item, setting)
+            request = make_request(asking, EvaluateConfig())
+            rows.append(answer_row(asking, request, answer, model, "continued", None))
             asked.append((request, answer, tuple(item.options)))
     requests, answers, letters = zip(*asked, strict=True)
     engine: Any = SimpleNamespace(pick=lambda _, choices: [draw.choice(own) for own in choices])

@@ -14,6 +14,8 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -104,6 +106,54 @@ def list_files(uri: str) -> list[str]:
     bucket, prefix = split(uri.rstrip("/") + "/")
     pages = _pages(uri, Bucket=bucket, Prefix=prefix)
     return sorted(item["Key"][len(prefix) :] for page in pages for item in page.get("Contents", []))
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One file below a URI: its path relative to that, its size in bytes, when it was last written."""
+
+    path: str
+    size: int
+    modified: datetime
+
+
+def describe_files(uri: str) -> list[Listed]:
+    """Every file below a URI with size and age, sorted by path."""
+    if not _is_s3(uri):
+        files = ((p, p.stat()) for p in sorted(Path(uri).rglob("*")) if p.is_file())
+        return [
+            Listed(p.relative_to(uri).as_posix(), s.st_size, datetime.fromtimestamp(s.st_mtime, UTC)) for p, s in files
+        ]
+    bucket, prefix = split(uri.rstrip("/") + "/")
+    items = (item for page in _pages(uri, Bucket=bucket, Prefix=prefix) for item in page.get("Contents", []))
+    return sorted(
+        (Listed(item["Key"][len(prefix) :], int(item["Size"]), item["LastModified"]) for item in items),
+        key=lambda file: file.path,
+    )
+
+
+def digest(uri: str) -> tuple[int, str] | None:
+    """The size in bytes and the sha256 of an object, read piece by piece and kept nowhere; None where there is none."""
+    if not _is_s3(uri):
+        if not Path(uri).is_file():
+            return None
+        with Path(uri).open("rb") as file:
+            return _digest(file.read)
+    bucket, key = split(uri)
+    for attempt in _patiently():
+        with attempt:
+            return _asked(
+                uri, lambda: _digest(client().get_object(Bucket=bucket, Key=key)["Body"].read), absent=lambda: None
+            )
+    raise AssertionError("unreachable: reraise")
+
+
+def _digest(read: Callable[[int], bytes]) -> tuple[int, str]:
+    size, sha256 = 0, hashlib.sha256()
+    while piece := read(1 << 20):
+        size += len(piece)
+        sha256.update(piece)
+    return size, sha256.hexdigest()
 
 
 def delete(uri: str) -> None:
@@ -226,16 +276,20 @@ def _read(uri: str) -> tuple[bytes, str] | None:
         answer = client().get_object(Bucket=bucket, Key=key)
         return answer["Body"].read(), answer["ETag"]
 
-    # The SDK repeats a request that failed; a body that broke off after the headers is ours to ask for again.
-    for attempt in Retrying(
+    for attempt in _patiently():
+        with attempt:
+            return _asked(uri, fetch, absent=lambda: None)
+    raise AssertionError("unreachable: reraise")
+
+
+def _patiently() -> Retrying:
+    """The SDK repeats a request that failed; a body that broke off after the headers is ours to ask for again."""
+    return Retrying(
         retry=retry_if_exception_type(UnavailableError),
         stop=stop_after_attempt(4),
         wait=wait_exponential_jitter(initial=0.2, max=5),
         reraise=True,
-    ):
-        with attempt:
-            return _asked(uri, fetch, absent=lambda: None)
-    raise AssertionError("unreachable: reraise")
+    )
 
 
 def _conditionally(uri: str, value: Any, condition: dict[str, str], etag: str | None) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
-from components.errors import InputError
+from components.errors import InputError, UnavailableError
+from components.platform.storage.champion import served
 from components.platform.tracking.answers import explained
 
 MODEL = "biomed-r1"
@@ -17,10 +18,16 @@ CHAMPION = "champion"
 KEY_TAG = "biomed_r1.key"
 CONTEXT_TAG = "biomed_r1.decided_on"
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+Result = TypeVar("Result")
 
 
 def source_uri(name: str, alias: str | None = None, version: str | None = None) -> str:
-    """The S3 URI of a model version, by alias or by number; raises InputError where there is none."""
+    """The S3 URI of a model version, by alias or by number; raises InputError where there is none.
+
+    The champion is what the serving pointer in the store says; MLflow's alias counts where there is no pointer.
+    """
+    if alias == CHAMPION and (pointed := served(name)):
+        return str(pointed["uri"])
     found = find(name, alias=alias, version=version)
     if found is None:
         which = f"@{alias}" if alias else f"#{version}"
@@ -51,6 +58,58 @@ def find(name: str, alias: str | None = None, version: str | None = None) -> Any
         raise
 
 
+def versions(name: str) -> list[Any]:
+    """Every version of a registered model, newest first; raises UnavailableError when MLflow does not answer."""
+
+    def ask() -> list[Any]:
+        found: list[Any] = []
+        token = None
+        while token != "":
+            page = _client().search_model_versions(f"name = '{name}'", max_results=200, page_token=token or None)
+            found += page
+            token = page.token or ""
+        return sorted(found, key=lambda version: int(version.version), reverse=True)
+
+    return list(_asked(name, ask))
+
+
+def aliases(name: str) -> dict[str, str]:
+    """Version by alias of a registered model, nothing where there is none."""
+
+    def ask() -> dict[str, str]:
+        if not _is_registered(name):
+            return {}
+        return {alias: str(version) for alias, version in _client().get_registered_model(name).aliases.items()}
+
+    return _asked(name, ask)
+
+
+def names() -> list[str]:
+    """Every registered model that this user may read; raises UnavailableError when MLflow does not answer."""
+    return _asked("", lambda: [str(model.name) for model in _client().search_registered_models(max_results=1000)])
+
+
+def look_up(name: str, alias: str | None = None, version: str | None = None) -> Any | None:
+    """`find`, with UnavailableError where MLflow does not answer."""
+    return _asked(name, lambda: find(name, alias, version))
+
+
+def set_alias(name: str, alias: str, version: str) -> None:
+    """Make an alias name a version; raises UnavailableError when MLflow does not do it."""
+    _asked(name, lambda: _client().set_registered_model_alias(name, alias, version))
+
+
+def _asked(name: str, call: Callable[[], Result]) -> Result:
+    from mlflow.exceptions import MlflowException
+
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        raise InputError(f"registry:{name}: MLFLOW_TRACKING_URI is not set, so there is no registry to ask")
+    try:
+        return call()
+    except MlflowException as error:
+        raise UnavailableError(f"registry:{name} at {_where()}: {explained(error)}") from None
+
+
 def _is_registered(name: str) -> bool:
     """Whether there is a registered model of that name, this user's to read or not.
 
@@ -69,6 +128,8 @@ def _is_registered(name: str) -> bool:
 def absent(ref: str) -> bool:
     """Whether a model reference names a registry alias or version that does not exist (yet)."""
     found = re.fullmatch(r"registry:([\w.-]+)(?:@([\w.-]+)|#(\d+))", ref)
+    if found and found[2] == CHAMPION and served(found[1]):
+        return False
     return found is not None and find(found[1], alias=found[2], version=found[3]) is None
 
 
@@ -78,11 +139,16 @@ def identity() -> str:
 
 
 def register(name: str, uri: str, key: str, tags: Mapping[str, str], card: str) -> str:
-    """Register `uri` as a version of `name` and return its number; the same key gives the version it already has."""
+    """Register `uri` as a version of `name` and return its number.
+
+    The same key gives the version it already has, with the tags that it lacks (an older program set fewer).
+    """
     client = _client()
     ensure_model(name)
     for version in client.search_model_versions(f"name = '{name}'"):
         if version.tags.get(KEY_TAG) == key:
+            for tag in sorted(set(tags) - set(version.tags)):
+                client.set_model_version_tag(name, version.version, tag, tags[tag])
             return str(version.version)
     run_id = os.environ.get("MLFLOW_RUN_ID") or os.environ.get("BIOMED_R1_PARENT_RUN_ID")
     all_tags = {**tags, KEY_TAG: key}

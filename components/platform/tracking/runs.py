@@ -167,6 +167,18 @@ def begun_tasks(run: str) -> list[str]:
     return [name for name in dict.fromkeys(names) if name]
 
 
+def running() -> dict[str, list[str]]:
+    """The pipeline runs that have something RUNNING in MLflow, in any experiment, with the URIs they are making."""
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        return {}
+    experiments = [str(experiment.experiment_id) for experiment in _client().search_experiments()]
+    found: dict[str, list[str]] = {}
+    for run in _client().search_runs(experiments, "attributes.status = 'RUNNING'", max_results=1000):
+        if name := run.data.tags.get(RUN_TAG):
+            found.setdefault(name, []).append(run.data.tags.get("biomed_r1.uri", ""))
+    return found
+
+
 def _pipeline_run_id(run: str) -> str:
     """The run that stands for the whole pipeline run: the topmost above the one the platform injected, else our own.
 

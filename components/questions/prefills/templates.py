@@ -82,7 +82,7 @@ def make_openings(item: Item, seed: int, half: Half, avoid: Collection[str] = ()
     openings: list[str] = []
     for template in templates:
         letter = letters[len(openings) % len(letters)]
-        opening = template.replace("{L}", letter).replace("{T}", _inline(item.options[letter]))
+        opening = template.replace("{L}", letter).replace("{T}", inline(item.options[letter]))
         # A right option such as "maybe" can be a word of the template itself.
         if right not in f" {normalise(opening)} ":
             openings.append(opening)
@@ -100,6 +100,6 @@ def usable_wrong_letters(item: Item) -> list[str]:
     return [x for x in item.wrong_letters() if right not in f" {normalise(item.options[x])} "]
 
 
-def _inline(text: str) -> str:
+def inline(text: str) -> str:
     """An option's text inside a sentence: one line, no full stop of its own."""
     return " ".join(text.split()).rstrip(".")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from components.extraction import extract
+from components.questions.askings import OPENED
 from components.questions.items import Item
 from components.report.page import Example, Section
 from components.report.scores import PLAIN, Record, Scores, setting_words
 from components.report.survey import Row
 from components.report.wording import join
 from components.scoring import regressions
-from components.scoring.outcomes import OPENED, Answers
+from components.scoring.askings.marking import order_of, read_in_order
+from components.scoring.outcomes import Answers
 from components.scoring.regressions import Regression
 
 
@@ -94,7 +95,7 @@ def _example(found: Regression, title: str, answers: dict[tuple[str, str, str], 
 def _written(item: Item, row: Record, most: int) -> tuple[str, str]:
     """Who wrote it, what was read from it beside what is right, and the text."""
     output = str(row["output"]).strip()
-    letter = extract(row["output"], item.options)
+    letter = read_in_order(row["output"], item, order_of(row, item, "answers")).letter
     if letter == item.answer_idx:
         read = f"chose {letter}, the right answer"
     else:

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from components.questions.askings import SETTINGS
 from components.scoring.gaps.drops import drop_records
 from components.scoring.gaps.labels import drawn_records, expert_records, slope_records
 from components.scoring.gaps.resampled import Contrast, Resampled
@@ -35,7 +36,7 @@ from components.scoring.gaps.strata import (
     hard_sides,
     side_weights,
 )
-from components.scoring.outcomes import ADVERSARIAL, SETTINGS, Answers, ItemTable, Outcomes
+from components.scoring.outcomes import ADVERSARIAL, Answers, ItemTable, Outcomes
 from components.scoring.proportions import holm
 
 Array = NDArray[np.float64]

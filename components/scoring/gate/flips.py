@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from components.questions.askings import SETTINGS
 from components.scoring.gate.paired import Paired, paired
 from components.scoring.intervals import Array, Codes, group_sums, mcnemar_exact
-from components.scoring.outcomes import ADVERSARIAL, SETTINGS, STRATA, ItemTable, Outcomes
+from components.scoring.outcomes import ADVERSARIAL, HALF, STRATA, ItemTable, Outcomes
 
 Side = Mapping[str, Outcomes]
 
@@ -51,9 +52,9 @@ def _both_sides(found: Paired, margin: float, level: float) -> dict[str, Any]:
 def flips(table: ItemTable, old: Side, new: Side) -> list[dict[str, Any]]:
     """Right answers that became wrong and wrong ones that became right: per setting, stratum and benchmark.
 
-    Counts are of items. `p_mcnemar` is McNemar's exact two-sided p over question groups (a group counts as lost where
-    more of its items were lost than gained), so that copies of a question count once. Cells without items that both
-    models answered are left out.
+    Counts are of items; of several samples, more than half right is right and less than half wrong. `p_mcnemar` is
+    McNemar's exact two-sided p over question groups (a group counts as lost where more of its items were lost than
+    gained), so that copies of a question count once. Cells without items that both models answered are left out.
     """
     records = []
     everything = np.ones(len(table), dtype=bool)
@@ -71,15 +72,15 @@ def flips(table: ItemTable, old: Side, new: Side) -> list[dict[str, Any]]:
 
 
 def _flipped(old: Array, new: Array, groups: Codes) -> dict[str, Any]:
-    difference = new - old
-    both = ~np.isnan(difference)
+    both = ~np.isnan(new - old)
     if not both.any():
         return {}
-    sums = group_sums(difference[both], groups[both])[0]
+    lost, gained = (old > HALF) & (new < HALF), (old < HALF) & (new > HALF)
+    sums = group_sums((gained.astype(float) - lost)[both], groups[both])[0]
     return {
         "n": int(both.sum()),
         "groups": len(sums),
-        "right_to_wrong": int((difference == -1).sum()),
-        "wrong_to_right": int((difference == 1).sum()),
+        "right_to_wrong": int(lost.sum()),
+        "wrong_to_right": int(gained.sum()),
         "p_mcnemar": mcnemar_exact(int((sums > 0).sum()), int((sums < 0).sum())),
     }

@@ -12,37 +12,21 @@ with fewer than MIN_GROUPS question groups cannot show anything and are left out
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from components.errors import InputError
-from components.questions.items import COLUMNS, Item
 from components.scoring.gate.paired import Paired, paired
 from components.scoring.intervals import Array, Codes
 from components.scoring.outcomes import ADVERSARIAL, ItemTable, Outcomes
+from components.scoring.slices import Slices
 
 GUARD_ALPHA = 0.05
 MIN_GROUPS = 10
 GUARDED = ("plain", ADVERSARIAL)
 
 Cell = dict[str, Any]
-Slices = Mapping[str, Sequence[str | None]]  # column -> each item's value
-
-
-def slices_of(items: Sequence[Item], columns: Sequence[str]) -> dict[str, list[str | None]]:
-    """The items' values (as text) in each of `columns`: a column of the items, or a field of their `meta`.
-
-    None where an item has no value. Raises InputError for a column that no item has.
-    """
-    found: dict[str, list[str | None]] = {}
-    for column in columns:
-        values = [getattr(item, column) if column in COLUMNS else item.meta.get(column) for item in items]
-        if all(value is None for value in values):
-            raise InputError(f"guard_columns: {column!r}: no item has it, neither as a column nor in its meta")
-        found[column] = [None if value is None else str(value) for value in values]
-    return found
 
 
 def guard_cells(

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from components.questions.askings import OPENED
 from components.questions.items import Item, items_digest
-from components.scoring.outcomes import OPENED
 
 
 def changed_items(items: Sequence[Item], rows: Iterable[Mapping[str, Any]], recorded: str | None) -> str | None:
@@ -36,7 +36,8 @@ def changed_items(items: Sequence[Item], rows: Iterable[Mapping[str, Any]], reco
             marked = True
             if right != (letter == item.answer_idx):
                 keys.add(item.id)
-        if row.get("setting") in OPENED and isinstance(row.get("prefill"), str):
+        # In another order of the options the prefill names another letter.
+        if row.get("setting") in OPENED and not row.get("order") and isinstance(row.get("prefill"), str):
             expected = item.opening(OPENED.index(row["setting"]))
             if row["prefill"] != (expected or ""):
                 openings.add(item.id)

@@ -12,7 +12,9 @@ from components.platform.tables import write_rows
 from components.stages.sft import SftConfig, sft
 from components.training.lora import Lora, add_adapter
 
-CONFIG = SftConfig(max_steps=3, save_steps=2, global_batch=2, learning_rate=1e-2, device="cpu", lora=Lora(rank=4))
+CONFIG = SftConfig(
+    max_steps=3, save_steps=2, global_batch=2, learning_rate=3e-3, device="cpu", lora=Lora(rank=4, alpha=4)
+)
 
 
 def mix(tmp_path: Path) -> Path:

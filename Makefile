@@ -15,7 +15,7 @@ YAML := {extends: default, rules: {line-length: {max: 160}, document-start: disa
   braces: {max-spaces-inside: 1}, comments: {min-spaces-from-content: 1}}}
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-vllm run smoke test test-slow lint lint-manifests format types bench bench-gpu bench-classifier report-published up down clean doctor screenshot golden lock images sbom run-docker check-locks
+.PHONY: help install install-vllm run smoke demo-ops test test-slow lint lint-manifests format types bench bench-gpu bench-classifier report-published up down clean doctor screenshot golden lock images sbom run-docker check-locks
 
 help: ## List every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,8 +42,11 @@ $(VENV)/.installed-test: $(VENV)/.installed-vllm
 run: install ## Run the whole pipeline (recipe demo) on embedded S3 and MLflow
 	$(BIN)/biomed-r1 run --recipe demo $(RUN_ARGS)
 
-smoke: install ## The same ten stages at the smallest real size
+smoke: install ## The same stages at the smallest real size
 	$(BIN)/biomed-r1 run --recipe smoke $(RUN_ARGS)
+
+demo-ops: install ## An operator's round: promote, serve, deploy, bad weights, the way back, rollback, gc (about 15 minutes)
+	$(BIN)/python examples/operate/demo_ops.py
 
 test: $(VENV)/.installed-test ## Run the tests (under 10 minutes on 2 cores)
 	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow' $(TEST_ARGS)

@@ -41,7 +41,7 @@ def problems(objects: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
     for item in objects:
         for place, text in texts(item, f"{item['kind']}/{item['metadata']['name']}"):
             refused += [f"{place}: {text}: {what}" for pattern, what in PLACEHOLDERS.items() if pattern.search(text)]
-            if place.endswith(".image") and "@sha256:" not in text:
+            if place.endswith((".image", "-image")) and "@sha256:" not in text:
                 refused.append(f"{place}: {text}: an image without a digest")
             if DOCUMENTATION.match(text):
                 noted.append(f"{place}: {text}: opens nothing; set it where that address is private")

@@ -7,7 +7,7 @@ from kfp import dsl
 
 from components.ops.guard import doctor, outcome, receipts
 from components.platform.storage.plan import Plan
-from pipelines.placement import HUB, place
+from pipelines.placement import HUB, WEBHOOK, place
 from pipelines.settings.profile import Profile
 
 DAY_SECONDS = 24 * 60 * 60
@@ -28,7 +28,7 @@ def guarded(plan: Plan, profile: Profile) -> Iterator[tuple[list[dsl.PipelineTas
         return
     end = outcome(**told)
     # What these three find stays so, and the tasks themselves wait for a server that does not answer.
-    place(end, "cpu", profile, "Record the outcome", retried=False)
+    place(end, "cpu", profile, "Record the outcome", retried=False, asks=WEBHOOK)
     with dsl.ExitHandler(end, name="Record the outcome whatever happens"):
         first = doctor(
             plan=plan.text,

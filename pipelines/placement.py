@@ -23,6 +23,7 @@ SCRATCH = "/tmp"
 HF_HOME = "/cache/huggingface"
 HUB: tuple[Outside, ...] = ("hub",)
 ENDPOINTS: tuple[Outside, ...] = ("endpoints",)
+WEBHOOK: tuple[Outside, ...] = ("webhook",)
 
 
 def place(

@@ -1,14 +1,15 @@
-"""The training pipeline, top to bottom: ten stages, from question sets to a registered model version."""
+"""The training pipeline, top to bottom: from question sets to a registered model version, and its promotion."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from kfp import dsl
 
+from components.ops import serving as serving_ops
 from components.ops import training as ops
 from components.platform.storage.plan import Plan
 from pipelines.guarded import guarded, limits
-from pipelines.placement import HUB, place
+from pipelines.placement import HUB, WEBHOOK, place
 from pipelines.settings.plan import plan_of
 from pipelines.settings.profile import Profile
 from pipelines.settings.training_recipe import TrainingRecipe
@@ -81,5 +82,14 @@ def _stages(plan: Plan, profile: Profile, checks: Sequence[dsl.PipelineTask]) ->
 
     decision = verdict.outputs["decision"]
     version = ops.register(model=rewarded.output, judged=judged, decision=decision, **told)
-    place(version, "cpu", profile, "Register the model version")
-    return [page, version]
+    # Where models answer: it loads the weights to record the answers that a deployment is compared with.
+    place(version, "generator", profile, "Register the model version")
+
+    # No condition in the graph: the task always runs, and what came of it is in its receipt.
+    asked = serving_ops.promote(version=version.output, **told)
+    place(asked, "cpu", profile, "Promote, propose or refuse", asks=WEBHOOK)
+    if "await_deployment" not in plan.stages:
+        return [page, asked]
+    served = serving_ops.await_deployment(promoted=asked.output, **told)
+    place(served, "cpu", profile, "Wait for the deployment")
+    return [page, served]

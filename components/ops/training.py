@@ -108,7 +108,7 @@ def report(
     training.report(items, answers, judged, mix, made, plan, run, page, summary)
 
 
-@component(CPU_IMAGE)
+@component(GPU_IMAGE)
 def register(model: str, judged: str, decision: dsl.Input[dsl.Artifact], plan: str, run: str) -> str:
     from components.tasks import training
 

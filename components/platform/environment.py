@@ -8,6 +8,11 @@ import os
 LOG_LEVEL, LOG_FORMAT = "BIOMED_R1_LOG_LEVEL", "BIOMED_R1_LOG_FORMAT"
 LOG_LEVELS, LOG_FORMATS = ("debug", "info", "warning", "error"), ("text", "json")
 
+# An empty variable with such a beginning is unset: shells, Compose files and CI systems pass on what nobody has set.
+OURS_OR_LIBRARIES = ("BIOMED_R1_", "AWS_", "MLFLOW_", "HF_", "KFP_", "KF_", "OMP_")
+# Never asked through a proxy: the embedded servers, and whatever else a person runs beside us.
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "VLLM_NO_USAGE_STATS": "1",
@@ -25,6 +30,13 @@ QUIET = {
 
 
 def quiet_environment() -> None:
-    """Set the variables for this process and every child, keeping what the user has set."""
+    """Set the variables for this process and every child, keeping what the user has set; an empty one is not set."""
+    for name in [name for name, value in os.environ.items() if not value and name.startswith(OURS_OR_LIBRARIES)]:
+        del os.environ[name]
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    # Libraries read either spelling, and the lower one first.
+    known = [text.strip() for text in (os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "").split(",")]
+    if "*" not in known:
+        without = ",".join(dict.fromkeys([*filter(None, known), *LOOPBACK]))
+        os.environ |= {"no_proxy": without, "NO_PROXY": without}

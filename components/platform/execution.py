@@ -10,9 +10,7 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,13 +22,18 @@ from pydantic import BaseModel
 
 from components.errors import InputError
 from components.platform import events, failures, faults, logs
+from components.platform.folders.deletion import clear_workspaces, workspace
 from components.platform.lineage import code_digest, git_revision
 from components.platform.machine import asked_gpus, check_gpus, home
 from components.platform.models import model_digest
+from components.platform.parquet import count_rows
 from components.platform.storage import store
+from components.platform.tracking import files
 from components.platform.tracking import runs as tracking
 
 EVIDENCE = "evidence.json"
+# Below the home folder: where tasks work, and what is made once and kept.
+SCRATCH, CACHES = "scratch", ("models", "classifiers", "data")
 # The field of a trainer's evidence that says where its checkpoints were: nobody needs them once it has ended well.
 CHECKPOINTS = "checkpoints"
 STORE_VARIABLE = "BIOMED_R1_STORE"
@@ -64,7 +67,11 @@ class Product:
 
 @dataclass(frozen=True)
 class Call:
-    """One task of a pipeline run: the stage, the task's name in the run, its inputs and its config."""
+    """One task of a pipeline run: the stage, the task's name in the run, its inputs and its config.
+
+    `datasets` are those inputs that MLflow lists as data sets, with what they are for; `sources` say where one of them
+    is from whose input is a copy on this machine.
+    """
 
     stage: str
     run: str
@@ -72,6 +79,7 @@ class Call:
     inputs: Mapping[str, str]
     name: str = ""
     datasets: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def task(self) -> str:
@@ -105,12 +113,13 @@ def _execute(call: Call, work: Callable[[Path], Evidence]) -> tuple[Product, flo
         check_gpus()
         tracked.params({"key": key, "config": call.config.model_dump(mode="json")})
         tracked.tags({"biomed_r1.uri": uri, "git_revision": git_revision()})
+        tracked.tags(tracking.source_tags(f"biomed-r1 {call.stage}", "LOCAL" if logs.run_folder() else "JOB"))
         manifest = None if os.environ.get(FRESH_VARIABLE) else store.read_manifest(uri)
         reused = manifest is not None
         if manifest is None:
             manifest = _make(call, work, uri, key, digests, code)
         evidence = store.get_json(f"{uri}/{EVIDENCE}")
-        _track(tracked, call, digests, evidence, reused)
+        _track(tracked, call, digests, evidence, reused, uri)
         product = Product(uri, store.manifest_digest(manifest), evidence, reused, tracked.run_id)
         seconds = time.monotonic() - started
         _receipt(root, run, call, product, key, seconds)
@@ -164,13 +173,11 @@ def input_digest(value: str) -> str:
 @contextmanager
 def fetched(*files: str) -> Iterator[list[Path]]:
     """Local copies, verified, of files of stored directories; gone after the block."""
-    scratch = home() / "scratch"
-    scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=scratch, prefix="inputs-") as folder:
+    with workspace(home() / SCRATCH, "inputs-") as folder:
         paths = []
         for number, file in enumerate(files):
             uri, _, name = file.rpartition("/")
-            paths.append(Path(folder) / str(number) / name)
+            paths.append(folder / str(number) / name)
             store.get_file(uri, name, paths[-1])
         yield paths
 
@@ -178,10 +185,7 @@ def fetched(*files: str) -> Iterator[list[Path]]:
 def _make(
     call: Call, work: Callable[[Path], Evidence], uri: str, key: str, digests: Mapping[str, str], code: str
 ) -> dict[str, Any]:
-    scratch = home() / "scratch"
-    scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=scratch, prefix=f"{call.task}-") as folder:
-        out = Path(folder)
+    with workspace(home() / SCRATCH, f"{call.task}-") as out:
         faults.point(call.task)
         evidence = work(out)
         (out / EVIDENCE).write_text(json.dumps(evidence, indent=1, sort_keys=True, allow_nan=False), encoding="utf-8")
@@ -194,14 +198,19 @@ def _recorded(name: str, value: str) -> str:
     return value if "://" in value and not value.endswith(TABLES) else name
 
 
-def _track(tracked: tracking.Tracked, call: Call, digests: Mapping[str, str], evidence: Evidence, reused: bool) -> None:
+def _track(
+    tracked: tracking.Tracked, call: Call, digests: Mapping[str, str], evidence: Evidence, reused: bool, uri: str
+) -> None:
     tracked.tags({"biomed_r1.reused": str(reused).lower()})
     tracked.metrics(evidence.get("metrics", {}))
     tracked.history(evidence.get("history", []), once=True)  # a trainer has logged most of it while it ran
     for name, context in call.datasets.items():
-        tracked.dataset(name, digests[name], call.inputs[name], int(evidence.get("rows_in", 0)), context)
+        given = call.inputs[name]
+        rows = evidence.get("rows_in", 0) if (counted := count_rows(given)) is None else counted
+        tracked.dataset(name, digests[name], call.sources.get(name, given), int(rows), context)
     for data in evidence.get("datasets", []):
-        tracked.dataset(data["name"], data["digest"], data["source"], data["rows"], data["context"])
+        tracked.dataset(data["name"], data["digest"], f"{uri}/{data['name']}.parquet", data["rows"], data["context"])
+    files.log_result(tracked, call.stage, uri)
 
 
 def _receipt(root: str, run: str, call: Call, product: Product, key: str, seconds: float) -> None:
@@ -242,10 +251,9 @@ def read_receipts(root: str, run: str) -> dict[str, dict[str, Any]]:
 
 
 def clear_scratch() -> None:
-    """Remove what killed runs left half-written on this machine."""
-    shutil.rmtree(home() / "scratch", ignore_errors=True)
-    for partial in (home() / "models").glob("*.partial-*"):
-        shutil.rmtree(partial, ignore_errors=True)
+    """Remove what killed runs left half-written below the home folder; what a living one works in stays."""
+    for name in (SCRATCH, *CACHES):
+        clear_workspaces(home() / name)
 
 
 def store_root() -> str:

@@ -16,8 +16,8 @@ GPUS_VARIABLE = "BIOMED_R1_GPUS"
 
 
 def home() -> Path:
-    """`BIOMED_R1_HOME`, else `.biomed-r1` in the working directory."""
-    return Path(os.environ.get("BIOMED_R1_HOME", ".biomed-r1")).absolute()
+    """`BIOMED_R1_HOME`, else (an empty one is unset) `.biomed-r1` in the working directory."""
+    return Path(os.environ.get("BIOMED_R1_HOME") or ".biomed-r1").absolute()
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def _existing(folder: Path) -> Path:
 
 def asked_gpus() -> int:
     """How many GPUs this task's profile asked the cluster for."""
-    return int(os.environ.get(GPUS_VARIABLE, "0"))
+    return int(os.environ.get(GPUS_VARIABLE) or "0")
 
 
 def check_gpus() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -14,6 +13,8 @@ from types import ModuleType
 from typing import Any
 
 from components.errors import InputError
+from components.platform.folders.deletion import made_once
+from components.platform.folders.marks import MARK
 from components.platform.machine import home
 from components.platform.storage import store
 
@@ -66,7 +67,7 @@ def model_digest(ref: str) -> str:
     if ref.startswith(ENDPOINT):
         return f"{ENDPOINT}{endpoint_name(ref)}"  # what stands behind the name cannot be known
     folder = _checked(Path(ref), ref)
-    files = sorted(p for p in folder.iterdir() if p.is_file())
+    files = sorted(p for p in folder.iterdir() if p.is_file() and p.name != MARK)
     return hashlib.sha256("".join(f"{p.name}\0{store.file_sha256(p)}\n" for p in files).encode()).hexdigest()
 
 
@@ -171,16 +172,12 @@ def _stored(uri: str) -> Path:
 
 
 def _cached(name: str, make: Callable[[Path], object]) -> Path:
-    folder = home() / "models" / name
-    if not folder.is_dir():
-        partial = folder.with_name(f"{name}.partial-{os.getpid()}")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        make(partial)
-        if not folder.is_dir():
-            partial.rename(folder)
-        shutil.rmtree(partial, ignore_errors=True)
-    return folder
+    return made_once(home() / "models" / name, make)
+
+
+def stored_uri(ref: str) -> str:
+    """The S3 URI of a model that a registry reference names; raises InputError where there is none."""
+    return _registered(ref)
 
 
 def _registered(ref: str) -> str:

@@ -17,6 +17,7 @@ from components.errors import InputError
 from components.platform.text_rows import opened
 from components.questions.items import COLUMNS
 
+_FOOTER_BYTES = 1 << 16
 _FLOATS = {"reasoning_prob", "reasoning_threshold"}
 _ITEM_SCHEMA = pa.schema(
     [
@@ -48,6 +49,21 @@ def parquet_metadata(path: Path) -> dict[str, str]:
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(path, error) from None
     return {k.decode(): v.decode() for k, v in metadata.items() if not k.startswith(b"ARROW:")}
+
+
+def count_rows(uri: str) -> int | None:
+    """How many rows a Parquet file (s3://... or local) says it has, by its last bytes; None for one of another kind."""
+    # Here: who reads a local file needs no client of a store.
+    from components.platform.storage.objects import read_tail
+
+    if not uri.endswith(".parquet"):
+        return None
+    tail = read_tail(uri, _FOOTER_BYTES)
+    # A Parquet file ends with the length of its footer and a magic word of four bytes each.
+    length = int.from_bytes(tail[-8:-4], "little") + 8
+    if length > len(tail):
+        tail = read_tail(uri, length)
+    return int(pq.read_metadata(io.BytesIO(tail)).num_rows)
 
 
 def write_parquet(

@@ -7,11 +7,16 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from rich.progress import TextColumn
 
 T = TypeVar("T")
 LOG = logging.getLogger(__name__)
 PLAIN_LINE_SECONDS = 15.0
+# A narrower terminal gets a shorter bar.
+ROOMY_COLUMNS = 80
 # By which `biomed-r1 run` finds such a line in a task's log.
 PREFIX = "progress: "
 
@@ -40,18 +45,28 @@ def line(label: str, done: int, total: int | None, seconds: float) -> None:
     LOG.info("%s%s %s%s (%.0f s)", PREFIX, label, done, f"/{total}" if total else "", seconds)
 
 
+def one_line(text: str) -> TextColumn:
+    """A column of a bar that is cut where the terminal ends: one that wraps makes a new line at each refresh."""
+    from rich.progress import TextColumn
+    from rich.table import Column
+
+    return TextColumn(text, markup=False, table_column=Column(no_wrap=True, overflow="ellipsis"))
+
+
 def _bar(iterable: Iterable[T], label: str, total: int | None) -> Iterator[T]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
         Progress,
-        TextColumn,
+        ProgressColumn,
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    times = (TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, *times, console=Console(stderr=True), transient=True) as bars:
+    console = Console(stderr=True)
+    columns: list[ProgressColumn] = [one_line("{task.description}"), BarColumn(), MofNCompleteColumn()]
+    if console.width >= ROOMY_COLUMNS:
+        columns += [TimeElapsedColumn(), TimeRemainingColumn()]
+    with Progress(*columns, console=console, transient=True) as bars:
         yield from bars.track(iterable, total=total, description=label)

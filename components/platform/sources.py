@@ -10,6 +10,7 @@ from typing import Literal
 
 from components.errors import InputError
 from components.platform import models
+from components.platform.folders.deletion import made_once
 from components.platform.machine import home
 from components.platform.storage import store
 from components.platform.text_rows import format_of
@@ -99,9 +100,7 @@ def _folder(source: str) -> Path:
         if manifest is None:
             raise InputError(f"{source}: no {store.MANIFEST}: nothing complete was stored there")
         folder = home() / "data" / store.manifest_digest(manifest)[:32]
-        if not folder.is_dir():
-            store.get_dir(source.rstrip("/"), folder)
-        return folder
+        return made_once(folder, lambda path: store.get_dir(source.rstrip("/"), path))
     if source.startswith("hf:"):
         return models.hub_dataset(*_split_hub(source))
     return Path(source)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from components.errors import InputError
+from components.platform.folders.deletion import replacing
 from components.platform.text_rows import format_of, opened, text_rows
 from components.questions.items import COLUMNS, Item, item_row, parse_item
 
@@ -126,17 +126,14 @@ def _write(
 ) -> None:
     if format_of(path) not in ("jsonl", "parquet", None) or _is_packed(path):
         raise InputError(f"{path}: tables are written as .parquet or .jsonl; give the file one of these endings")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
     try:
-        if format_of(path) == "jsonl":
-            with partial.open("w", encoding="utf-8") as file:
-                file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        else:
-            _parquet(path).write_parquet(rows, partial, item_columns, metadata or {})
-        os.replace(partial, path)
+        with replacing(path) as partial:
+            if format_of(path) == "jsonl":
+                with partial.open("w", encoding="utf-8") as file:
+                    file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            else:
+                _parquet(path).write_parquet(rows, partial, item_columns, metadata or {})
     except OSError as error:
-        partial.unlink(missing_ok=True)
         if error.errno == errno.ENOSPC:
             raise InputError(f"{path}: no space left on the disk; free some or write elsewhere") from None
         raise

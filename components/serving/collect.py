@@ -19,6 +19,7 @@ from components.errors import DamagedError, InputError, NewerSchemaError
 from components.platform import faults
 from components.platform.execution import CHECKPOINTS, EVIDENCE
 from components.platform.storage import objects, store
+from components.platform.storage.journal import forget
 from components.platform.tracking import registry
 from components.platform.tracking.runs import running
 from components.serving.pointer import read
@@ -131,6 +132,7 @@ def _delete(uri: str, newest: datetime) -> bool:
     if any(file.modified > newest for file in objects.describe_files(uri)):
         return False
     store.delete_prefix(uri)
+    forget(uri)  # parts of unfinished answers have no manifest
     faults.point("directory deleted")
     return True
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from components.errors import ConflictError, DamagedError, InputError, UnavailableError
-from components.platform import faults
+from components.platform import faults, notify
 from components.platform.config import parse_config
 from components.platform.storage import objects
 from components.platform.storage.champion import SCHEMA_VERSION, checked, pointer_uri
@@ -176,6 +176,7 @@ def move(root: str, name: str, etag: str | None, pointer: Pointer) -> str:
         found = read(root, name)
         if made or _is_ours(root, name, found, pointer):
             audit.complete(root, name)
+            notify.tell(f"{name}: {said(pointer)}")
             return found[1] if found and found[0].nonce == pointer.nonce else SUPERSEDED
         if (found[1] if found else None) != etag:
             raise ConflictError(_conflict(name, found))

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from components.platform import faults
+from components.platform.folders.outputs import check
 from components.training.live_metrics import watched
 from components.training.lora import add_adapter, plain_model
 from components.training.memory.terms import Work
@@ -140,7 +141,7 @@ def grpo(
     from the newest complete one of the same config, data and weights. `code` is recorded in their manifests. `place`
     says how a step is split.
     """
-    mix, out = Path(mix), Path(out)
+    mix, out = Path(mix), check(Path(out))
     rows = read_questions(mix)
     training = open_training("grpo", mix, model, config, checkpoints, code)
     if config.lora:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from components.errors import InputError
 from components.platform.execution import store_root
 from components.platform.lineage import git_revision
-from components.platform.models import stored_weights_digest
-from components.platform.storage import store
+from components.platform.models import local_model, stored_weights_digest
+from components.platform.storage import objects, store
+from components.platform.tables import read_items
 from components.platform.tracking import registry
+from components.report.model_card import DISCLAIMER, About, model_card, version_text
 from components.serving import decisions
-
-DISCLAIMER = "Research use only. Not a medical device; never for clinical decisions."
+from components.serving.deploy import smoke
 
 
 class RegisterConfig(BaseModel):
@@ -26,6 +29,16 @@ class RegisterConfig(BaseModel):
     name: str = registry.MODEL
     licence: str = "unknown (ask the base model's)"
     base_model: str = ""
+    smoke: bool = Field(True, description="record three answers, by which a deployment knows these weights again")
+
+
+@dataclass(frozen=True)
+class Made:
+    """The run that made a model, for its card: receipts by task, stages' settings, its page in MLflow (`#/...`)."""
+
+    receipts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    page: str = ""
 
 
 def register(
@@ -36,13 +49,16 @@ def register(
     context: Mapping[str, str],
     config: RegisterConfig,
     out_dir: Path,
+    made: Made | None = None,
 ) -> dict[str, Any]:
     """Register the checkpoint at `model` (s3://...) with the gate's decision; returns its version as evidence.
 
-    `recipe` is the resolved recipe's digest, `context` names the ledger's key of the decision. Writes model_card.md to
-    `out_dir`, and keeps the decision in BIOMED_R1_STORE for `promote`. Raises InputError for a checkpoint without a
-    manifest, and for a decision about other weights.
+    `recipe` is the resolved recipe's digest, `context` names the ledger's key of the decision, `made` is told by the
+    card. Writes model_card.md to `out_dir`, and keeps the decision in BIOMED_R1_STORE for `promote` and three answers
+    beside the checkpoint for `deploy`. Raises InputError for a checkpoint without a manifest, and for a decision about
+    other weights.
     """
+    made = made or Made()
     manifest = store.read_manifest(model)
     if manifest is None:
         raise InputError(f"model {model}: no {store.MANIFEST}: only complete checkpoints are registered")
@@ -62,13 +78,37 @@ def register(
         **{f"dataset.{name}": value for name, value in manifest["inputs"] if name == "mix"},
         **{f"{registry.CONTEXT_TAG}.{key}": value for key, value in context.items()},
     }
-    read = json.loads(scores.read_text(encoding="utf-8"))
-    tags |= score_tags(verdict["candidate"], read)
-    card = model_card(model, verdict, read, config)
-    (out_dir / "model_card.md").write_text(card, encoding="utf-8")
+    about = About(
+        config.name,
+        model,
+        digest,
+        config.licence,
+        config.base_model,
+        recipe,
+        git_revision(),
+        receipts=made.receipts,
+        settings=made.settings,
+    )
+    scored = json.loads(scores.read_text(encoding="utf-8"))
+    (out_dir / "model_card.md").write_text(model_card(about, verdict, scored), encoding="utf-8")
+    tags |= score_tags(verdict["candidate"], scored)
+    if config.smoke and smoke.read(model) is None:
+        _record_answers(model, made.settings.get("evaluate", {}))
     key = f"{digest[:20]}-{recipe[:20]}-{store.file_sha256(decision)[:20]}"
-    version = registry.register(config.name, model, key, tags, card)
+    version = registry.register(config.name, model, key, tags, version_text(about, verdict, scored, made.page))
     return {"version": version, "name": config.name, "source": model, "decision": verdict["decision"], "tags": tags}
+
+
+def _record_answers(model: str, asked: Mapping[str, Any]) -> None:
+    """Store smoke.json beside the model's manifest: its answers to three of the samples, asked as in the run."""
+    questions = read_items(Path(str(files("components.samples"))) / "benchmarks" / "medqa.jsonl")[: smoke.QUESTIONS]
+    recorded = smoke.record(
+        local_model(model),
+        questions,
+        style=asked.get("prompt", "direct"),
+        max_new_tokens=min(int(asked.get("max_new_tokens", smoke.MAX_NEW_TOKENS)), smoke.MAX_NEW_TOKENS),
+    )
+    objects.put_json(smoke.smoke_uri(model), recorded)
 
 
 def _about_these_weights(model: str, manifest: Mapping[str, Any], verdict: Mapping[str, Any]) -> None:
@@ -90,36 +130,3 @@ def score_tags(model: str, scores: Mapping[str, Any]) -> dict[str, str]:
         if cell["model"] == model and cell["benchmark"] == "all" and cell["n"]
         if cell["setting"] in ("plain", "adversarial")
     }
-
-
-def model_card(uri: str, decision: Mapping[str, Any], scores: Mapping[str, Any], config: RegisterConfig) -> str:
-    """A short model card in Markdown: what it is, how it was judged, what it is not for."""
-    rows = [
-        f"| {c['stratum']} | {c['setting']} | {c['accuracy']:.3f} "
-        f"| {c['ci_low']:.3f} to {c['ci_high']:.3f} | {c['n']} |"
-        for c in scores["cells"]
-        if c["model"] == decision["candidate"] and c["benchmark"] in ("all", "micro") and c["n"]
-    ]
-    reasons = [f"- {'passed' if r['passed'] else 'failed'}: {r['text']}" for r in decision["reasons"]]
-    return "\n".join(
-        [
-            f"# {config.name}",
-            "",
-            f"**{DISCLAIMER}**",
-            "",
-            f"Base model: {config.base_model or 'see the recipe'}. Licence: {config.licence}. Weights: `{uri}`.",
-            "Trained by supervised fine-tuning and GRPO on reasoning-heavy questions with adversarial openings, after",
-            "Thapa et al., arXiv:2505.11462. Loads with plain transformers or vLLM.",
-            "",
-            f"## Gate: {decision['decision']} (against {decision['baseline']}, look {decision['look']})",
-            "",
-            *reasons,
-            "",
-            "## Accuracy, all benchmarks pooled",
-            "",
-            "| stratum | setting | accuracy | 95 % interval | n |",
-            "|---|---|---|---|---|",
-            *rows,
-            "",
-        ]
-    )

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from components.platform import faults
+from components.platform.folders.outputs import check
 from components.training.live_metrics import watched
 from components.training.lora import add_adapter, plain_model
 from components.training.memory.terms import Work
@@ -74,7 +75,7 @@ def sft(
     `completion`. Checkpoints go to `checkpoints` (store URI) and training resumes from the newest complete one of
     the same config, data and weights. `code` is recorded in their manifests. `place` says how a step is split.
     """
-    mix, out = Path(mix), Path(out)
+    mix, out = Path(mix), check(Path(out))
     rows = read_traces(mix)
     training = open_training("sft", mix, model, config, checkpoints, code)
     if config.lora:

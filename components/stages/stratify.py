@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +17,7 @@ from components.classifier.fitting import ClassifyConfig, fit_classifier
 from components.classifier.model import ReasoningClassifier
 from components.classifier.shares import Errors, describe_strata
 from components.errors import InputError
+from components.platform.folders.deletion import made_once
 from components.platform.lineage import code_digest
 from components.platform.machine import home
 from components.platform.models import model_digest
@@ -67,16 +66,12 @@ def default_classifier() -> Path:
     teacher: experts' labels, given to `classify`, make a better one. Its card flatters it, for some samples reword
     others: on MedXpertQA's experts' labels its AUROC is 0.810, number of words alone 0.784.
     """
-    folder = _default_folder()
-    if not folder.is_dir():
-        rows = [item for path in _sample_files() for item in read_items(path) if item.question_type is not None]
-        partial = folder.with_name(f"{folder.name}.partial-{os.getpid()}")
-        shutil.rmtree(partial, ignore_errors=True)
-        fit_classifier(rows, DEFAULT, partial, f"the {len(rows)} labelled sample questions of this package")
-        if not folder.is_dir():
-            partial.rename(folder)
-        shutil.rmtree(partial, ignore_errors=True)
-    return folder
+    return made_once(_default_folder(), _fit_default)
+
+
+def _fit_default(folder: Path) -> None:
+    rows = [item for path in _sample_files() for item in read_items(path) if item.question_type is not None]
+    fit_classifier(rows, DEFAULT, folder, f"the {len(rows)} labelled sample questions of this package")
 
 
 def _sample_files() -> list[Path]:

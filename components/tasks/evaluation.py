@@ -39,7 +39,8 @@ def evaluate_shard(part: str, plan: str, run: str) -> str:
         # The part's own digest is the input: how it was cut does not matter once it is the same.
         inputs = {"items": str(file), "model": model, "name": f"digest:{name}"}
         task = sharding.task_name(name, int(shard), read.shards)
-        call = Call("evaluate", run, settings, inputs, name=task, datasets={"items": "evaluation"})
+        whole_set = {"items": f"{items}/{ITEMS}"}
+        call = Call("evaluate", run, settings, inputs, task, datasets={"items": "evaluation"}, sources=whole_set)
         product = execute(
             call,
             lambda out: stage.evaluate(file, model, name, settings, out / ANSWERS, journal_uri("evaluate")),

@@ -10,6 +10,7 @@ from components.platform import logs
 from components.platform.checks import place
 from components.platform.execution import read_receipts, run_id, store_root
 from components.platform.storage import plan as plans
+from components.platform.tracking import files, notes
 from components.platform.tracking import runs as tracking
 from components.platform.tracking.slots import run_times
 from components.tasks.patience import patient
@@ -23,7 +24,7 @@ RECEIPTS = "receipts"
 @patient
 def doctor(plan: str, run: str, run_date: str) -> None:
     """Store the plan (given whole, as text) and check everything that the run needs."""
-    from components.stages.preflight import PreflightConfig, preflight
+    from components.stages.frame.preflight import PreflightConfig, preflight
 
     logs.configure()
     # First, so that the outcome can be told from it when a check fails; what is wrong with the store, the checks say.
@@ -34,7 +35,11 @@ def doctor(plan: str, run: str, run_date: str) -> None:
     preflight(PreflightConfig(models=read.references, sources=sources), run_id(run))
     plans.write(store_root(), plan)
     workflow = place.read_workflow(run_id(run)) if place.in_cluster() else None
-    tracking.open_pipeline(run_id(run), read.parameters, read.tags | run_times(run_date, workflow))
+    source = tracking.source_tags(f"biomed-r1 submit, recipe {read.tags.get('recipe', '')}", "JOB")
+    tracking.open_pipeline(run_id(run), read.parameters, read.tags | source | run_times(run_date, workflow))
+    parent = tracking.pipeline_parent(run_id(run))
+    parent.note(read.tags.get("description", ""), notes.where(run_id(run), store_root()))
+    files.log_text(parent, "plan.yaml", read.readable)
 
 
 @patient
@@ -58,7 +63,7 @@ def receipts(plan: str, run: str) -> None:
 @patient
 def outcome(state: str, plan: str, run: str) -> None:
     """Record how the run ended, in KFP's word, in MLflow; raises StageError where a receipt is missing."""
-    from components.stages.outcome import OutcomeConfig, record_outcome
+    from components.stages.frame.outcome import OutcomeConfig, record_outcome
 
     logs.configure()
     try:

@@ -20,6 +20,7 @@ from components.platform.execution import (
     execute,
     fetched,
     journal_uri,
+    read_receipts,
     resume_uri,
     run_id,
     store_root,
@@ -27,6 +28,7 @@ from components.platform.execution import (
 from components.platform.lineage import code_digest
 from components.platform.storage import plan as plans
 from components.platform.storage import store
+from components.platform.storage.journal import forget
 from components.platform.storage.ledger import reserve, seal_number
 from components.tasks.artifacts import Artifact, Curves, Metrics
 from components.tasks.patience import patient
@@ -285,6 +287,7 @@ def report(
 
 @patient
 def register(model: str, judged: str, decision: Artifact, plan: str, run: str) -> str:
+    from components.platform.tracking.notes import page_of
     from components.platform.tracking.registry import identity
     from components.stages import register as stage
 
@@ -298,7 +301,8 @@ def register(model: str, judged: str, decision: Artifact, plan: str, run: str) -
 
     def work(out: Path) -> dict[str, Any]:
         with fetched(inputs["decision"], f"{judged}/{SCORES}") as (verdict, scores):
-            return stage.register(model, verdict, scores, recipe, context, settings, out)
+            made = stage.Made(read_receipts(store_root(), run_id(run)), read.stages, page_of(run_id(run)))
+            return stage.register(model, verdict, scores, recipe, context, settings, out, made)
 
     return str(execute(call, work).evidence["version"])
 
@@ -306,7 +310,7 @@ def register(model: str, judged: str, decision: Artifact, plan: str, run: str) -
 def forget_journal(product: Product) -> None:
     """Delete the records of an evaluation's unfinished work: its answers are stored."""
     if product.evidence.get("journal"):
-        store.delete_prefix(product.evidence["journal"])
+        forget(product.evidence["journal"])
 
 
 def _answered(answers: Mapping[str, str]) -> dict[str, str]:

@@ -6,13 +6,13 @@ import hashlib
 import json
 import logging
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from components.errors import DamagedError, NewerSchemaError
+from components.platform.folders.deletion import remove_file, remove_folder
 from components.platform.storage import store
 
 LOG = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class Checkpoints:
 
     def put(self, folder: Path, step: int) -> None:
         """Store a checkpoint, manifest last, then delete the others of this training."""
-        (folder / _UNSAFE).unlink(missing_ok=True)
+        remove_file(folder / _UNSAFE)
         name = f"checkpoint-{step}"
         # What a killed upload left under this name must not mix with the new files.
         store.delete_prefix(f"{self.uri}/{name}")
@@ -114,7 +114,7 @@ def upload_callback(checkpoints: Checkpoints, output_dir: Path) -> Any:
                 checkpoints.put(folder, state.global_step)
                 for other in output_dir.glob("checkpoint-*"):
                     if other != folder:
-                        shutil.rmtree(other, ignore_errors=True)
+                        remove_folder(other)
             return control
 
     return Upload()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from components.errors import InputError
+from components.platform.folders.deletion import workspace
+from components.platform.folders.outputs import claimed, replace_contents
 from components.training.lora import merged
 
 Dtype = Literal["float32", "bfloat16"]
@@ -85,20 +86,20 @@ def settle_pad_token(tokenizer: Any) -> str:
 
 
 def save_plain(model: Any, tokenizer: Any, folder: Path, dtype: Dtype) -> None:
-    """Write a folder that vanilla AutoModelForCausalLM, vLLM and a hub load; it appears only when complete.
+    """Write a folder that vanilla AutoModelForCausalLM, vLLM and a hub load; it is a model only when complete.
 
     No optimizer state, no pickles; the chat template travels in it. A LoRA adapter is added to the weights, and lies
-    beside them in `adapter/`.
+    beside them in `adapter/`. An earlier model of ours is replaced; raises
+    InputError for a folder with other people's files.
     """
     import torch
 
-    partial = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    if hasattr(model, "merge_and_unload"):
-        model = merged(model, partial)
-    model.to(getattr(torch, dtype))
-    model.config.use_cache = True
-    model.save_pretrained(partial)
-    tokenizer.save_pretrained(partial)
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    # Inside, because a folder that is a mount point has no neighbours on its disk.
+    with claimed(folder) as out, workspace(out, ".saving-") as made:
+        if hasattr(model, "merge_and_unload"):
+            model = merged(model, made)
+        model.to(getattr(torch, dtype))
+        model.config.use_cache = True
+        model.save_pretrained(made)
+        tokenizer.save_pretrained(made)
+        replace_contents(out, made)

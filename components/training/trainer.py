@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from components.errors import StageError
 from components.platform import progress
+from components.platform.folders.deletion import clear_workspaces, workspace
+from components.platform.folders.outputs import claimed
 from components.platform.machine import needs_space
 from components.platform.models import local_model, weights_digest
 from components.platform.storage import store
@@ -158,14 +159,11 @@ def series(records: Sequence[Mapping[str, float]], name: str) -> list[float]:
 
 @contextmanager
 def work_folder(out: Path) -> Iterator[Path]:
-    """An empty folder beside `out`, on the same disk, removed at the end; a killed run's is emptied by the next."""
-    folder = out.with_name(f".{out.name}.training")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    """An empty folder inside `out`, on its disk, removed at the end; a killed run's is removed by the next."""
+    with claimed(out) as found:
+        clear_workspaces(found)
+        with workspace(found, ".training-") as folder:
+            yield folder
 
 
 def quiet_libraries() -> None:

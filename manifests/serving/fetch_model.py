@@ -31,6 +31,8 @@ def main(uri: str, cache: Path, link: Path) -> None:
     where = "in the cache" if manifest else "fetched"
     if manifest is None:
         forget(cache, KEPT - 1)
+        if folder.is_dir():  # damaged
+            shutil.rmtree(folder)
         manifest = store.get_dir(uri, folder)
     names = [entry["path"] for entry in manifest["files"]]
     if "config.json" not in names or not any(name.endswith(".safetensors") for name in names):

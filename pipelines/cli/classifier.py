@@ -18,9 +18,14 @@ from pipelines.cli.options import FILE, FOLDER, GivenConfig, config_options, jso
 def classify_command(labels: tuple[Path, ...], out: Path, json_file: Path | None, config: GivenConfig) -> None:
     """Train the classifier that tells reasoning questions from knowledge questions."""
     from components.platform.config import write_json
+    from components.platform.folders.deletion import workspace
+    from components.platform.folders.outputs import claimed, replace_contents
     from components.stages.classify import ClassifyConfig, classify
 
-    evidence = classify(labels, config.parse(ClassifyConfig), out)
+    settings = config.parse(ClassifyConfig)
+    with claimed(out) as folder, workspace(folder, ".made-") as made:
+        evidence = classify(labels, settings, made)
+        replace_contents(folder, made)
     write_json(json_file, evidence)
     click.echo((out / "classifier.md").read_text(encoding="utf-8"))
     click.echo(f"threshold {evidence['threshold']:.3f} ({evidence['threshold_rule']}); saved to {out}")

@@ -42,7 +42,7 @@ def evaluate_command(
 ) -> None:
     """Ask a model every question, plainly and after adversarial openings."""
     from components.platform.config import parse_config, write_json
-    from components.platform.storage import store
+    from components.platform.storage.journal import forget
     from components.report.files import write_evaluation
     from components.stages.evaluate import EvaluateConfig, evaluate
 
@@ -57,7 +57,7 @@ def evaluate_command(
     evidence = evaluate(items, model, name or model, asked, answers, str(journal))
     write_evaluation(items, answers, examples)
     write_json(json_file, evidence)
-    store.delete_prefix(str(journal))  # last: killed or failed before, the same command asks nothing again
+    forget(str(journal))  # last: killed or failed before, the same command asks nothing again
     for setting, cell in evidence["settings"].items():
         click.echo(
             f"{setting}: {cell['correct']} of {cell['n']} right ({cell['accuracy']:.1%}), "

@@ -95,6 +95,8 @@ def up_command(print_env: bool) -> None:
     from pipelines.local import servers
 
     result = servers.up()
+    for name in result.replaced if print_env else ():
+        click.echo(f"unset {name}")
     for name, value in result.environment.items():
         if print_env:
             click.echo(f"export {name}='{value}'")
@@ -104,11 +106,12 @@ def up_command(print_env: bool) -> None:
 
 
 @click.command("down")
-def down_command() -> None:
+@click.option("--force", is_flag=True, help="Stop them although a run uses them.")
+def down_command(force: bool) -> None:
     """Stop the embedded servers; their data stays until `make clean`."""
     from pipelines.local import servers
 
-    click.echo(f"stopped: {', '.join(servers.down()) or 'nothing, none was running'}")
+    click.echo(f"stopped: {', '.join(servers.down(force=force)) or 'nothing, none was running'}")
 
 
 @click.command("doctor")

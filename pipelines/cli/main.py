@@ -38,6 +38,8 @@ VERBS = {
     "seal": ("registry", "Show or rotate the sealed questions that the gate decides on."),
     "export": ("questions", "Write lm-evaluation-harness tasks or the published columns."),
     "register": ("registry", "Register a checkpoint as a model version in MLflow."),
+    "serve": ("deploy", "Serve a model on this machine."),
+    "deploy": ("deploy", "Bring what serves to the champion."),
     "models": ("models", "List the registered versions; which one serves, and which served when."),
     "promote": ("models", "Make a version the champion."),
     "rollback": ("models", "Make the previous version the champion again."),

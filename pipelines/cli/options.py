@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,13 @@ pipeline_option = click.option(
 _CLUSTER = (
     click.option("--host", metavar="URL", help="The KFP API (default: KF_PIPELINES_ENDPOINT, the pod's, kubeconfig)."),
     click.option("--namespace", metavar="NS", help="Your namespace; only where KFP serves several."),
+    click.option(
+        "--proxy",
+        metavar="URL",
+        expose_value=False,
+        callback=lambda _context, _option, value: _set_proxy(value),
+        help="Proxy before the KFP API (default: HTTPS_PROXY or HTTP_PROXY, unless NO_PROXY names the host).",
+    ),
 )
 _PACKAGE = (
     pipeline_option,
@@ -53,6 +61,12 @@ _WAIT = (
         help="Exit with code 3 when the gate refuses; reads the receipts in BIOMED_R1_STORE.",
     ),
 )
+
+
+def _set_proxy(value: str | None) -> None:
+    if value:
+        # As pipelines/cluster/proxies.py calls it; `--help` need not import that.
+        os.environ["BIOMED_R1_KFP_PROXY"] = value
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def openings_command(
 ) -> None:
     """Have a model write three wrong openings per question."""
     from components.platform.config import parse_config, write_json
-    from components.platform.storage import store
+    from components.platform.storage.journal import forget
     from components.stages.openings import OpeningsConfig, openings
 
     given = {name: value for name, value in (("base_url", base_url), ("limit", limit)) if value}
@@ -79,7 +79,7 @@ def openings_command(
     journal = f"{out}.journal"
     evidence = openings(items, model, parse_config(OpeningsConfig, values, "openings"), out, journal)
     write_json(json_file, evidence)
-    store.delete_prefix(journal)
+    forget(journal)
     click.echo(
         f"{evidence['openings']} openings: {evidence['accepted_first']} accepted at once "
         f"({evidence['acceptance_rate_first']:.1%}), {evidence['accepted_after_retries']} when asked again, "

@@ -36,9 +36,14 @@ def sft_command(
 ) -> None:
     """Fine-tune a model on reasoning traces."""
     from components.platform.config import write_json
+    from components.platform.folders.outputs import check
+    from components.platform.storage.claims import claim_checkpoints
     from components.stages.sft import SftConfig, sft
 
-    evidence = sft(mix, model, config.parse(SftConfig), checkpoints, out)
+    settings = config.parse(SftConfig)
+    check(out)
+    claim_checkpoints(checkpoints)
+    evidence = sft(mix, model, settings, checkpoints, out)
     write_json(json_file, evidence)
     metrics = evidence["metrics"]
     click.echo(
@@ -54,9 +59,14 @@ def grpo_command(
 ) -> None:
     """Train a model by reinforcement on questions (GRPO)."""
     from components.platform.config import write_json
+    from components.platform.folders.outputs import check
+    from components.platform.storage.claims import claim_checkpoints
     from components.stages.grpo import GrpoConfig, grpo
 
-    evidence = grpo(mix, model, config.parse(GrpoConfig), checkpoints, out)
+    settings = config.parse(GrpoConfig)
+    check(out)
+    claim_checkpoints(checkpoints)
+    evidence = grpo(mix, model, settings, checkpoints, out)
     write_json(json_file, evidence)
     metrics = evidence["metrics"]
     click.echo(

@@ -18,6 +18,7 @@ from urllib3 import Retry
 from urllib3.exceptions import HTTPError, LocationValueError, MaxRetryError, SSLError
 
 from components.errors import InputError, ReadableError, StageError
+from pipelines.cluster.proxies import proxy_of
 
 Answer = TypeVar("Answer")
 
@@ -52,6 +53,9 @@ class _Client(kfp.Client):
     def _load_config(self, *arguments: Any) -> kfp_server_api.Configuration:
         config = super()._load_config(*arguments)
         config.retries = Retry(total=None, connect=0, read=0, other=0, redirect=3)
+        proxy, headers = proxy_of(str(config.host))
+        if proxy:  # the generated client reads no variables
+            config.proxy, config.proxy_headers = proxy, headers
         return config
 
     def get_kfp_healthz(self, sleep_duration: int = 5) -> kfp_server_api.V2beta1GetHealthzResponse:  # noqa: ARG002

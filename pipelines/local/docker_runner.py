@@ -13,36 +13,76 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import InputError
-from components.platform import environment, events, execution, faults
-from components.platform.tracking import runs as tracking
 
 LABEL = "biomed-r1.run"
 # The user of the images (images/*.Dockerfile).
 USER = "10001:10001"
 # A ceiling, not a reservation: a stage's scratch and models are in memory only while it runs.
 TMP_SIZE = "16g"
-PASSED_ON = (
-    execution.STORE_VARIABLE,
-    execution.RUN_VARIABLE,
-    execution.FRESH_VARIABLE,
-    tracking.PARENT_VARIABLE,
-    events.RUN_FOLDER_VARIABLE,
-    faults.VARIABLE,
-    environment.LOG_LEVEL,
-    environment.LOG_FORMAT,
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_REGION",
-    "AWS_ENDPOINT_URL_S3",
-    "MLFLOW_TRACKING_URI",
-    "MLFLOW_TRACKING_USERNAME",
-    "MLFLOW_TRACKING_PASSWORD",
-    "MLFLOW_S3_ENDPOINT_URL",
-    "MLFLOW_EXPERIMENT_NAME",
-    "HF_TOKEN",
-    "OMP_NUM_THREADS",
+# What a container gets of this process's environment (a task that is a process gets all of it): by beginning, by name.
+PREFIXES = ("BIOMED_R1_", "AWS_", "MLFLOW_", "HF_", "OMP_")
+NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+# Of this machine or this process only: its folders, its images, a run that the platform gave to somebody else, and the
+# credentials' files, whose contents are passed on instead.
+KEPT_BACK = frozenset(
+    {
+        "BIOMED_R1_HOME",
+        "BIOMED_R1_CPU_IMAGE",
+        "BIOMED_R1_GPU_IMAGE",
+        "BIOMED_R1_REVISION",
+        "HF_HOME",
+        "HF_HUB_CACHE",
+        "MLFLOW_RUN_ID",
+        "AWS_PROFILE",
+        "AWS_DEFAULT_PROFILE",
+        "AWS_CONFIG_FILE",
+        "AWS_SHARED_CREDENTIALS_FILE",
+    }
 )
+# Variables that name a file, which a container sees at the same place.
+FILES = (
+    "AWS_CA_BUNDLE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "CURL_CA_BUNDLE",
+    "MLFLOW_TRACKING_CLIENT_CERT_PATH",
+    "MLFLOW_TRACKING_SERVER_CERT_PATH",
+    "REQUESTS_CA_BUNDLE",
+    "SSL_CERT_FILE",
+)
+
+
+def passed_on(keys: Sequence[str] = ()) -> dict[str, str]:
+    """The environment of a container: a task's own variables, the libraries' and a proxy's, and `keys` of endpoints.
+
+    Credentials and region that this machine has in files (AWS_PROFILE) go as variables.
+    """
+    known = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in KEPT_BACK and (name.startswith(PREFIXES) or name.upper() in NAMES or name in keys)
+    }
+    return {**_from_files(), **known}
+
+
+def _from_files() -> dict[str, str]:
+    import boto3
+    from botocore.exceptions import BotoCoreError
+
+    if "AWS_ACCESS_KEY_ID" in os.environ:
+        return {}
+    try:
+        session = boto3.Session()
+        credentials = session.get_credentials()
+        frozen = credentials.get_frozen_credentials() if credentials else None
+    except BotoCoreError as error:
+        raise InputError(f"S3: {error}; check AWS_PROFILE and ~/.aws") from None
+    found = {
+        "AWS_ACCESS_KEY_ID": frozen and frozen.access_key,
+        "AWS_SECRET_ACCESS_KEY": frozen and frozen.secret_key,
+        "AWS_SESSION_TOKEN": frozen and frozen.token,
+        "AWS_REGION": session.region_name,
+    }
+    return {name: value for name, value in found.items() if value}
 
 
 def image() -> str:
@@ -88,9 +128,18 @@ def container_arguments(folder: Path, run_id: str, keys: Sequence[str] = ()) -> 
         "init": True,
         "labels": {LABEL: run_id},
         # KFP mounts its own folder, the first of them.
-        "mounts": [Mount(str(path), str(path), type="bind") for path in writable[1:]],
-        "environment": {name: os.environ[name] for name in (*PASSED_ON, *keys) if name in os.environ},
+        "mounts": [
+            *(Mount(str(path), str(path), type="bind") for path in writable[1:]),
+            *(Mount(file, file, type="bind", read_only=True) for file in _files()),
+        ],
+        # Nothing that lies where a container starts is taken for a module of ours.
+        "environment": {**passed_on(keys), "PYTHONSAFEPATH": "1"},
     }
+
+
+def _files() -> list[str]:
+    named = (os.environ.get(name, "") for name in FILES)
+    return list(dict.fromkeys(file for file in named if file.startswith("/") and Path(file).is_file()))
 
 
 def clear(folder: Path, run_id: str) -> None:

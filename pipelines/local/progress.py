@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn
 from rich.progress import Progress as Bar
 
 from components.platform import events, logs
-from components.platform.progress import PREFIX
+from components.platform.progress import PREFIX, ROOMY_COLUMNS, one_line
 
 LOG = logging.getLogger(__name__)
 TAIL_BYTES = 2000
@@ -31,10 +31,12 @@ class Progress:
         self._current: tuple[str, float] | None = None
         # Whether a task said that it failed.
         self.failed = False
-        columns = BarColumn(20), MofNCompleteColumn(), TextColumn("{task.description}", markup=False)
+        console = Console(stderr=True)
+        bar = BarColumn(20 if console.width >= ROOMY_COLUMNS else 6)
+        columns = bar, MofNCompleteColumn(), one_line("{task.description}")
         # Without a terminal it draws nothing.
         live = sys.stderr.isatty()
-        self._bar = Bar(*columns, console=Console(stderr=True), transient=True, disable=not live)
+        self._bar = Bar(*columns, console=console, transient=True, disable=not live)
         self._shown = self._bar.add_task("", total=len(tasks))
         self._bar.start()
 

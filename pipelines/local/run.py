@@ -9,6 +9,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import yaml
 
 from components.errors import StageError
-from components.platform import events, execution, logs
+from components.platform import events, execution, logs, notify
 from components.platform.machine import home
+from components.platform.tracking import files, notes
 from components.platform.tracking import runs as tracking
 from pipelines.local import docker_runner, doctor, servers
 from pipelines.local.progress import Progress
@@ -59,14 +62,20 @@ def run(recipe: AnyRecipe, runner: str = "subprocess", fresh: bool = False) -> d
         (folder / "recipe.json").write_text(recipe.model_dump_json(by_alias=True, indent=1), encoding="utf-8")
         LOG.info("run %s: logs in %s", run_id, folder / "logs")
         tags = {"recipe": recipe.name, "recipe_digest": recipe.digest()}
-        with tracking.pipeline_run(run_id, recipe.model_dump(mode="json", by_alias=True), tags) as parent:
+        tags |= tracking.source_tags(f"biomed-r1 run --recipe {recipe.name}", "LOCAL")
+        values = recipe.model_dump(mode="json", by_alias=True)
+        with tracking.pipeline_run(run_id, values, tags) as parent:
+            parent.note(recipe.description, notes.where(run_id, execution.store_root()))
+            files.log_text(parent, "recipe.yaml", yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
             try:
                 _run_pipeline(folder, run_id, runner, fresh, parent.run_id or "", expected(recipe))
             finally:
                 # A task that was killed could not end its own run.
                 tracking.end_unfinished(run_id)
-            receipts = _believe_receipts(folder, run_id, expected(recipe))
+            with _told_when_failed(parent, run_id):
+                receipts = _believe_receipts(folder, run_id, expected(recipe))
             summary = summarise(run_id, recipe, folder, receipts, parent)
+            notify.tell(notes.message(parent, run_id, "SUCCEEDED", (summary["gate"] or {}).get("decision")))
     (folder / "summary.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
     return summary
 
@@ -77,7 +86,10 @@ def _references(recipe: AnyRecipe) -> Sequence[str]:
 
 @contextmanager
 def _servers_of_this_run() -> Iterator[None]:
-    """Embedded servers up; an interrupted run takes those it started down again, a finished one leaves them."""
+    """Embedded servers up; an interrupted run takes those it started down again, unless another run uses them.
+
+    A finished run leaves them.
+    """
 
     def interrupt(number: int, _frame: object) -> None:
         raise SystemExit(128 + number)
@@ -85,12 +97,25 @@ def _servers_of_this_run() -> Iterator[None]:
     signal.signal(signal.SIGTERM, interrupt)
     before = servers.running()
     try:
-        if started := servers.up().started:
-            LOG.info("started %s; stop with `biomed-r1 down`", " and ".join(started))
-        yield
+        with servers.in_use():
+            if started := servers.up().started:
+                LOG.info("started %s; stop with `biomed-r1 down`", " and ".join(started))
+            yield
     except (KeyboardInterrupt, SystemExit):
         execution.clear_scratch()
-        servers.down([name for name in servers.running() if name not in before])
+        try:
+            servers.down([name for name in servers.running() if name not in before])
+        except servers.InUseError:
+            LOG.info("the embedded servers stay up: another run uses them")
+        raise
+
+
+@contextmanager
+def _told_when_failed(parent: tracking.Tracked, run_id: str) -> Iterator[None]:
+    try:
+        yield
+    except StageError as error:
+        notify.tell(f"{notes.message(parent, run_id, 'FAILED')}: {error}")
         raise
 
 
@@ -102,6 +127,7 @@ def _run_pipeline(folder: Path, run_id: str, runner: str, fresh: bool, parent: s
         tracking.PARENT_VARIABLE: parent,
         "BIOMED_R1_HOME": str(home()),
         "PYTHONUNBUFFERED": "1",
+        **_own_modules(),
     }
     environment.pop("MLFLOW_RUN_ID", None)
     if fresh:
@@ -130,6 +156,19 @@ def _run_pipeline(folder: Path, run_id: str, runner: str, fresh: bool, parent: s
                 docker_runner.clear(folder, run_id)
             progress.update()
             progress.close()
+
+
+def _own_modules() -> dict[str, str]:
+    """Variables with which `python -m` finds our modules, whatever lies in the folder that a run starts in.
+
+    People who use KFP have folders `components` and `pipelines` of their own there.
+    """
+    root = str(Path(__file__).resolve().parents[2])
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    kept = [path for path in paths if path and path != root]
+    # A site-packages folder put first would come before the standard library.
+    first = [] if root in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")) else [root]
+    return {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join([*first, *kept])}
 
 
 def _end_tree(process: subprocess.Popen[bytes]) -> None:

@@ -2,49 +2,75 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
 import shutil
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 from filelock import FileLock
 
 from components.errors import InputError, StageError
+from components.platform.folders.deletion import replacing
 from components.platform.machine import home
-from components.platform.storage import store
+from components.platform.storage import objects, store
 from components.platform.tracking import runs as tracking
+from pipelines.local import server_process, tokens
+from pipelines.local.ports import HOST, free_ports
 
+NAMES = ("s3", "mlflow")
 BUCKET = "biomed-r1"
 # The first port tried for each; a port in use gives the next free one.
 S3_PORT, MLFLOW_PORT = 8333, 5000
-START_SECONDS = 60
-# A name of this machine that every part of weed mini can bind to and be reached at.
-HOST = "127.0.0.1"
+START_SECONDS = 120
+# What runs may write until the servers are started again, and what is left free on a nearly full disk.
+ROOM_BYTES, SPARE_DISK = 8 * 10**9, "256MiB"
+# Whatever of a credential or an endpoint may be left over from other work: with the embedded server's keys, one of
+# these would sign with another's session, or ask another server.
+REPLACED = (
+    "AWS_SESSION_TOKEN",
+    "AWS_SECURITY_TOKEN",
+    "AWS_CREDENTIAL_EXPIRATION",
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_ROLE_ARN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_ENDPOINT_URL",
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+    "AWS_USE_FIPS_ENDPOINT",
+    "AWS_USE_DUALSTACK_ENDPOINT",
+    "AWS_DEFAULT_REGION",
+)
 
 
 @dataclass(frozen=True)
 class Servers:
-    """The environment that clients need, and which of the servers this call started."""
+    """The environment that clients need, what must not be in it, and which of the servers this call started."""
 
     environment: dict[str, str]
     started: tuple[str, ...]
+    replaced: tuple[str, ...] = ()
+
+
+class InUseError(InputError):
+    """A run on this machine uses the embedded servers."""
 
 
 def up() -> Servers:
     """Start what is neither configured nor running, and set the environment that its clients read.
 
-    Raises StageError, naming the log, when a server does not come up.
+    Raises StageError, naming the log, when a server does not come up; InputError when this home's server lives where
+    it cannot be reached from.
     """
     # Two runs that start at once would find the same port free, and one would then talk to the other's server.
     with FileLock(Path(tempfile.gettempdir()) / f"biomed-r1-servers-{os.getuid()}.lock", mode=0o600):
@@ -53,40 +79,82 @@ def up() -> Servers:
 
 def _up() -> Servers:
     state = read_state()
+    token = state.setdefault("token", secrets.token_hex(16))
     environment: dict[str, str] = {}
     started: list[str] = []
-    if not os.environ.get("BIOMED_R1_STORE"):
-        if not _alive(state.get("s3")):
-            state["s3"] = _start_s3(state.get("s3", {}))
-            started.append("s3")
-            _write_state(state)
-        environment |= state["s3"]["environment"]
-    if not os.environ.get("MLFLOW_TRACKING_URI"):
-        if not _alive(state.get("mlflow")):
-            state["mlflow"] = _start_mlflow(state.get("mlflow", {}))
-            started.append("mlflow")
-            _write_state(state)
-        environment |= state["mlflow"]["environment"]
+    waited: list[str] = []
+    replaced: tuple[str, ...] = ()
+    for name, variable in (("s3", "BIOMED_R1_STORE"), ("mlflow", "MLFLOW_TRACKING_URI")):
+        if os.environ.get(variable):
+            continue
+        if name == "s3":
+            replaced = REPLACED
+            for leftover in REPLACED:
+                os.environ.pop(leftover, None)
+        if not tokens.answers(name, state.get(name), token):
+            if _lives(name, token):
+                waited.append(name)
+            else:
+                state[name] = (_start_s3 if name == "s3" else _start_mlflow)(token, state.get(name, {}))
+                started.append(name)
+                _write_state(state)
+        environment |= state[name]["environment"]
     os.environ.update(environment)
     # Waited for only now: the processes start side by side.
-    for name in started:
-        _wait(name, state[name])
-    return Servers(environment, tuple(started))
+    for name in (*started, *waited):
+        _wait(name, state[name], token)
+    return Servers(environment, tuple(started), replaced)
 
 
-def down(names: Sequence[str] = ("mlflow", "s3")) -> list[str]:
-    """Stop embedded servers that run from this home folder; returns the names of those stopped."""
-    state = read_state()
-    stopped = []
-    for name in names:
-        if _alive(state.get(name)):
-            _stop(state[name]["pid"])
-            stopped.append(name)
-    return stopped
+def _lives(name: str, token: str) -> bool:
+    """Whether a server of this home that does not answer is only about to; raises InputError where it cannot be."""
+    found = server_process.processes(name, token)
+    if server_process.elsewhere(found) or (not found and server_process.holds_its_files(name)):
+        where = f"process {found[0].pid}" if found else "its process cannot be seen from here"
+        raise InputError(
+            f"BIOMED_R1_HOME={home()}: its {name} server runs ({where}), but in another network namespace, container "
+            "or machine, so it cannot be reached from here; run `biomed-r1 down` there, or set another BIOMED_R1_HOME"
+        )
+    return bool(found)
+
+
+@contextmanager
+def in_use() -> Iterator[None]:
+    """While the block runs, and this process lives, `down` leaves the servers of this home up."""
+    with _use_file().open("a") as file:
+        with suppress(OSError):  # a disk without locks
+            fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+
+
+def down(names: Sequence[str] = ("mlflow", "s3"), force: bool = False) -> list[str]:
+    """Stop embedded servers that run from this home folder; returns the names of those stopped.
+
+    Raises InUseError while a run uses them (not with `force`), InputError where one answers whose process is not seen.
+    """
+    token = read_state().get("token", "")
+    if not (home() / "servers").is_dir():
+        return []
+    with _use_file().open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not force:
+                raise InUseError("a run uses the embedded servers; end it first, or `biomed-r1 down --force`") from None
+        except OSError:  # a disk without locks
+            pass
+        found = {name: server_process.processes(name, token) for name in names}
+        server_process.stop([process for family in found.values() for process in family])
+        for name in names:
+            if not found[name] and tokens.answers(name, read_state().get(name), token):
+                raise InputError(f"the {name} server's process cannot be seen from here; stop it in its container")
+    return [name for name in names if found[name]]
 
 
 def running() -> list[str]:
-    return [name for name, server in read_state().items() if _alive(server)]
+    """The embedded servers of this home that answer here."""
+    state = read_state()
+    return [name for name in NAMES if tokens.answers(name, state.get(name), state.get("token", ""))]
 
 
 def read_state() -> dict[str, Any]:
@@ -94,7 +162,7 @@ def read_state() -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
-def _start_s3(before: Mapping[str, Any]) -> dict[str, Any]:
+def _start_s3(token: str, before: Mapping[str, Any]) -> dict[str, Any]:
     folder = home() / "servers" / "s3"
     data = folder / "data"
     data.mkdir(parents=True, exist_ok=True)
@@ -103,20 +171,18 @@ def _start_s3(before: Mapping[str, Any]) -> dict[str, Any]:
         "AWS_SECRET_ACCESS_KEY": secrets.token_hex(20),
     }
     keys = {name: keys[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
-    ports = _free_ports(S3_PORT, 5, spread=True)
     access = {"accessKey": keys["AWS_ACCESS_KEY_ID"], "secretKey": keys["AWS_SECRET_ACCESS_KEY"]}
     identity = {"name": "biomed-r1", "credentials": [access], "actions": ["Admin", "Read", "List", "Tagging", "Write"]}
     config = folder / "s3.json"
     _write_private(config, json.dumps({"identities": [identity]}))
-    s3, master, filer, volume, admin = ports
+    s3, master, filer, volume, admin = free_ports(S3_PORT, 5, spread=True)
     command = [
-        _weed(), "mini", f"-dir={data}", f"-ip={HOST}", f"-ip.bind={HOST}",
+        _weed(), *_kind(data, admin), f"-dir={data}", f"-ip={HOST}", f"-ip.bind={HOST}",
         f"-s3.port={s3}", f"-s3.port.grpc={s3 + 10000}",
         f"-master.port={master}", f"-master.port.grpc={master + 10000}",
         f"-filer.port={filer}", f"-filer.port.grpc={filer + 10000}", f"-volume.port={volume}",
-        f"-volume.port.grpc={volume + 10000}", f"-s3.config={config}", f"-bucket={BUCKET}",
-        "-s3.port.iceberg=0", "-s3.port.lance=0", "-webdav=false", "-admin.ui=false",
-        f"-admin.port={admin}", f"-admin.port.grpc={admin + 10000}", "-master.telemetry=false",
+        f"-volume.port.grpc={volume + 10000}", f"-s3.config={config}",
+        "-s3.port.iceberg=0", "-s3.port.lance=0", "-webdav=false", "-master.telemetry=false",
         f"-filer.localSocket={folder / 'filer.sock'}", f"-s3.localSocket={folder / 's3.sock'}",
         "-master.volumeSizeLimitMB=1024",
     ]  # fmt: skip
@@ -129,13 +195,26 @@ def _start_s3(before: Mapping[str, Any]) -> dict[str, Any]:
         "BIOMED_R1_STORE": f"s3://{BUCKET}/store",
     }
     # Go keeps its heap below this by collecting earlier; the machine may be a laptop.
-    return _spawn("s3", command, {"GOMEMLIMIT": "700MiB"}, environment, s3)
+    started = server_process.spawn("s3", token, command, {"GOMEMLIMIT": "700MiB"})
+    return {**started, "port": s3, "filer": filer, "environment": environment}
 
 
-def _start_mlflow(before: Mapping[str, Any]) -> dict[str, Any]:
+def _kind(data: Path, admin: int) -> list[str]:
+    """Which of SeaweedFS's own arrangements to start, by how full the disk of `data` is.
+
+    `mini` is there in a second, and takes no write when less than 1 % of the disk is free. `server` needs some seconds
+    and counts the free space in bytes; both read the same files.
+    """
+    disk = shutil.disk_usage(data)
+    if disk.free - ROOM_BYTES < disk.total / 100:
+        return ["server", "-filer", "-s3", "-s3.iam=false", "-volume.max=1000", f"-volume.minFreeSpace={SPARE_DISK}"]
+    return ["mini", f"-bucket={BUCKET}", "-admin.ui=false", f"-admin.port={admin}", f"-admin.port.grpc={admin + 10000}"]
+
+
+def _start_mlflow(token: str, before: Mapping[str, Any]) -> dict[str, Any]:
     folder = home() / "servers" / "mlflow"
     folder.mkdir(parents=True, exist_ok=True)
-    port = _free_ports(before.get("port", MLFLOW_PORT), 1)[0]
+    port = free_ports(before.get("port", MLFLOW_PORT), 1)[0]
     command = [
         sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1",
         "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}",
@@ -143,94 +222,29 @@ def _start_mlflow(before: Mapping[str, Any]) -> dict[str, Any]:
     ]  # fmt: skip
     # Job execution would start eight more processes of 230 MB each, for features that nothing here uses.
     extra = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    return _spawn("mlflow", command, extra, {"MLFLOW_TRACKING_URI": f"http://{HOST}:{port}"}, port)
+    started = server_process.spawn("mlflow", token, command, extra)
+    return {**started, "port": port, "environment": {"MLFLOW_TRACKING_URI": f"http://{HOST}:{port}"}}
 
 
-def _spawn(
-    name: str, command: Sequence[str], extra: Mapping[str, str], environment: Mapping[str, str], port: int
-) -> dict[str, Any]:
-    log = home() / "servers" / f"{name}.log"
-    with log.open("ab") as file:
-        # A session of its own: Ctrl-C in the run's terminal is the run's to handle, not the servers'.
-        process = subprocess.Popen(
-            list(command),
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **extra},
-            cwd=log.parent,
-            start_new_session=True,
-        )
-    created = psutil.Process(process.pid).create_time()
-    return {"pid": process.pid, "created": created, "port": port, "log": str(log), "environment": dict(environment)}
-
-
-def _wait(name: str, server: Mapping[str, Any]) -> None:
-    """Wait until a server answers its clients' requests, not only connections."""
+def _wait(name: str, server: Mapping[str, Any], token: str) -> None:
+    """Wait until a server answers its clients' requests, not only connections, and give it its token."""
     deadline = time.monotonic() + START_SECONDS
     said = ""
-    while _alive(server) and time.monotonic() < deadline:
+    while (found := server_process.processes(name, token)) and time.monotonic() < deadline:
+        if not server_process.listens(found, server["port"]):
+            time.sleep(0.2)
+            continue
         try:
-            return tracking.check() if name == "mlflow" else store.check(os.environ["BIOMED_R1_STORE"])
-        except InputError as error:
+            if name == "mlflow":
+                tracking.check()
+            else:
+                objects.create_bucket(BUCKET)
+                store.check(os.environ["BIOMED_R1_STORE"])
+            return tokens.store(name, server, token)
+        except (InputError, OSError) as error:
             said = f" ({error})"
             time.sleep(0.2)
     raise StageError(f"the embedded {name} server did not start{said}; see {server['log']}")
-
-
-def _alive(server: Mapping[str, Any] | None) -> bool:
-    if not server:
-        return False
-    try:
-        process = psutil.Process(server["pid"])
-        return process.create_time() == server["created"] and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _stop(pid: int) -> None:
-    """End a server and its children: asked first, then killed."""
-    process = psutil.Process(pid)
-    family = [process, *process.children(recursive=True)]
-    for member in family:
-        member.send_signal(signal.SIGTERM)
-    _, living = psutil.wait_procs(family, timeout=5)
-    for member in living:
-        member.kill()
-
-
-def _free_ports(first: int, count: int, spread: bool = False) -> list[int]:
-    """`count` free ports from `first` on; with `spread` SeaweedFS's gRPC has the port 10000 above each to itself."""
-    found: list[int] = []
-    for port in range(first, first + 400):
-        if _is_free(port) and (not spread or (_is_free(port + 10000) and not _has_socket(port + 10000))):
-            found.append(port)
-        if len(found) == count:
-            return found
-    raise InputError(f"no {count} free ports from {first} to {first + 400} on {HOST}; stop what holds them")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
-
-
-def _has_socket(port: int) -> bool:
-    """Whether a SeaweedFS answers at the Unix socket that goes with a gRPC port.
-
-    Its parts prefer these sockets, whose names know no network namespace: in one of its own, where the port is free, a
-    server would otherwise talk to another one's parts.
-    """
-    for path in Path("/tmp").glob(f"seaweedfs-*-grpc-{port}.sock"):
-        with socket.socket(socket.AF_UNIX) as probe:
-            if probe.connect_ex(str(path)) == 0:
-                return True
-    return False
 
 
 def _weed() -> str:
@@ -241,14 +255,17 @@ def _weed() -> str:
     return found
 
 
+def _use_file() -> Path:
+    path = home() / "servers" / "in-use"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 def _write_state(state: Mapping[str, Any]) -> None:
     _write_private(home() / "servers" / "state.json", json.dumps(state, indent=1))
 
 
 def _write_private(path: Path, text: str) -> None:
     """Write a file only its owner can read: it holds the embedded server's generated keys."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
-    os.replace(partial, path)
+    with replacing(path, mode=0o600) as partial:
+        partial.write_text(text, encoding="utf-8")

@@ -9,7 +9,8 @@ from typing import Any
 
 from components.platform import execution
 from components.platform.storage import store
-from components.platform.tracking.runs import Tracked
+from components.platform.tracking import files, notes
+from components.platform.tracking.runs import Tracked, run_address
 from components.questions.sharding import task_name
 from pipelines.settings.evaluation_recipe import EvaluationRecipe
 from pipelines.settings.recipes import AnyRecipe
@@ -21,7 +22,7 @@ Receipts = Mapping[str, Mapping[str, Any]]
 def summarise(run_id: str, recipe: AnyRecipe, folder: Path, receipts: Receipts, parent: Tracked) -> dict[str, Any]:
     """The run summary of the contract; also fetches the report and the answers' addresses and logs the headline.
 
-    An evaluation decides and registers nothing: its `gate` and `model_version` are null.
+    An evaluation decides and registers nothing: its `gate`, `model_version` and `promotion` are null.
     """
     made = _trained(recipe, receipts) if isinstance(recipe, TrainingRecipe) else _evaluated(recipe, receipts)
     scored = receipts["compare" if isinstance(recipe, TrainingRecipe) else "score"]
@@ -31,6 +32,8 @@ def summarise(run_id: str, recipe: AnyRecipe, folder: Path, receipts: Receipts, 
     if made["gate"]:
         parent.tags({"gate.decision": made["gate"]["decision"]})
     parent.metrics(scored["evidence"].get("metrics", {}))
+    files.log_results(parent, receipts)
+    parent.note(notes.ended(parent, receipts, (made["gate"] or {}).get("decision")))
     root = os.environ[execution.STORE_VARIABLE].rstrip("/")
     return {
         "schema_version": 1,
@@ -44,6 +47,7 @@ def summarise(run_id: str, recipe: AnyRecipe, folder: Path, receipts: Receipts, 
         "report": str(report),
         "mlflow_uri": os.environ.get("MLFLOW_TRACKING_URI"),
         "mlflow_run_id": parent.run_id,
+        "mlflow_run_url": run_address(parent.run_id) if parent.run_id else None,
         "s3_prefix": root,
         "gpu_seconds": sum(float(r.get("gpu_seconds", 0)) for r in receipts.values()),
     }
@@ -54,6 +58,7 @@ def _trained(recipe: TrainingRecipe, receipts: Receipts) -> dict[str, Any]:
     return {
         "gate": store.get_json(f"{receipts['compare']['uri']}/decision.json"),
         "model_version": receipts["register"]["evidence"]["version"],
+        "promotion": receipts["promote"]["evidence"],
         "models": [_model(name, uri, receipts[f"evaluate-{name}"]) for name, uri in models.items()],
         "answers_uri": {
             name: f"{receipts[f'evaluate-{name}']['uri']}/answers.parquet" for name in (*models, "champion")
@@ -66,6 +71,7 @@ def _evaluated(recipe: EvaluationRecipe, receipts: Receipts) -> dict[str, Any]:
     return {
         "gate": None,
         "model_version": None,
+        "promotion": None,
         "models": [_model(m.name, m.model, receipts[task_name(m.name, 0, recipe.shards)]) for m in recipe.models],
         "answers_uri": {m.name: f"{merged}/{m.name}.parquet" for m in recipe.models},
     }
@@ -102,11 +108,14 @@ def print_summary(summary: Mapping[str, Any]) -> None:
     version = f"version {summary['model_version']}" if summary["model_version"] else "none registered"
     for label, value in (
         ("report", summary["report"]),
-        ("MLflow", f"{summary['mlflow_uri']} (run {summary['mlflow_run_id']})"),
+        ("MLflow", summary["mlflow_run_url"]),
         ("S3", summary["s3_prefix"]),
         ("model", version),
     ):
         console.print(f"{label:8} {value}", highlight=False, markup=False)
+    if asked := summary["promotion"]:
+        text = f"version {asked['version']} {asked['outcome']}: {'; '.join(asked['reasons'])}"
+        console.print(f"{'promote':8} {text}", highlight=False, markup=False)
 
 
 def _cell(cell: Mapping[str, Any] | None) -> str:

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from components.errors import InputError
 from components.platform.storage.plan import MAX_BYTES, Plan, PlannedModel, shared
 from components.platform.tracking.registry import CHAMPION
+from components.stages.await_deployment import AwaitConfig
 from components.stages.merge import Asked, MergeConfig
 from pipelines.settings.evaluation_recipe import EvaluationRecipe
 from pipelines.settings.profile import Profile
@@ -27,14 +28,17 @@ def plan_of(recipe: AnyRecipe, profile: Profile) -> Plan:
         references: dict[str, str | None] = {"base": recipe.base_model, **dict.fromkeys(TRAINED)}
         references["champion"] = f"registry:{recipe.register_.name}@{CHAMPION}"
         asked = {name: _dump(recipe.evaluation(name)) for name in references}
-        stages["register"] = _dump(recipe.register_)
+        stages |= {"register": _dump(recipe.register_), "promote": _dump(recipe.promote)}
+        if recipe.awaited:
+            stages["await_deployment"] = _dump(_fitting(recipe.awaited, recipe, profile))
     else:
         references = {entry.name: entry.model for entry in recipe.models}
         asked = {entry.name: _dump(entry.evaluate) for entry in recipe.models}
         stages["merge"] = _dump(_merging(recipe))
     stages["evaluate"] = shared(asked)
+    tags = {"recipe": recipe.name, "recipe_digest": recipe.digest(), "profile": profile.name}
     plan = Plan(
-        tags={"recipe": recipe.name, "recipe_digest": recipe.digest(), "profile": profile.name},
+        tags=tags | ({"description": recipe.description} if recipe.description else {}),
         data={"benchmarks": recipe.data.benchmarks, "train": recipe.data.train},
         stages=stages,
         models=tuple(PlannedModel(name=n, reference=r, evaluate=_own(asked[n], stages)) for n, r in references.items()),
@@ -50,6 +54,17 @@ def plan_of(recipe: AnyRecipe, profile: Profile) -> Plan:
             "argument; evaluate fewer models, or in fewer shards, with one recipe"
         )
     return plan
+
+
+def _fitting(awaited: AwaitConfig, recipe: TrainingRecipe, profile: Profile) -> AwaitConfig:
+    """Raise InputError where the task would be ended by its own timeout before it gives up."""
+    limit = profile.roles["cpu"].timeout_minutes
+    if limit is not None and awaited.minutes >= limit:
+        raise InputError(
+            f"recipe {recipe.name}: await_deployment.minutes: {awaited.minutes:g} is not less than the {limit:g} that "
+            f"profile {profile.name} gives a task of role cpu"
+        )
+    return awaited
 
 
 def _own(asked: dict[str, Any], stages: dict[str, Any]) -> dict[str, Any]:

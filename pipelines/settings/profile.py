@@ -14,7 +14,7 @@ from pipelines.settings.shared import Section, shipped_or_file
 
 Role = Literal["cpu", "classifier", "trainer", "generator"]
 # What some tasks ask outside the cluster: the hub for models and data, an endpoint for answers.
-Outside = Literal["hub", "endpoints"]
+Outside = Literal["hub", "endpoints", "webhook"]
 # Kubernetes quantities, of those KFP takes the ones that people write.
 _CORES = r"^([1-9]\d*|[1-9]\d*m)$"
 _BYTES = r"^[1-9]\d*(Mi|Gi|Ti)$"
@@ -84,7 +84,9 @@ class Secret(Section):
     name: str
     keys: dict[str, str] = Field(description="environment variable: key of the Secret")
     optional: bool = False
-    only_for: Outside | None = Field(None, description="tasks that ask the hub, or an endpoint; null: every task")
+    only_for: Outside | None = Field(
+        None, description="tasks that ask the hub or an endpoint, or tell a chat; null: all"
+    )
 
 
 class Queue(Section):

@@ -21,13 +21,14 @@ TASKS = (
     "compare",
     "report",
     "register",
+    "promote",
 )
 
 
 def expected(recipe: TrainingRecipe | EvaluationRecipe) -> tuple[str, ...]:
     """The tasks of a run of this recipe, each of which owes a receipt."""
     if isinstance(recipe, TrainingRecipe):
-        return TASKS
+        return (*TASKS, "await_deployment") if recipe.await_deployment else TASKS
     before = ("ingest", *(("classify",) if recipe.classify else ()), "stratify")
     shards = (task_name(m.name, number, recipe.shards) for m in recipe.models for number in range(recipe.shards))
     return (*before, *shards, "merge", "score", "report")

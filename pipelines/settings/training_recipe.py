@@ -11,12 +11,15 @@ from pydantic import Field, model_validator
 
 from components.errors import InputError
 from components.platform.config import parse_config, read_yaml, set_path
+from components.serving.promote import Promotion
+from components.stages.await_deployment import AwaitConfig
 from components.stages.classify import ClassifyConfig
 from components.stages.compare import CompareConfig
 from components.stages.curate import CurateConfig
 from components.stages.evaluate import EvaluateConfig, Settings
 from components.stages.grpo import GrpoConfig
 from components.stages.ingest import IngestConfig
+from components.stages.promote import PromoteConfig
 from components.stages.register import RegisterConfig
 from components.stages.report import ReportConfig
 from components.stages.sft import SftConfig
@@ -31,6 +34,13 @@ class Asked(Section):
     sft: Settings = ("plain",)
     grpo: Settings = ("plain", "adversarial_0", "adversarial_1", "adversarial_2")
     champion: Settings = ("plain", "adversarial_0", "adversarial_1", "adversarial_2")
+
+
+class Awaited(Section):
+    """A deployment that a run waits for after it promoted a version; the deployer is another process."""
+
+    target: str = "kubernetes"
+    minutes: float = Field(20, gt=0)
 
 
 class TrainingRecipe(Section):
@@ -52,6 +62,8 @@ class TrainingRecipe(Section):
     compare: CompareConfig = CompareConfig()
     report: ReportConfig = ReportConfig()
     register_: RegisterConfig = Field(default=RegisterConfig(), alias="register")
+    promotion: Promotion = Field("manual", description="manual: a person signs off; auto: the gate's consent is enough")
+    await_deployment: Awaited | None = Field(None, description="wait until the deployer has served what was promoted")
 
     @model_validator(mode="before")
     @classmethod
@@ -61,6 +73,18 @@ class TrainingRecipe(Section):
     def evaluation(self, model: str) -> EvaluateConfig:
         """The evaluate config of one of base, sft, grpo, champion: the shared one with that model's settings."""
         return self.evaluate.model_copy(update={"settings": getattr(self.asked, model)})
+
+    @property
+    def promote(self) -> PromoteConfig:
+        return PromoteConfig(name=self.register_.name, promotion=self.promotion)
+
+    @property
+    def awaited(self) -> AwaitConfig | None:
+        """The config of the stage that waits; None where none does."""
+        asked = self.await_deployment
+        if asked is None:
+            return None
+        return AwaitConfig(name=self.register_.name, target=asked.target, minutes=asked.minutes)
 
     def digest(self) -> str:
         text = json.dumps(self.model_dump(mode="json", by_alias=True), sort_keys=True)

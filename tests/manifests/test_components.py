@@ -30,7 +30,7 @@ def test_prod_as_shipped_is_refused_and_says_what_to_set(parts: Parts) -> None:
     for expected in (
         "Deployment/mlflow.spec.template.spec.containers[0].image: registry.example.com/",
         "StatefulSet/postgres.spec.template.spec.containers[0].image: docker.io/library/postgres@sha256:000",
-        "InferenceService/biomed-r1.spec.predictor.containers[0].image:", "a digest of zeros",
+        "InferenceService/serving-blue.spec.predictor.containers[0].image:", "a digest of zeros",
         "PrometheusRule/biomed-r1.spec.groups[0].rules[0].annotations.runbook_url: https://git.example.com/",
         "NetworkPolicy/api-server.spec.egress[0].to[0].ipBlock.cidr: 192.0.2.1/32: opens nothing",
     ):  # fmt: skip
@@ -103,14 +103,14 @@ def test_a_registry_with_a_password(tmp_path: Path) -> None:
     having = {
         name for name, item in accounts.items() if item.get("imagePullSecrets") == [{"name": "biomed-r1-registry"}]
     }
-    assert having == {"biomed-r1-runner", "biomed-r1-service"}
+    assert having == {"biomed-r1-runner", "biomed-r1-service", "biomed-r1-deployer"}
 
 
 @pytest.mark.parametrize("overlay", ["kind", "prod"])
 def test_an_identity_in_place_of_keys(tmp_path: Path, rendered: dict[str, list[dict[str, Any]]], overlay: str) -> None:
     objects = _with(tmp_path, "workload-identity-eks", overlay=overlay)
     accounts = _accounts(objects)
-    for name in ("biomed-r1-runner", "biomed-r1-service"):
+    for name in ("biomed-r1-runner", "biomed-r1-service", "biomed-r1-deployer"):
         assert accounts[name]["metadata"]["annotations"]["eks.amazonaws.com/role-arn"].endswith(f"role/{name}")
     launcher = next(item["data"] for item in objects if item["metadata"]["name"] == "kfp-launcher")
     assert yaml.safe_load(launcher["providers"])["s3"]["default"]["credentials"] == {"fromEnv": True}
@@ -127,7 +127,7 @@ def test_an_identity_on_gke_opens_its_metadata_server_and_no_other_address(tmp_p
     assert {
         name for name, item in _accounts(objects).items()
         if "iam.gke.io/gcp-service-account" in item["metadata"].get("annotations", {})
-    } == {"biomed-r1-runner", "biomed-r1-service"}  # fmt: skip
+    } == {"biomed-r1-runner", "biomed-r1-service", "biomed-r1-deployer"}  # fmt: skip
     policies = [item for item in objects if item["kind"] == "NetworkPolicy"]
     mlflow = Pod("biomed-r1", {"app.kubernetes.io/name": "mlflow"})
     assert allowed(policies, mlflow, Address("169.254.169.252"), 988)

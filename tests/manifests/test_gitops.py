@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import yaml
-from kubectl import MANIFESTS, ROOT
+from kubectl import MANIFESTS, ROOT, deployed
 
 KEPT = ("Namespace", "PersistentVolumeClaim")
 Parts = dict[str, dict[str, list[dict[str, Any]]]]
@@ -53,9 +53,8 @@ def test_gitops_order_and_what_it_never_deletes(rendered: dict[str, list[dict[st
     assert inside["postgres"] < inside["mlflow"]
 
 
-def test_the_model_is_ignored_by_argo_cd(parts: Parts) -> None:
-    ignored = {
-        item["kind"]: item["jqPathExpressions"] for item in _documents("argocd.yaml")[2]["spec"]["ignoreDifferences"]
-    }
-    assert ".spec.predictor.annotations" in ignored["InferenceService"]
-    assert {".spec.template.metadata.annotations", ".spec.replicas"} <= set(ignored["Deployment"])
+def test_the_switch_is_ignored_by_argo_cd_and_nothing_that_serves_is_in_a_file(parts: Parts) -> None:
+    ignored = {(i["kind"], i.get("name")): i for i in _documents("argocd.yaml")[1]["spec"]["ignoreDifferences"]}
+    assert ignored["Service", "serving"]["jqPathExpressions"] == [".spec.selector"]
+    made = deployed(parts["prod"]["serving"])
+    assert {item["kind"] for item in parts["prod"]["serving"] if item not in made} == {"ConfigMap"}

@@ -43,7 +43,7 @@ PEERS: dict[str, Peer] = {
     "MLflow's metrics": Pod("biomed-r1", {NAME: "mlflow"}),
     "MLflow": Pod("biomed-r1", {NAME: "mlflow"}),
     "PostgreSQL": Pod("biomed-r1", {NAME: "postgres"}),
-    **{name: Pod("biomed-r1", {NAME: name}) for name in ("backup", "watch", "store-watch", "serving")},
+    **{name: Pod("biomed-r1", {NAME: name}) for name in ("backup", "deployer", "store-watch", "serving")},
     "Prometheus (setting)": Pod("monitoring", {NAME: "prometheus"}),
     "gateway (setting)": Pod("gateway", {NAME: "envoy"}),
     "KServe (setting)": Pod("kserve", {"control-plane": "kserve-controller-manager"}),
@@ -77,7 +77,7 @@ def test_every_line_of_the_table_holds(rendered: dict[str, list[dict[str, Any]]]
 
 
 def test_the_table_has_allowed_and_denied_lines_for_every_pod_of_ours() -> None:
-    ours = {"run", "MLflow", "PostgreSQL", "backup", "watch", "store-watch", "serving"}
+    ours = {"run", "MLflow", "PostgreSQL", "backup", "deployer", "store-watch", "serving"}
     for name in ours:
         answers = {row[column] for row in ROWS for column in (3, 4, 5) if name in row[:2]}
         assert answers >= {"yes", "no"}, name

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from kubectl import MANIFESTS, OVERLAYS, ROOT, containers, pod_specs
+from kubectl import OVERLAYS, ROOT, containers, deployed, pod_specs
+
+from components.serving.deploy.template import CONFIG_MAP, pod_part, template
 
 KEPT = ("Namespace", "PersistentVolumeClaim")
 URI = "metadata.annotations['biomed-r1/model-uri']"
@@ -32,16 +32,18 @@ def test_deleting_an_overlay_deletes_neither_namespace_nor_volumes(parts: Parts,
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_applying_again_does_not_take_serving_down(parts: Parts, overlay: str) -> None:
-    """What the deployer sets is in no file: neither model nor replicas nor a stop. And the overlay has no server."""
+    """No file makes an object that serves or turns the switch: only a template, of which the deployer makes them."""
     assert "serving" not in {labels["app.kubernetes.io/name"] for _, labels, _ in pod_specs(parts[overlay][""])}
-    served = [item for item in parts[overlay]["serving"] if item["kind"] in ("Deployment", "InferenceService")]
-    (item,) = served
-    assert "replicas" not in item["spec"]
-    assert "serving.kserve.io/stop" not in item["metadata"].get("annotations", {})
+    assert {item["kind"] for item in parts[overlay]["serving"] if item not in deployed(parts[overlay]["serving"])} == {
+        "ConfigMap"
+    }
+    config = next(item["data"] for item in parts[overlay]["serving"] if item["metadata"]["name"] == CONFIG_MAP)
+    item = template(config)
+    assert "replicas" not in item["spec"] and "name" not in item.get("metadata", {})
+    assert "serving.kserve.io/stop" not in item.get("metadata", {}).get("annotations", {})
     assert "s3://" not in str(item)
-    template = item["spec"].get("predictor") or item["spec"]["template"]
-    assert "annotations" not in template.get("metadata", template)
-    ((_, _, pod),) = pod_specs(served)
+    assert "annotations" not in pod_part(item)["metadata"]
+    pod = pod_part(item)["spec"]
     for container in containers(pod):
         (uri,) = (variable for variable in container["env"] if variable["name"] == "MODEL_URI")
         assert uri["valueFrom"]["fieldRef"]["fieldPath"] == URI
@@ -108,14 +110,3 @@ def test_recorded_runs_name_an_account_and_secrets_that_standalone_has_too(parts
     text = (ROOT / "docs/operate-manifests.md").read_text(encoding="utf-8")
     (line,) = (line for line in text.splitlines() if line.startswith("| Secrets of runs"))
     assert {name for name in secrets if f"`{name}`" not in line} == set()
-
-
-def test_the_runbooks_patch_sets_the_annotation_that_the_pods_read() -> None:
-    text = (MANIFESTS / "runbooks/serve-a-model.md").read_text(encoding="utf-8")
-    bodies = [re.sub(r'\\"', '"', body) for body in re.findall(r'-p "(\{.*\})"', text)]
-    found = [yaml.safe_load(body) for body in bodies]
-    assert found == [
-        {"spec": {"predictor": {"annotations": {"biomed-r1/model-uri": "$URI"}}}},
-        {"spec": {"template": {"metadata": {"annotations": {"biomed-r1/model-uri": "$URI"}}}}},
-    ]
-    assert "biomed-r1/model-uri" in URI

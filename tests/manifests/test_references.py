@@ -99,7 +99,11 @@ def test_every_mount_has_its_volume_and_every_volume_a_mount(objects: list[dict[
 def test_every_service_and_budget_selects_pods(objects: list[dict[str, Any]]) -> None:
     pods = [labels for _, labels, _ in pod_specs(objects)]
     for item in objects:
-        if item["kind"] in ("Service", "PodDisruptionBudget"):
+        if item["metadata"]["name"] == "serving" and item["kind"] == "Service":
+            assert "selector" not in item["spec"], "it is the deployer's"
+        elif item["metadata"]["name"] == "serving-green-direct":
+            assert item["spec"]["selector"]["biomed-r1/colour"] == "green"
+        elif item["kind"] in ("Service", "PodDisruptionBudget"):
             selector = item["spec"]["selector"]
             wanted = selector.get("matchLabels", selector).items()
             assert [labels for labels in pods if wanted <= labels.items()], item["metadata"]["name"]

@@ -15,16 +15,16 @@ from schemas import check, check_published, published
 
 SHARED = {
     "Namespace": 1, "ServiceAccount": 3, "Role": 2, "RoleBinding": 2, "ResourceQuota": 1, "LimitRange": 1,
-    "PersistentVolumeClaim": 2, "ConfigMap": 7, "Service": 3, "StatefulSet": 1, "CronJob": 5,
-    "PodDisruptionBudget": 2,
+    "PersistentVolumeClaim": 2, "ConfigMap": 8, "Service": 5, "StatefulSet": 1, "CronJob": 3,
+    "PodDisruptionBudget": 2, "ValidatingAdmissionPolicy": 1, "ValidatingAdmissionPolicyBinding": 1,
 }  # fmt: skip
 MULTI_USER = {**SHARED, "ServiceAccount": 4, "Role": 3, "RoleBinding": 3}
 COUNTS = {
-    "kind": {**MULTI_USER, "NetworkPolicy": 11, "Deployment": 2},
-    "standalone": {**SHARED, "NetworkPolicy": 12, "Deployment": 2},
+    "kind": {**MULTI_USER, "NetworkPolicy": 11, "Deployment": 3},
+    "standalone": {**SHARED, "NetworkPolicy": 12, "Deployment": 3},
     "prod": {
-        **MULTI_USER, "NetworkPolicy": 14, "Deployment": 1, "InferenceService": 1, "PrometheusRule": 1, "PodMonitor": 2,
-        "ConfigMap": 8, "LocalQueue": 1, "ClusterQueue": 1, "ResourceFlavor": 1, "WorkloadPriorityClass": 1,
+        **MULTI_USER, "NetworkPolicy": 15, "Deployment": 2, "InferenceService": 1, "PrometheusRule": 1, "PodMonitor": 3,
+        "ConfigMap": 9, "LocalQueue": 1, "ClusterQueue": 1, "ResourceFlavor": 1, "WorkloadPriorityClass": 1,
     },
 }  # fmt: skip
 
@@ -81,6 +81,8 @@ BROKEN = {
     "CronJob": _set("spec/jobTemplate/spec/backofLimit", 1),
     "PodDisruptionBudget": _set("spec/maxSurge", 0),
     "NetworkPolicy": _set("spec/ingress", [{"from": [{"podLabels": {}}]}]),
+    "ValidatingAdmissionPolicy": _set("spec/validation", []),
+    "ValidatingAdmissionPolicyBinding": _set("spec/paramRef/nam", "x"),
     "Deployment": _set(f"{POD}/containers/0/securityContext/readOnlyRootFileSystem", True),
     "InferenceService": _set("spec/predictor/maxSurge", 0),
     "PodMonitor": _set("spec/podMetricsEndpoints/0/ports", ["metrics"]),
@@ -126,15 +128,24 @@ def test_every_file_is_used() -> None:
                 assert inside in named or path.relative_to(MANIFESTS).as_posix() in loose, path.relative_to(ROOT)
 
 
-def test_both_ways_of_serving_run_the_same_server(rendered: dict[str, list[dict[str, Any]]]) -> None:
+def test_every_way_of_serving_runs_the_same_server() -> None:
     """The plain Deployment and the InferenceService differ in what wraps the pod, and in nothing else."""
     folder = MANIFESTS / "components"
-    plain = yaml.safe_load((folder / "serving-deployment/deployment.yaml").read_text(encoding="utf-8"))["spec"]
-    kserve = yaml.safe_load((folder / "serving-kserve/inferenceservice.yaml").read_text(encoding="utf-8"))["spec"]
+    plain, cpu, kserve = (
+        yaml.safe_load((folder / name / "template.yaml").read_text(encoding="utf-8"))["spec"]
+        for name in ("serving-deployment", "serving-deployment-cpu", "serving-kserve")
+    )
     predictor = kserve["predictor"]
-    assert predictor.pop("deploymentStrategy") == plain["strategy"]
+    assert predictor.pop("deploymentStrategy") == plain["strategy"] == cpu["strategy"]
     assert plain["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
-    assert predictor.pop("labels") == plain["template"]["metadata"]["labels"]
+    assert predictor.pop("labels") == plain["template"]["metadata"]["labels"] == cpu["template"]["metadata"]["labels"]
     assert (predictor.pop("minReplicas"), predictor.pop("maxReplicas")) == (1, 1)
     predictor["containers"][0]["name"] = plain["template"]["spec"]["containers"][0]["name"]
     assert predictor == plain["template"]["spec"]
+    # The CPU build differs in its command and what it asks for.
+    for pod in (plain["template"]["spec"], cpu["template"]["spec"]):
+        pod.pop("tolerations", None)
+        for name in ("command", "args", "resources", "env"):
+            pod["containers"][0].pop(name)
+    assert cpu["template"]["spec"] == plain["template"]["spec"]
+    assert cpu["template"]["spec"]["terminationGracePeriodSeconds"] == 120, "preStop and vLLM's shutdown timeout"

@@ -6,16 +6,13 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from kubectl import MANIFESTS, ROOT, SCRIPTS, pod_specs
-from postgres import free_port
 
 from components.platform.storage import objects, store
 from components.platform.tracking import registry
@@ -36,80 +33,6 @@ def _version(name: str, decision: str, source: str = "s3://biomed-r1/models/x") 
     from mlflow import MlflowClient
 
     return str(MlflowClient().create_model_version(name, source, tags={"gate.decision": decision}).version)
-
-
-@pytest.mark.parametrize(
-    ("decisions", "code"),
-    [
-        ([], 0),
-        (["refuse"], 0),
-        (["refuse", "refuse"], 1),
-        (["promote", "refuse", "refuse"], 1),
-        (["refuse", "refuse", "promote"], 0),
-        (["refuse", "promote", "refuse"], 0),
-    ],
-)
-def test_two_refusals_in_a_row_are_reported(
-    script: Callable[..., int], model_name: str, decisions: list[str], code: int
-) -> None:
-    for decision in decisions:
-        _version(model_name, decision)
-    assert script("gate_watch.py") == code
-
-
-@pytest.mark.parametrize("name", ["gate_watch.py", "serving_watch.py"])
-def test_a_check_without_mlflow_says_so(
-    script: Callable[..., int], name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
-    assert script(name) == 2
-    assert "MLflow does not answer" in capsys.readouterr().out
-
-
-@pytest.fixture
-def models_endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """What vLLM answers on /v1/models for the names in the list; the real server: test_serving.py, marked slow."""
-    names: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = json.dumps({"object": "list", "data": [{"id": name, "object": "model"} for name in names]}).encode()
-            known = self.headers.get("Authorization") == "Bearer the key" or "closed" not in names
-            self.send_response((200 if known else 401) if self.path == "/v1/models" else 404)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("SERVING_URL", f"http://127.0.0.1:{server.server_port}")
-    yield names
-    server.shutdown()
-    server.server_close()
-
-
-def test_serving_is_compared_with_the_champion(
-    script: Callable[..., int], model_name: str, models_endpoint: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from mlflow import MlflowClient
-
-    old, new = "s3://biomed-r1/models/old", "s3://biomed-r1/models/new"
-    models_endpoint += ["biomed-r1", old]
-    assert script("serving_watch.py") == 0, "no champion yet"
-    MlflowClient().set_registered_model_alias(model_name, registry.CHAMPION, _version(model_name, "promote", old))
-    assert script("serving_watch.py") == 0
-    MlflowClient().set_registered_model_alias(model_name, registry.CHAMPION, _version(model_name, "promote", new))
-    assert script("serving_watch.py") == 1
-    models_endpoint[:] = ["biomed-r1", new]
-    assert script("serving_watch.py") == 0
-    models_endpoint.append("closed")
-    assert script("serving_watch.py") == 1, "a key is asked for"
-    monkeypatch.setenv("VLLM_API_KEY", "the key")
-    assert script("serving_watch.py") == 0
-    monkeypatch.setenv("SERVING_URL", f"http://127.0.0.1:{free_port()}")
-    assert script("serving_watch.py") == 1, "nothing is served"
 
 
 def test_the_uri_of_a_version_is_printed(

@@ -53,7 +53,7 @@ def restricted_problems(pod: dict[str, Any]) -> list[str]:
 
 def test_every_pod_is_restricted(objects: list[dict[str, Any]]) -> None:
     pods = pod_specs(objects)
-    assert len(pods) == 8
+    assert len(pods) == 7
     assert {name: found for name, _, pod in pods if (found := restricted_problems(pod))} == {}
 
 
@@ -126,12 +126,33 @@ def test_each_role_is_bound_to_its_own_account_and_no_cluster_role_exists(object
             } >= {"ServiceAccount", "Role"}  # fmt: skip
 
 
-def test_no_pod_of_ours_gets_a_token_for_the_kubernetes_api(objects: list[dict[str, Any]]) -> None:
+def test_no_pod_of_ours_but_the_deployer_gets_a_token_for_the_kubernetes_api(objects: list[dict[str, Any]]) -> None:
     for name, _, pod in pod_specs(objects):
         # The job that hands the cache over runs where the runs do, which in standalone mode is KFP's namespace.
         expected = "biomed-r1-runner" if name == "CronJob/biomed-r1-hf-cache" else "biomed-r1-service"
+        if name == "Deployment/biomed-r1-deployer":  # its one task; what it may do: the next test
+            assert (pod["serviceAccountName"], pod["automountServiceAccountToken"]) == ("biomed-r1-deployer", True)
+            continue
         assert pod["serviceAccountName"] == expected, name
         assert pod["automountServiceAccountToken"] is False, name
+
+
+def test_the_deployers_role_is_what_a_deployment_needs_and_nothing_on_secrets(objects: list[dict[str, Any]]) -> None:
+    role = next(i for i in objects if i["kind"] == "Role" and i["metadata"]["name"] == "biomed-r1-deployer")
+    rights = {
+        (resource, name, verb)
+        for rule in role["rules"] for resource in rule["resources"] for verb in rule["verbs"]
+        for name in rule.get("resourceNames", ["*"])
+    }  # fmt: skip
+    colours = ("serving-blue", "serving-green")
+    assert rights == {
+        ("configmaps", "biomed-r1-serving", "get"),
+        *(("deployments", colour, verb) for colour in colours for verb in ("create", "get", "patch")),
+        *(("inferenceservices", colour, verb) for colour in colours for verb in ("create", "delete", "get", "patch")),
+        ("services", "serving", "get"), ("services", "serving", "patch"), ("pods/log", "*", "get"),
+        *((resource, "*", verb) for resource in ("pods", "events") for verb in ("get", "list", "watch")),
+        ("leases", "biomed-r1-deploy", "get"), ("leases", "biomed-r1-deploy", "update"), ("leases", "*", "create"),
+    }  # fmt: skip
 
 
 def test_everything_is_denied_by_default_in_both_directions(objects: list[dict[str, Any]]) -> None:
@@ -171,7 +192,12 @@ def test_no_way_leads_to_cloud_credentials(objects: list[dict[str, Any]]) -> Non
 
 def test_prod_opens_the_way_to_a_private_api_server(rendered: dict[str, list[dict[str, Any]]]) -> None:
     """The base opens 443 to public addresses only; until somebody sets their own, prod's addresses lead nowhere."""
-    spec = next(item["spec"] for item in rendered["prod"] if item["metadata"]["name"] == "api-server")
+    spec, deployer = (
+        next(item["spec"] for item in rendered["prod"] if item["metadata"]["name"] == name)
+        for name in ("api-server", "api-server-deployer")
+    )
+    assert deployer["podSelector"] == {"matchLabels": {"app.kubernetes.io/name": "deployer"}}
+    assert deployer["egress"] == spec["egress"]
     assert spec["podSelector"] == {
         "matchExpressions": [{"key": "workflows.argoproj.io/workflow", "operator": "Exists"}]
     }
@@ -190,7 +216,7 @@ def test_every_policy_selects_pods_that_exist(objects: list[dict[str, Any]]) -> 
     named = set(re.findall(r"'app.kubernetes.io/name': '([\w-]+)'", text))
     for values in re.findall(r"'key': 'app.kubernetes.io/name', 'operator': 'In', 'values': \[([^]]*)\]", text):
         named |= set(re.findall(r"[\w-]+", values))
-    assert named == {"mlflow", "postgres", "serving", "backup", "watch", "store-watch"}
+    assert named == {"mlflow", "postgres", "serving", "backup", "deployer", "store-watch"}
     assert ours - named == {"hf-cache"}, "a pod that needs no network but DNS"
 
 

@@ -145,7 +145,7 @@ def test_vllm_starts_as_deployed(rendered: dict[str, list[dict[str, Any]]], smol
     """Every flag exists, the model answers, and its S3 URI is one of its names."""
     pytest.importorskip("vllm")
     port, uri = free_port(), "s3://biomed-r1/store/artifacts/grpo/x"
-    container = _pod(rendered["kind"], "Deployment/serving")["containers"][0]
+    container = _pod(rendered["kind"], "Deployment/serving-blue")["containers"][0]
     words = [*container["command"], *container["args"]]
     for old, new in {
         "/models/model": str(smollm), "$(MODEL_URI)": uri, "--port=8000": f"--port={port}",

@@ -16,7 +16,7 @@ from components.errors import InputError
 from components.platform import models
 from components.platform.storage import store
 from components.platform.storage.plan import parse
-from components.stages.preflight import PreflightConfig, preflight
+from components.stages.frame.preflight import PreflightConfig, preflight
 from pipelines.compile import compiled
 from pipelines.settings.profile import load_profile
 from pipelines.settings.recipes import load_any_recipe

@@ -72,7 +72,7 @@ def test_the_tasks_that_need_a_gpu_have_one() -> None:
     for case in CASES:
         if case[2] in ("a100x8", "h100x8", "h100x8x2") and case[0] == "training":
             with_gpu = {name.rstrip("-0123456789") for name, t in tasks_of(text_of(*case)).items() if t.gpus}
-            assert with_gpu == {"classify", "stratify", "curate", "sft", "grpo", "evaluate"}
+            assert with_gpu == {"classify", "stratify", "curate", "sft", "grpo", "evaluate", "register"}
 
 
 def test_every_task_in_a_cluster_ends_and_is_nobody_special() -> None:

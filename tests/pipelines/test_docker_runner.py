@@ -61,6 +61,7 @@ def test_the_runner_of_a_recipe_hands_its_keys_over(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(local, "init", lambda **_: None)
     monkeypatch.setattr(local_runner, "build", lambda *_: lambda: None)
     monkeypatch.setenv("BIOMED_R1_RUN_ID", "run-1")
+    monkeypatch.setenv("BIOMED_R1_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("DEEPSEEK_API_KEY", "canary")
     recipe = load_any_recipe("paper-models").model_dump_json(by_alias=True)
     (tmp_path / "recipe.json").write_text(recipe, encoding="utf-8")

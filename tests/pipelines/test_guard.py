@@ -69,7 +69,7 @@ def test_a_run_is_checked_before_and_recorded_after(
     assert list(execution.read_receipts(store_uri, run_id)) == ["ingest"]
     # The exit task's failure would fail no run in a cluster: the task before it does, and names the first and its log.
     assert f"no receipt of {', '.join(TASKS[1:])}" in output and "task classify, artifact executor-logs" in output
-    # This pipeline has one stage of the thirteen that its recipe owes: no success, though every task ended well.
+    # This pipeline has one stage of those that its recipe owes: no success, though every task ended well.
     tags = parent(run_id).data.tags
     assert (tags["outcome.state"], tags["outcome.failed_task"]) == ("FAILED", "classify")
     assert tags["outcome.missing"] == ", ".join(TASKS[1:])

@@ -89,7 +89,7 @@ def test_every_pod_is_queued_and_unprivileged(tasks: dict[str, Task]) -> None:
 
 
 def test_secrets_are_names(tasks: dict[str, Task]) -> None:
-    """And a task gets those it needs: the hub's token to load models, an endpoint's keys to ask it."""
+    """And a task gets those it needs: the hub's token to load models, an endpoint's keys, a chat's address."""
     everywhere = {
         "AWS_ACCESS_KEY_ID",
         "AWS_SECRET_ACCESS_KEY",
@@ -104,11 +104,13 @@ def test_secrets_are_names(tasks: dict[str, Task]) -> None:
         hosted = "behind an endpoint" in task.task["taskInfo"]["name"]
         alone = name.startswith(("compare", "report", "register", "receipts", "outcome", "merge", "score"))
         more = {"OPENAI_API_KEY", "DEEPSEEK_API_KEY"} if hosted else set() if alone else {"HF_TOKEN"}
+        more = {"BIOMED_R1_WEBHOOK_URL"} if name.startswith(("outcome", "promote")) else more
         assert variables == everywhere | more, name
-        assert {name for name, s in secrets.items() if s["optional"]} <= {"biomed-r1-hub", "biomed-r1-endpoints"}
+        optional = {"biomed-r1-hub", "biomed-r1-endpoints", "biomed-r1-webhook"}
+        assert {name for name, s in secrets.items() if s["optional"]} <= optional
         assert not variables & set(task.environment)
         seen |= variables
-    assert seen == everywhere | {"HF_TOKEN", "OPENAI_API_KEY", "DEEPSEEK_API_KEY"}
+    assert seen == everywhere | {"HF_TOKEN", "OPENAI_API_KEY", "DEEPSEEK_API_KEY", "BIOMED_R1_WEBHOOK_URL"}
 
 
 def test_a_task_that_asks_an_endpoint_gets_every_key_that_the_recipe_names() -> None:

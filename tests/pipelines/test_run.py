@@ -7,13 +7,20 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
+import yaml
+from huggingface_hub import ModelCard
 
 from components.platform import execution
+from components.platform.parquet import count_rows
 from components.platform.storage import objects, store
 from components.platform.tables import read_rows
 from components.platform.tracking import registry
+from components.platform.tracking import runs as tracking
 from components.questions.items import BENCHMARKS
+from components.serving.deploy import smoke
+from pipelines.settings.recipes import parse_recipe
 from pipelines.settings.tasks import TASKS
 from pipelines.settings.training_recipe import load_training_recipe
 
@@ -79,21 +86,57 @@ def test_no_secret_is_in_what_a_run_leaves(finished: Any, canary: str, servers: 
     assert [where for where, text in texts.items() if any(secret in text for secret in secrets)] == []
 
 
-def test_ten_stages_under_one_parent_in_mlflow(finished: Any, client: Any) -> None:
+def test_every_stage_under_one_parent_in_mlflow(finished: Any, client: Any) -> None:
     parent = finished.summary["mlflow_run_id"]
     experiment = client.get_run(parent).info.experiment_id
     children = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent}'")
     assert {c.info.run_name for c in children} == set(TASKS)
-    assert len({c.data.tags["biomed_r1.stage"] for c in children}) == 10
+    assert len({c.data.tags["biomed_r1.stage"] for c in children}) == 11
     assert {c.info.status for c in (*children, client.get_run(parent))} == {"FINISHED"}
     by_name = {c.info.run_name: c for c in children}
-    for task in set(TASKS) - {"evaluate-champion", "register", "report"}:
+    for task in set(TASKS) - {"evaluate-champion", "register", "report", "promote"}:
         assert by_name[task].data.metrics, task
     inputs = {d.dataset.name for d in by_name["ingest"].inputs.dataset_inputs}
     assert inputs == {"benchmarks", "train", "labels"}
     for task in ("classify", "stratify", "curate", "sft", "grpo", "evaluate-base"):
         assert by_name[task].inputs.dataset_inputs, task
     assert len(client.get_metric_history(by_name["sft"].info.run_id, "loss")) == 3
+
+
+def test_data_sets_in_mlflow_are_where_they_are_and_as_long(finished: Any, client: Any) -> None:
+    """And not a folder that was deleted when the task ended."""
+    experiment = client.get_run(finished.summary["mlflow_run_id"]).info.experiment_id
+    children = client.search_runs([experiment], f"tags.`{tracking.RUN_TAG}` = '{finished.summary['run_id']}'")
+    used = [data.dataset for child in children for data in child.inputs.dataset_inputs]
+    assert len(used) >= 10
+    for data in used:
+        uri = mlflow.data.get_source(data).uri
+        assert uri.startswith(finished.summary["s3_prefix"]), data
+        assert json.loads(data.profile) == {"num_rows": count_rows(uri)} != {"num_rows": 0}, data
+
+
+def test_the_parent_says_what_it_is_and_has_the_files(finished: Any, client: Any) -> None:
+    parent = client.get_run(finished.summary["mlflow_run_id"])
+    assert finished.summary["mlflow_run_url"].endswith(f"/runs/{parent.info.run_id}")
+    assert finished.summary["mlflow_run_url"] in finished.stdout
+    note = parent.data.tags["mlflow.note.content"]
+    assert (
+        load_training_recipe("smoke").description in note
+        and "Gate: " in note
+        and "artifacts/report/report.html" in note
+    )
+    assert parent.data.tags["mlflow.source.name"] == "biomed-r1 run --recipe smoke"
+    folders = {
+        entry.path: {f.path for f in client.list_artifacts(parent.info.run_id, entry.path)}
+        for entry in client.list_artifacts(parent.info.run_id)
+    }
+    assert "recipe.yaml" in folders and "report/report.html" in folders["report"]
+    assert {"compare/scores.json", "compare/scores.png", "compare/decision.json"} <= folders["compare"]
+    assert {"classify/confusion.png", "classify/roc.png"} <= folders["classify"]
+    assert "sft/curves.png" in folders["sft"] and "grpo/curves.png" in folders["grpo"]
+    assert folders["register"] == {"register/model_card.md"}
+    recipe = Path(client.download_artifacts(parent.info.run_id, "recipe.yaml")).read_text()
+    assert parse_recipe(json.dumps(yaml.safe_load(recipe))).digest() == parent.data.tags["recipe_digest"]
 
 
 def test_no_question_text_in_mlflow(finished: Any, client: Any, tmp_path: Path) -> None:
@@ -124,6 +167,31 @@ def test_a_version_is_registered_with_its_lineage(finished: Any, client: Any) ->
     assert version.tags["gate.decision"] == finished.summary["gate"]["decision"]
     assert {"recipe_digest", "git_revision", "dataset.mix", "model_digest"} <= set(version.tags)
     assert "never for clinical decisions" in version.description
+    parent = finished.summary["mlflow_run_id"]
+    assert f"/runs/{parent}/artifacts/report/report.html" in version.description
+    assert "AutoModelForCausalLM" in version.description and version.run_id == parent
+
+
+def test_the_card_tells_the_run(finished: Any, tmp_path: Path) -> None:
+    store.get_file(finished.stage("register")["uri"], "model_card.md", tmp_path / "model_card.md")
+    card = ModelCard((tmp_path / "model_card.md").read_text())
+    cells = [c for c in finished.summary["scores"]["cells"] if c["model"] == "grpo" and c["benchmark"] == "all"]
+    assert len(card.data.eval_results) == len(cells) >= 15
+    weights = {m["name"]: m["weights_sha256"] for m in finished.summary["models"]}
+    assert f"base weights sha256 `{weights['base']}`, these `{weights['grpo']}`" in card.text
+    assert "| Supervised fine-tuning | 3 steps" in card.text and "not recorded" not in card.text
+
+
+def test_the_answers_that_a_deployment_is_compared_with_are_recorded(finished: Any) -> None:
+    recorded = smoke.read(next(m["uri"] for m in finished.summary["models"] if m["name"] == "grpo"))
+    assert recorded and [len(q["tokens"]) for q in recorded["questions"]] == [8, 8, 8]
+
+
+def test_what_the_gate_refused_is_not_promoted(finished: Any) -> None:
+    asked = finished.summary["promotion"]
+    assert (finished.summary["gate"]["decision"], asked["outcome"]) == ("refuse", "refused")
+    assert asked["version"] == finished.summary["model_version"] and "the gate refused it" in asked["reasons"][0]
+    assert f"version {asked['version']} refused: the gate refused it" in finished.stdout
 
 
 def test_the_classifier_is_registered_with_its_table(finished: Any, client: Any) -> None:
@@ -161,7 +229,8 @@ def repeated(finished: Any, smoke: Callable[..., Any]) -> Any:
 
 def test_nothing_changed_means_everything_is_reused(finished: Any, repeated: Any) -> None:
     assert repeated.code == 0, repeated.stderr
-    assert [s["name"] for s in repeated.summary["stages"] if not s["reused"]] == []
+    # A promotion is asked for in every run: one that is taken from a store would be a lie.
+    assert [s["name"] for s in repeated.summary["stages"] if not s["reused"]] == ["promote"]
     for key in ("scores", "gate", "models", "model_version"):
         assert repeated.summary[key] == finished.summary[key]
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pipelines.local.servers import _free_ports
+from pipelines.local.ports import free_ports
 
 CONFIGURED = ("BIOMED_R1_STORE", "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL_S3", "MLFLOW_S3_ENDPOINT_URL")
 
@@ -31,15 +31,15 @@ def test_two_that_start_at_once_get_servers_of_their_own(tmp_path: Path) -> None
 
 
 def test_a_port_whose_socket_another_namespace_uses_is_not_free() -> None:
-    port = _free_ports(19000, 1, spread=True)[0]
+    port = free_ports(19000, 1, spread=True)[0]
     path = Path(f"/tmp/seaweedfs-master-grpc-{port + 10000}.sock")
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(str(path))
         other.listen()
         try:
-            assert _free_ports(port, 1, spread=True) != [port]
+            assert free_ports(port, 1, spread=True) != [port]
         finally:
             path.unlink()
     path.touch()  # left by a server that was killed
-    assert _free_ports(port, 1, spread=True) == [port]
+    assert free_ports(port, 1, spread=True) == [port]
     path.unlink()

@@ -29,7 +29,8 @@ def own_home(tmp_path: Path, _home: Path) -> dict[str, str]:
 
 def servers_of(home: str) -> list[int]:
     state = Path(home) / "servers/state.json"
-    pids = [s["pid"] for s in json.loads(state.read_text()).values()] if state.is_file() else []
+    known = json.loads(state.read_text()).values() if state.is_file() else []
+    pids = [server["pid"] for server in known if isinstance(server, dict)]
     return [p for p in pids if psutil.pid_exists(p) and psutil.Process(p).status() != psutil.STATUS_ZOMBIE]
 
 

@@ -257,7 +257,7 @@ def test_a_deleted_experiment_and_one_left_over_in_the_environment(
 def test_the_documented_calls_are_all_that_a_run_makes(
     servers: Mapping[str, str], store_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from components.stages.outcome import OutcomeConfig, record_outcome
+    from components.stages.frame.outcome import OutcomeConfig, record_outcome
 
     allowed = set(json.loads(POLICY.read_text())["calls"])
 

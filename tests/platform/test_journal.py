@@ -11,7 +11,7 @@ import pytest
 
 from components.platform.storage import journal as module
 from components.platform.storage import store
-from components.platform.storage.journal import Journal
+from components.platform.storage.journal import Journal, forget
 
 KEY = "0123456789abcdef" * 4
 RECORDS = {"item q1 (plain)": {"text": "Gicht – \u2028 ja\n", "n": 1}, "item q2 (plain)": {"text": "", "n": 2}}
@@ -111,5 +111,5 @@ def test_in_the_store_parts_come_every_few_seconds(
     store.put_json(f"{kept.uri}/{parts[0]}", {"not": "a part"})
     assert list(Journal(store_uri, KEY).read()) == ["item q4 (plain)"]
     assert "ignored" in capfd.readouterr().err
-    store.delete_prefix(kept.uri)
+    forget(kept.uri)
     assert Journal(store_uri, KEY).read() == {}

@@ -11,6 +11,7 @@ import pytest
 from components.platform import lineage
 
 STAGES = ("ingest", "classify", "stratify", "curate", "sft", "grpo", "evaluate", "compare", "report", "register")
+STAGES += ("promote", "await_deployment")
 Digests = Callable[[], dict[str, str]]
 
 
@@ -77,6 +78,7 @@ def test_a_colour_changes_the_report_alone(changed: Callable[[str, str, str], se
         "report",
         "compare",
         "stratify",
+        "register",  # its card has the report's words
     }
 
 

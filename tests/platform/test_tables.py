@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.errors import InputError
+from components.errors import DamagedError, InputError
+from components.platform.parquet import count_rows
+from components.platform.storage import objects
 from components.platform.tables import read_rows, write_rows
 
 
@@ -32,3 +34,17 @@ def test_whole_characters_come_back_from_escapes_and_from_parquet(tmp_path_facto
     assert read_rows(lines(folder / "x.jsonl", {"t": text})) == [{"t": text}]
     write_rows([{"t": text}], folder / "x.parquet")
     assert read_rows(folder / "x.parquet") == [{"t": text}]
+
+
+def test_rows_are_counted_from_the_end_of_a_file(tmp_path: Path, store_uri: str) -> None:
+    """Of a stored one too, and of one whose footer is longer than what is read first."""
+    few, wide = tmp_path / "few.parquet", tmp_path / "wide.parquet"
+    write_rows([{"id": str(n)} for n in range(7)], few)
+    write_rows([{f"column {n}": "x" for n in range(1500)}], wide)
+    for path, rows in ((few, 7), (wide, 1)):
+        objects.put_file(path, f"{store_uri}/{path.name}")
+        assert count_rows(str(path)) == count_rows(f"{store_uri}/{path.name}") == rows
+    assert wide.stat().st_size > 2 << 16
+    assert count_rows("x.jsonl") is None
+    with pytest.raises(DamagedError, match=r"gone\.parquet: no such object"):
+        count_rows(f"{store_uri}/gone.parquet")

@@ -72,7 +72,8 @@ class Shelf:
         scores = self.folder / "scores.json"
         cell = {"model": "grpo", "benchmark": "all", "setting": "plain", "stratum": "all", "n": 10, "accuracy": 0.5}
         scores.write_text(json.dumps({"cells": [{**cell, "ci_low": 0.4, "ci_high": 0.6}]}))
-        evidence = register(kept.uri, verdict, scores, "r" * 64, {}, RegisterConfig(name=self.name), self.folder)
+        settings = RegisterConfig(name=self.name, smoke=False)  # these weights are bytes that no model loads
+        evidence = register(kept.uri, verdict, scores, "r" * 64, {}, settings, self.folder)
         assert evidence["version"] == kept.version
         return kept
 

@@ -11,8 +11,8 @@ from components.errors import InputError, StageError
 from components.platform import execution
 from components.platform.storage import store
 from components.platform.tracking import runs as tracking
-from components.stages.outcome import OutcomeConfig, gpu_use, record_outcome
-from components.stages.preflight import PreflightConfig, preflight
+from components.stages.frame.outcome import OutcomeConfig, gpu_use, record_outcome
+from components.stages.frame.preflight import PreflightConfig, preflight
 
 TASKS = ("ingest", "sft", "compare")
 

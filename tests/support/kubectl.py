@@ -15,6 +15,10 @@ from typing import Any
 import pytest
 import yaml
 
+from components.serving.deploy.template import CONFIG_MAP, rendered
+from components.serving.pointer import Served
+
+SERVED = Served(version="7", uri="s3://MODEL", digest="0" * 64)
 ROOT = Path(__file__).resolve().parents[2]
 MANIFESTS = ROOT / "manifests"
 OVERLAYS = ("kind", "standalone", "prod")
@@ -32,7 +36,14 @@ def render(folder: str, tmp: Path) -> list[dict[str, Any]]:
     program = kubectl(tmp)
     result = subprocess.run([program, "kustomize", str(MANIFESTS / folder)], capture_output=True, text=True, timeout=60)
     assert result.returncode == 0, result.stderr
-    return list(yaml.load_all(result.stdout, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+    objects = list(yaml.load_all(result.stdout, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+    return [*objects, *deployed(objects)]
+
+
+def deployed(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the deployer makes of the template among the objects, one colour of it; nothing where there is none."""
+    configs = [item for item in objects if item["kind"] == "ConfigMap" and item["metadata"]["name"] == CONFIG_MAP]
+    return [rendered(item["data"], item["metadata"]["namespace"], "blue", SERVED) for item in configs]
 
 
 @lru_cache(maxsize=1)

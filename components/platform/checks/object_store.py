@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from components.platform.checks.findings import Finding
+from components.platform.folders.deletion import DELETE_OBJECT
 from components.platform.storage import objects
 
 WRITERS = 8
@@ -97,17 +98,8 @@ def check_conditions(uri: str) -> Iterator[Finding]:
 
 
 def _client() -> Any:
-    import boto3
-    from botocore.config import Config
-
-    config = Config(
-        connect_timeout=3,
-        read_timeout=10,
-        retries={"total_max_attempts": 2, "mode": "standard"},
-        s3={"addressing_style": "path" if os.environ.get("AWS_ENDPOINT_URL_S3") else "auto"},
-        max_pool_connections=WRITERS,
-    )
-    return boto3.client("s3", region_name=os.environ.get("AWS_REGION", "us-east-1"), config=config)
+    retries = {"total_max_attempts": 2, "mode": "standard"}
+    return objects.sdk_client(connect_timeout=3, read_timeout=10, retries=retries, max_pool_connections=WRITERS)
 
 
 def _put(store: _Store) -> None:
@@ -187,7 +179,7 @@ def _deleted(store: _Store) -> Finding:
     """Without this right a run ends well all the same: what it would delete stays."""
     try:
         for key in dict.fromkeys(store.keys):
-            _asked(store, "delete_object", Key=key)
+            _asked(store, DELETE_OBJECT, Key=key)
     except _RefusedError as error:
         kept = f"old checkpoints and s3://{store.bucket}/{store.prefix} stay; a lifecycle rule can expire them"
         return Finding("S3 delete", "warning", f"{error}; {kept}")
@@ -203,7 +195,7 @@ def _without_chunks(store: _Store) -> Finding | None:
     try:
         other = _Store(_client(), store.bucket, store.prefix)
         _put(other)
-        _asked(other, "delete_object", Key=other.keys[0])
+        _asked(other, DELETE_OBJECT, Key=other.keys[0])
     except _RefusedError:
         return None
     finally:

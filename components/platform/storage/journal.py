@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -17,10 +18,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from components.errors import InputError
-from components.platform.storage import store
+from components.platform.storage import objects, store
 
 LOG = logging.getLogger(__name__)
 SCHEMA_VERSION = 1
+# KEY/PART below a journal's address, or PART below that of one work.
+_PART = re.compile(r"([^/]+/)?\d{20}-[0-9a-f]{8}(-\d{6}\.json|\.jsonl)")
 # What a lost machine costs at most; a local part is forced to the disk as often.
 PART_SECONDS = 5.0
 
@@ -93,6 +96,11 @@ class Journal:
         if damaged := values.count(None):
             _warn(f"{part}: {damaged} of {len(values)} lines are torn or damaged; their records are made again")
         yield from (value for value in values[1:] if value is not None)
+
+
+def forget(uri: str) -> None:
+    """Delete every part below a journal's address, and nothing else that lies there."""
+    objects.delete_files(uri, [name for name in store.list_files(uri) if _PART.fullmatch(name)])
 
 
 def _line(value: Any) -> str:

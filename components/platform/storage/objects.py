@@ -11,8 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,8 +22,12 @@ from typing import Any, TypeVar
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from components.errors import DamagedError, InputError, UnavailableError
+from components.platform.folders.deletion import remove_file, remove_files, remove_object, replacing
+from components.platform.folders.marks import MARK
 
 PARALLEL_FILES = 4
+# Seconds before an answer that broke off is asked for again, then twice as long each time.
+FIRST_WAIT = 0.2
 _ABSENT = ("NoSuchKey", "404", "NoSuchBucket", "NotFound")
 _CONFLICT = ("PreconditionFailed", "412", "ConditionalRequestConflict", "409")
 # What a person mends, and waiting does not.
@@ -77,35 +80,42 @@ def get_json(uri: str) -> Any:
 
 def read_json(uri: str) -> tuple[Any, str]:
     """The JSON value of an object and its version for `replace_json`; (None, "") where there is none."""
-    found = _read(uri)
-    if found is None:
-        return None, ""
-    body, etag = found
-    try:
-        return json.loads(body), etag
-    except ValueError as error:
-        raise DamagedError(f"{uri}: not JSON ({error})") from None
+
+    def read() -> tuple[Any, str]:
+        found = _read(uri)
+        if found is None:
+            return None, ""
+        body, etag = found
+        try:
+            return json.loads(body), etag
+        except ValueError as error:
+            raise DamagedError(f"{uri}: not JSON ({error})") from None
+
+    # A proxy can take half an answer for the whole one.
+    return _again(read, DamagedError) if _is_s3(uri) else read()
 
 
 def list_children(uri: str) -> list[str]:
-    """Names directly below a URI (folders and files), sorted."""
+    """Names directly below a URI (folders and files), sorted; our own mark is none of them."""
     if not _is_s3(uri):
-        return sorted(p.name for p in Path(uri).iterdir()) if Path(uri).is_dir() else []
+        return sorted(p.name for p in Path(uri).iterdir() if p.name != MARK) if Path(uri).is_dir() else []
     bucket, key = split(uri.rstrip("/") + "/")
     names = set()
     for page in _pages(uri, Bucket=bucket, Prefix=key, Delimiter="/"):
         names |= {p["Prefix"][len(key) :].rstrip("/") for p in page.get("CommonPrefixes", [])}
         names |= {o["Key"][len(key) :] for o in page.get("Contents", [])}
-    return sorted(names - {""})
+    return sorted(names - {"", MARK})
 
 
 def list_files(uri: str) -> list[str]:
-    """Paths of every file below a URI, relative to it, sorted."""
-    if not _is_s3(uri):
-        return sorted(p.relative_to(uri).as_posix() for p in Path(uri).rglob("*") if p.is_file())
-    bucket, prefix = split(uri.rstrip("/") + "/")
-    pages = _pages(uri, Bucket=bucket, Prefix=prefix)
-    return sorted(item["Key"][len(prefix) :] for page in pages for item in page.get("Contents", []))
+    """Paths of every file below a URI, relative to it, sorted; marks are left out."""
+    if _is_s3(uri):
+        bucket, prefix = split(uri.rstrip("/") + "/")
+        pages = _pages(uri, Bucket=bucket, Prefix=prefix)
+        names = (item["Key"][len(prefix) :] for page in pages for item in page.get("Contents", []))
+    else:
+        names = (p.relative_to(uri).as_posix() for p in Path(uri).rglob("*") if p.is_file())
+    return sorted(name for name in names if name.rsplit("/", 1)[-1] != MARK)
 
 
 @dataclass(frozen=True)
@@ -159,10 +169,19 @@ def _digest(read: Callable[[int], bytes]) -> tuple[int, str]:
 def delete(uri: str) -> None:
     """Delete one object; nothing happens where there is none."""
     if not _is_s3(uri):
-        Path(uri).unlink(missing_ok=True)
+        remove_file(Path(uri))
         return
     bucket, key = split(uri)
-    _asked(uri, lambda: client().delete_object(Bucket=bucket, Key=key))
+    _asked(uri, lambda: remove_object(client(), bucket, key))
+
+
+def delete_files(uri: str, names: Sequence[str]) -> None:
+    """Delete files below a URI, by name and in this order; a local folder that is empty then goes too."""
+    if not _is_s3(uri):
+        remove_files(Path(uri), names)
+        return
+    for name in names:
+        delete(f"{uri.rstrip('/')}/{name}")
 
 
 def put_file(path: Path, uri: str) -> None:
@@ -186,6 +205,36 @@ def get_file(uri: str, path: Path) -> bool:
     return _asked(uri, lambda: client().download_file(bucket, key, str(path)) or True, absent=lambda: False)
 
 
+def read_tail(uri: str, size: int) -> bytes:
+    """The last `size` bytes of an object, all of a shorter one; raises DamagedError where there is none."""
+
+    def absent() -> bytes:
+        raise DamagedError(f"{uri}: no such object")
+
+    if not _is_s3(uri):
+        return Path(uri).read_bytes()[-size:] if Path(uri).is_file() else absent()
+    bucket, key = split(uri)
+
+    def fetch() -> bytes:
+        body: bytes = client().get_object(Bucket=bucket, Key=key, Range=f"bytes=-{size}")["Body"].read()
+        return body
+
+    return _asked(uri, fetch, absent=absent)
+
+
+def create_bucket(name: str) -> None:
+    """Create a bucket unless it is there; raises InputError when the store does not answer."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        client(quick=True).create_bucket(Bucket=name)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
+            raise InputError(f"bucket {name}: {error}") from None
+    except BotoCoreError as error:
+        raise InputError(f"bucket {name}: {error}") from None
+
+
 def check(uri: str) -> None:
     """Raise InputError, within about 8 s, unless the bucket of `uri` can be reached and listed."""
     from botocore.exceptions import BotoCoreError, ClientError
@@ -194,7 +243,7 @@ def check(uri: str) -> None:
     try:
         client(quick=True).head_bucket(Bucket=bucket)
     except (BotoCoreError, ClientError) as error:
-        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3", "AWS")
+        endpoint = client(quick=True).meta.endpoint_url
         raise InputError(
             f"BIOMED_R1_STORE={uri}: S3 at {endpoint} does not answer for bucket {bucket!r} ({error}); "
             "check AWS_ENDPOINT_URL_S3, the credentials and that the bucket exists"
@@ -212,17 +261,29 @@ def split(uri: str) -> tuple[str, str]:
 @lru_cache(maxsize=2)
 def client(quick: bool = False) -> Any:
     """The S3 client; it retries by itself what can pass (`standard` mode), `quick` once only."""
+    timeouts = {"connect_timeout": 2, "read_timeout": 3} if quick else {"connect_timeout": 10, "read_timeout": 60}
+    retries = {"total_max_attempts": 2 if quick else 5, "mode": "standard"}
+    return sdk_client(**timeouts, retries=retries, max_pool_connections=4 * PARALLEL_FILES)
+
+
+def sdk_client(**settings: Any) -> Any:
+    """An S3 client as the SDK configures it from its variables and files, with these settings of botocore's Config.
+
+    The region is AWS_REGION, which boto3 itself does not read, else the SDK's own (AWS_DEFAULT_REGION, the profile).
+    Raises InputError for a profile or a file that the SDK cannot use.
+    """
     import boto3
     from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
 
-    timeouts = {"connect_timeout": 2, "read_timeout": 3} if quick else {"connect_timeout": 10, "read_timeout": 60}
-    config = Config(
-        **timeouts,
-        retries={"total_max_attempts": 2 if quick else 5, "mode": "standard"},
-        s3={"addressing_style": "path" if os.environ.get("AWS_ENDPOINT_URL_S3") else "auto"},
-        max_pool_connections=4 * PARALLEL_FILES,
-    )
-    return boto3.client("s3", region_name=os.environ.get("AWS_REGION", "us-east-1"), config=config)
+    try:
+        session = boto3.Session()
+        region = os.environ.get("AWS_REGION") or session.region_name or "us-east-1"
+        return session.client("s3", region_name=region, config=Config(**settings))
+    except (BotoCoreError, ValueError) as error:
+        raise InputError(
+            f"S3: {error}; check AWS_PROFILE, AWS_ENDPOINT_URL_S3 and the files ~/.aws/config and ~/.aws/credentials"
+        ) from None
 
 
 def _is_s3(uri: str) -> bool:
@@ -254,10 +315,11 @@ def _asked(uri: str, call: Callable[[], Result], absent: Callable[[], Result] | 
 
 def _transfer_errors() -> tuple[type[Exception], ...]:
     from boto3.exceptions import Boto3Error
+    from botocore.parsers import ResponseParserError  # of half an XML document
     from s3transfer.exceptions import RetriesExceededError
     from urllib3.exceptions import HTTPError
 
-    return (Boto3Error, RetriesExceededError, HTTPError)
+    return (Boto3Error, ResponseParserError, RetriesExceededError, HTTPError)
 
 
 class _ConflictError(Exception):
@@ -276,18 +338,20 @@ def _read(uri: str) -> tuple[bytes, str] | None:
         answer = client().get_object(Bucket=bucket, Key=key)
         return answer["Body"].read(), answer["ETag"]
 
-    for attempt in _patiently():
-        with attempt:
-            return _asked(uri, fetch, absent=lambda: None)
-    raise AssertionError("unreachable: reraise")
+    return _again(lambda: _asked(uri, fetch, absent=lambda: None), UnavailableError)
 
 
-def _patiently() -> Retrying:
-    """The SDK repeats a request that failed; a body that broke off after the headers is ours to ask for again."""
+def _again(ask: Callable[[], Result], *errors: type[Exception]) -> Result:
+    """What `ask` returns, asked up to four times while it raises one of `errors`."""
+    return _patiently(*errors)(ask)
+
+
+def _patiently(*errors: type[Exception]) -> Retrying:
+    """The SDK repeats a request that failed; an answer that broke off after the headers is ours to ask for again."""
     return Retrying(
-        retry=retry_if_exception_type(UnavailableError),
+        retry=retry_if_exception_type(errors or UnavailableError),
         stop=stop_after_attempt(4),
-        wait=wait_exponential_jitter(initial=0.2, max=5),
+        wait=wait_exponential_jitter(initial=FIRST_WAIT, max=5),
         reraise=True,
     )
 
@@ -328,20 +392,12 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _write(path: Path, body: bytes) -> None:
     """Written beside and moved into place: a reader never sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.partial-")
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(body)
-    os.chmod(partial, 0o666 & ~_umask())
-    os.replace(partial, path)
-
-
-@lru_cache(maxsize=1)
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    with replacing(path) as partial:
+        partial.write_bytes(body)
 
 
 def _pages(uri: str, **arguments: Any) -> list[Any]:
-    return _asked(uri, lambda: list(client().get_paginator("list_objects_v2").paginate(**arguments)))
+    def pages() -> list[Any]:
+        return _asked(uri, lambda: list(client().get_paginator("list_objects_v2").paginate(**arguments)))
+
+    return _again(pages, UnavailableError)

@@ -60,6 +60,11 @@ class Plan(BaseModel):
         return yaml.dump(values, Dumper=_OneLine, default_flow_style=True, width=sys.maxsize).strip()
 
     @property
+    def readable(self) -> str:
+        """The document as YAML for a person."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+    @property
     def digest(self) -> str:
         """sha256 of the document as canonical JSON, in hexadecimal digits."""
         return hashlib.sha256(_canonical(self.model_dump(mode="json")).encode()).hexdigest()

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from components.errors import DamagedError, InputError, NewerSchemaError
 from components.platform import faults
+from components.platform.folders.deletion import replacing, workspace
+from components.platform.folders.marks import MARK, inside, listed, mark_of
 from components.platform.lineage import git_revision
 from components.platform.storage.objects import (
     PARALLEL_FILES,
     check,
-    delete,
+    delete_files,
     get_json,
     list_children,
     list_files,
@@ -63,9 +63,11 @@ def put_dir(
 ) -> dict[str, Any]:
     """Upload every file below `folder` in parallel, then the manifest; returns the manifest.
 
+    Before them goes a mark with their names: `delete_prefix` can then tell a half upload from other people's files.
     `inputs` are (uri or name, digest) pairs, `code` the digest of the stage's code. Raises InputError for a link.
     """
     paths = sorted(p for p in folder.rglob("*") if p.is_file() or p.is_symlink())
+    paths = [path for path in paths if path.name != MARK]
     for path in paths:
         if path.is_symlink():
             raise InputError(f"{path}: is a link; only plain files can be stored")
@@ -76,6 +78,7 @@ def put_dir(
         send(path, f"{uri}/{name}")
         return {"path": name, "size": path.stat().st_size, "sha256": file_sha256(path)}
 
+    put_json(f"{uri}/{MARK}", mark_of(names))
     with ThreadPoolExecutor(PARALLEL_FILES) as pool:
         files = list(pool.map(upload, paths, names))
     manifest = {
@@ -105,8 +108,7 @@ def read_manifest(uri: str) -> dict[str, Any] | None:
         raise NewerSchemaError(f"{where}: schema_version {manifest['schema_version']}: upgrade biomed-r1 to read it")
     for entry in manifest["files"]:
         name = str(entry.get("path", ""))
-        path = PurePosixPath(name)
-        if not name or path.is_absolute() or ".." in path.parts or "\\" in name:
+        if not inside(name):
             raise DamagedError(f"{where}: path {name!r}: leads out of the directory; refused")
     return manifest
 
@@ -118,17 +120,14 @@ def exists(uri: str) -> bool:
 def get_dir(uri: str, folder: Path) -> dict[str, Any]:
     """Download a directory and verify every byte; returns its manifest.
 
-    `folder` appears only when complete. Raises InputError where there is no manifest or a file differs from it.
+    `folder` appears only when complete. Raises InputError where there is no manifest, a file differs from it, or
+    `folder` is there already and not empty.
     """
     manifest = read_manifest(uri)
     if manifest is None:
         raise DamagedError(f"{uri}: no {MANIFEST}: nothing complete was stored there")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = folder.with_name(f"{folder.name}.partial-{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
 
-    def download(entry: Mapping[str, Any]) -> None:
+    def download(partial: Path, entry: Mapping[str, Any]) -> None:
         source, target = f"{uri}/{entry['path']}", partial / entry["path"]
         target.parent.mkdir(parents=True, exist_ok=True)
         if not fetch(source, target):
@@ -136,13 +135,17 @@ def get_dir(uri: str, folder: Path) -> dict[str, Any]:
         if target.stat().st_size != entry["size"] or file_sha256(target) != entry["sha256"]:
             raise DamagedError(f"{source}: differs from its manifest (size or sha256); it is damaged, store it again")
 
-    try:
+    with workspace(folder.parent, f".{folder.name[:80]}.partial-") as work:
+        partial = work / folder.name
+        partial.mkdir()
         with ThreadPoolExecutor(PARALLEL_FILES) as pool:
-            list(pool.map(download, manifest["files"]))
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            list(pool.map(lambda entry: download(partial, entry), manifest["files"]))
+        try:
+            partial.rename(folder)
+        except OSError as error:
+            raise InputError(
+                f"{folder}: cannot be written ({error.strerror}); name a folder that is not there"
+            ) from None
     return manifest
 
 
@@ -152,12 +155,9 @@ def get_file(uri: str, name: str, path: Path) -> None:
     entry = next((f for f in (manifest or {}).get("files", []) if f["path"] == name), None)
     if entry is None:
         raise DamagedError(f"{uri}: its {MANIFEST} is missing or lists no {name}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
-    if not fetch(f"{uri}/{name}", partial) or file_sha256(partial) != entry["sha256"]:
-        partial.unlink(missing_ok=True)
-        raise DamagedError(f"{uri}/{name}: differs from its manifest or is missing; store the directory again")
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        if not fetch(f"{uri}/{name}", partial) or file_sha256(partial) != entry["sha256"]:
+            raise DamagedError(f"{uri}/{name}: differs from its manifest or is missing; store the directory again")
 
 
 def stored_sha256(file: str) -> str:
@@ -171,10 +171,25 @@ def stored_sha256(file: str) -> str:
 
 
 def delete_prefix(uri: str) -> None:
-    """Delete a directory, its manifest first, so that a half-deleted one does not exist."""
-    if not uri.startswith("s3://"):
-        (Path(uri) / MANIFEST).unlink(missing_ok=True)
-        shutil.rmtree(uri, ignore_errors=True)
-        return
-    for name in (MANIFEST, *list_files(uri)):
-        delete(f"{uri.rstrip('/')}/{name}")
+    """Delete the files of a stored directory, whole or half uploaded, and nothing that somebody else put beside them.
+
+    The manifest goes first, so that a half-deleted directory does not exist, and the mark last, so that it stays ours.
+    """
+    if (names := own_files(uri)) is not None:
+        delete_files(uri, list(dict.fromkeys((MANIFEST, *names, MARK))))
+
+
+def own_files(uri: str) -> list[str] | None:
+    """What `put_dir` wrote there, or was writing when it was killed, by manifest and mark; None where it never was."""
+    try:
+        marked = listed(get_json(f"{uri}/{MARK}"))
+    except DamagedError:
+        marked = None
+    try:
+        manifest = get_json(f"{uri}/{MANIFEST}")
+    except DamagedError:
+        manifest = None
+    # Other programs write manifests too.
+    ours = isinstance(manifest, dict) and {"schema_version", "stage", "key", "files"} <= set(manifest)
+    stored = [str(entry["path"]) for entry in manifest["files"] if inside(str(entry.get("path", "")))] if ours else []
+    return None if marked is None and not ours else list(dict.fromkeys([*(marked or []), *stored]))

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 # For a check: one attempt, seconds for an answer (with basic-auth a busy server hashes a password for a second or
 # more at each request). The client's own are 7 attempts and 120 s.
 QUICK = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+# For a file that a run can do without.
+UPLOAD = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
 _LONGEST = 300
 # (what the error says, what to do), the first that is found.
 _HINTS = (
@@ -30,9 +32,9 @@ _HINTS = (
 
 
 @contextmanager
-def quickly() -> Iterator[None]:
-    """MLflow's client gives up after seconds inside, unless the user has set otherwise."""
-    added = {name: value for name, value in QUICK.items() if name not in os.environ}
+def quickly(limits: Mapping[str, str] = QUICK) -> Iterator[None]:
+    """MLflow's client gives up after seconds inside, or as `limits` say, unless the user has set otherwise."""
+    added = {name: value for name, value in limits.items() if name not in os.environ}
     os.environ.update(added)
     try:
         yield

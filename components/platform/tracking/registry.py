@@ -17,6 +17,8 @@ CLASSIFIER = "reasoning-classifier"
 CHAMPION = "champion"
 KEY_TAG = "biomed_r1.key"
 CONTEXT_TAG = "biomed_r1.decided_on"
+# Characters of a description; PostgreSQL refuses longer ones.
+_LONGEST = 5000
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 Result = TypeVar("Result")
 
@@ -151,8 +153,17 @@ def register(name: str, uri: str, key: str, tags: Mapping[str, str], card: str) 
                 client.set_model_version_tag(name, version.version, tag, tags[tag])
             return str(version.version)
     run_id = os.environ.get("MLFLOW_RUN_ID") or os.environ.get("BIOMED_R1_PARENT_RUN_ID")
-    all_tags = {**tags, KEY_TAG: key}
-    return str(client.create_model_version(name, source=uri, run_id=run_id, tags=all_tags, description=card).version)
+    made = client.create_model_version(
+        name, source=uri, run_id=run_id, tags={**tags, KEY_TAG: key}, description=_short(card)
+    )
+    return str(made.version)
+
+
+def _short(text: str) -> str:
+    """A description as MLflow's database takes it, without the paragraphs at its end that do not fit."""
+    while len(text) > _LONGEST:
+        text = text[: _LONGEST + 1].rpartition("\n\n")[0] or text[:_LONGEST]
+    return text
 
 
 def ensure_model(name: str) -> None:

@@ -13,9 +13,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from components.errors import InputError
+from components.platform.lineage import git_revision
 from components.platform.tracking.answers import explained, quickly
 
 EXPERIMENT = "biomed-r1"
@@ -25,6 +28,7 @@ TASK_TAG = "biomed_r1.task"
 PID_TAG = "biomed_r1.process"
 # The run of the stage that this process, or the one that started it, is at work on.
 STAGE_RUN_VARIABLE = "BIOMED_R1_STAGE_MLFLOW_RUN"
+NOTE_TAG = "mlflow.note.content"
 PARENT_VARIABLE = "BIOMED_R1_PARENT_RUN_ID"
 # How deep KFP's graphs of graphs, which its MLflow plugin repeats, are at most.
 MOST_LEVELS = 12
@@ -48,9 +52,25 @@ class Tracked:
         _client().log_batch(self.run_id, params=new)
 
     def tags(self, values: Mapping[str, str]) -> None:
+        if self.run_id is None:
+            return
+        from mlflow.entities import RunTag
+
+        _client().log_batch(self.run_id, tags=[RunTag(key, value) for key, value in values.items()])
+
+    def files(self, folder: Path) -> None:
+        """Copy every file of a folder to the run's artifacts; raises what MLflow and its artifact store raise."""
         if self.run_id is not None:
-            for key, value in values.items():
-                _client().set_tag(self.run_id, key, value)
+            _client().log_artifacts(self.run_id, str(folder))
+
+    def note(self, *lines: str) -> None:
+        """Add paragraphs to what MLflow's page of the run says first, below what a person may have written there."""
+        if self.run_id is None:
+            return
+        before = str(_client().get_run(self.run_id).data.tags.get(NOTE_TAG, ""))
+        new = [line for line in lines if line and line not in before]
+        if new:
+            self.tags({NOTE_TAG: "\n\n".join([before, *new] if before else new)})
 
     def metrics(self, values: Mapping[str, Any], step: int = 0) -> None:
         self.history([{"step": step, **values}])
@@ -81,17 +101,19 @@ class Tracked:
         return {metric.step for metric in _client().get_metric_history(self.run_id, name)}
 
     def dataset(self, name: str, digest: str, source: str, rows: int, context: str) -> None:
-        """Log a data set as an input of the run: its name, digest, source and size, none of its text."""
+        """Log a data set as an input of the run: its name, digest, source (a URI) and size, none of its text.
+
+        The source in the form that `mlflow.data.get_source` reads.
+        """
         if self.run_id is None:
             return
         import json
 
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
+        kind = "s3" if source.startswith("s3://") else "local"
         profile = json.dumps({"num_rows": rows})
-        data = Dataset(
-            name, digest[:_DIGEST_LENGTH], "s3" if source.startswith("s3://") else "local", source, "", profile
-        )
+        data = Dataset(name, digest[:_DIGEST_LENGTH], kind, json.dumps({"uri": source}), "", profile)
         _client().log_inputs(self.run_id, [DatasetInput(data, [InputTag("mlflow.data.context", context)])])
 
 
@@ -124,6 +146,32 @@ def pipeline_run(run: str, params: Mapping[str, Any], tags: Mapping[str, str]) -
         yield tracked
 
 
+def source_tags(source: str, kind: str) -> dict[str, str]:
+    """The tags by which MLflow shows what started a run (`kind`: LOCAL or JOB) and the commit of its code."""
+    revision = git_revision()
+    return {
+        "mlflow.source.name": source,
+        "mlflow.source.type": kind,
+        "mlflow.source.git.commit": revision.removesuffix("-dirty"),
+        "mlflow.source.git.dirty": str(revision.endswith("-dirty")).lower(),
+    }
+
+
+def run_address(run_id: str) -> str:
+    """Where a browser shows a run, without a user's name and password that the server's address may hold."""
+    return f"{_web_address()}/{run_page(run_id)}"
+
+
+def run_page(run_id: str) -> str:
+    """A run's page as MLflow's own pages link it, whatever the server is called in a browser."""
+    return f"#/experiments/{_client().get_run(run_id).info.experiment_id}/runs/{run_id}"
+
+
+def _web_address() -> str:
+    parts = urlsplit(os.environ.get("MLFLOW_TRACKING_URI", ""))
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])).rstrip("/")
+
+
 def parent_run(run: str) -> str:
     """The id of the pipeline run's parent in MLflow, created where it is missing."""
     experiment = _experiment()
@@ -137,18 +185,17 @@ def parent_run(run: str) -> str:
 
 def open_pipeline(run: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
     """Log a cluster run's parameters and tags before its tasks, so that none of them has to make the parent."""
-    if os.environ.get("MLFLOW_TRACKING_URI"):
-        tracked = Tracked(_pipeline_run_id(run))
-        tracked.params(params)
-        # The platform's run gets our marks too, so that it is found as ours is.
-        tracked.tags({RUN_TAG: run, STAGE_TAG: "pipeline", **tags})
+    tracked = pipeline_parent(run)
+    tracked.params(params)
+    # The platform's run gets our marks too, so that it is found as ours is.
+    tracked.tags({RUN_TAG: run, STAGE_TAG: "pipeline", **tags})
 
 
 def close_pipeline(run: str, status: str, tags: Mapping[str, str], metrics: Mapping[str, float]) -> None:
     """Log a cluster run's outcome and end its runs with `status` (MLflow's word), unless the platform owns them."""
-    if not os.environ.get("MLFLOW_TRACKING_URI"):
+    tracked = pipeline_parent(run)
+    if tracked.run_id is None:
         return
-    tracked = Tracked(_pipeline_run_id(run))
     tracked.tags(tags)
     tracked.metrics(metrics)
     if not os.environ.get("MLFLOW_RUN_ID"):
@@ -165,6 +212,11 @@ def begun_tasks(run: str) -> list[str]:
     )
     names = [r.data.tags.get(TASK_TAG, "") for r in found if r.data.tags.get(STAGE_TAG) != "pipeline"]
     return [name for name in dict.fromkeys(names) if name]
+
+
+def pipeline_parent(run: str) -> Tracked:
+    """The run that stands for a whole pipeline run, made where it is missing; one that logs nothing without MLflow."""
+    return Tracked(_pipeline_run_id(run) if os.environ.get("MLFLOW_TRACKING_URI") else None)
 
 
 def running() -> dict[str, list[str]]:

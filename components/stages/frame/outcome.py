@@ -10,9 +10,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from components.errors import StageError
-from components.platform import failures
+from components.platform import failures, notify
 from components.platform.execution import STORE_VARIABLE, read_receipts
 from components.platform.storage import store
+from components.platform.tracking import files, notes
 from components.platform.tracking import runs as tracking
 
 LOG = logging.getLogger(__name__)
@@ -59,7 +60,11 @@ def record_outcome(run: str, state: str, config: OutcomeConfig) -> dict[str, str
         tags["gate.decision"] = str(store.get_json(f"{compared['uri']}/decision.json")["decision"])
         metrics |= compared["evidence"].get("metrics", {})
     LOG.info("%s", ", ".join(f"{name}={value or '-'}" for name, value in tags.items()))
+    parent = tracking.pipeline_parent(run)
+    files.log_results(parent, receipts)
+    parent.note(notes.ended(parent, receipts, tags.get("gate.decision")))
     tracking.close_pipeline(run, STATUS[believed], tags, metrics)
+    notify.tell(notes.message(parent, run, believed, tags.get("gate.decision"), tags.get("outcome.failed_task")))
     if missing and state not in UNSUCCESSFUL:
         raise StageError(f"KFP says {state}, but there is no receipt of {', '.join(missing)}: the run failed")
     return tags

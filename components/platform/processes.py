@@ -1,0 +1,84 @@
+"""Servers that this machine runs in the background: start one, tell whether it lives, end it, find it a port."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+# A name of this machine that every server can bind to and be reached at.
+HOST = "127.0.0.1"
+
+
+def spawn(command: Sequence[str], log: Path, extra: Mapping[str, str], cwd: Path | None = None) -> dict[str, Any]:
+    """Start a command that outlives this process, its words in `log`; returns what `alive` and `stop` need."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as file:
+        # A session of its own: Ctrl-C in this terminal is not the server's to handle.
+        process = subprocess.Popen(
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **extra},
+            cwd=cwd or log.parent,
+            start_new_session=True,
+        )
+    return {"pid": process.pid, "created": psutil.Process(process.pid).create_time(), "log": str(log)}
+
+
+def alive(server: Mapping[str, Any] | None) -> bool:
+    """Whether the process that `spawn` returned still runs; a number given to another process since does not count."""
+    if not server:
+        return False
+    try:
+        process = psutil.Process(server["pid"])
+        return process.create_time() == server["created"] and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def stop(pid: int, grace: float = 5.0) -> None:
+    """End a server and its children: asked first, killed after `grace` seconds."""
+    try:
+        process = psutil.Process(pid)
+        family = [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return
+    for member in family:
+        try:
+            member.send_signal(signal.SIGTERM)
+        except psutil.NoSuchProcess:
+            continue
+    _, living = psutil.wait_procs(family, timeout=grace)
+    for member in living:
+        member.kill()
+
+
+def is_free(port: int, host: str = HOST) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port() -> int:
+    """A port of loopback that nothing holds now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def tail(log: str | Path, lines: int = 15) -> str:
+    """The last lines of a log file, "" where there is none."""
+    path = Path(log)
+    return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]) if path.is_file() else ""

@@ -1,0 +1,47 @@
+"""A place for checkpoints that a person names (`--checkpoints`): ours, or empty, or refused before any work."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from components.errors import DamagedError, InputError
+from components.platform.folders.marks import MARK, listed, mark_of
+from components.platform.storage import store
+
+_CHECKPOINT = re.compile(r"checkpoint-\d+")
+
+
+def claim_checkpoints(uri: str, option: str = "--checkpoints") -> None:
+    """Mark `uri` (s3://... or a folder) as a place of ours for checkpoints.
+
+    Raises InputError for one that holds other files and none of ours, and for a `checkpoint-N` that this program did
+    not write: transformers' own trainer calls its folders so too, and they would be mixed with ours.
+    """
+    uri = uri.rstrip("/") or uri
+    if not uri.startswith("s3://") and Path(uri).exists() and not Path(uri).is_dir():
+        raise InputError(f"{option} {uri}: is a file; name a folder or s3://BUCKET/PREFIX")
+    names = store.list_children(uri)
+    named = [name for name in names if _CHECKPOINT.fullmatch(name)]
+    if foreign := [name for name in named if store.own_files(f"{uri}/{name}") is None]:
+        raise InputError(
+            f"{option} {uri}: {', '.join(foreign)}: not written by biomed-r1 (no {store.MANIFEST} and no {MARK} of its "
+            "own); name another place, or move them"
+        )
+    if _is_marked(uri):
+        return
+    if names and not named:
+        raise InputError(
+            f"{option} {uri}: holds files, none of them biomed-r1's ({', '.join(names[:3])}); name an empty place"
+        )
+    try:
+        store.put_json(f"{uri}/{MARK}", mark_of(()))
+    except OSError as error:
+        raise InputError(f"{option} {uri}: cannot be written ({error.strerror}); name another place") from None
+
+
+def _is_marked(uri: str) -> bool:
+    try:
+        return listed(store.get_json(f"{uri}/{MARK}")) is not None
+    except DamagedError:
+        return False

@@ -1,0 +1,1 @@
+"""What frames a run and is no stage: every check before its tasks, the record of how it ended."""

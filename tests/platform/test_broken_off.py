@@ -1,0 +1,109 @@
+"""Answers of the store that break off in the middle are asked for again, whatever was asked."""
+
+from __future__ import annotations
+
+import re
+import socket
+import socketserver
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from urllib.parse import urlsplit
+
+import pytest
+
+from components.errors import DamagedError, UnavailableError
+from components.platform.storage import objects
+
+Cut = Callable[[bytes, bytes], bytes]
+
+
+class Line(socketserver.ThreadingTCPServer):
+    """A line to the real server that spoils the next `times` answers to GET with `cut(head, body)`."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, upstream: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.target = (urlsplit(upstream).hostname, urlsplit(upstream).port)
+        self.cut: Cut = lambda head, body: head + body
+        self.times = self.spoilt = 0
+
+
+class _Handler(socketserver.BaseRequestHandler):
+    server: Line
+
+    def handle(self) -> None:
+        asked = b""
+        while b"\r\n\r\n" not in asked:
+            asked += self.request.recv(1 << 16)
+        # One answer for each connection, so that its end is seen.
+        asked = asked.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
+        with socket.create_connection(self.server.target) as up:
+            up.sendall(asked)
+            length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", asked)
+            missing = int(length[1]) - len(asked.partition(b"\r\n\r\n")[2]) if length else 0
+            while missing > 0:
+                more = self.request.recv(missing)
+                up.sendall(more)
+                missing -= len(more)
+            answer = b"".join(iter(lambda: up.recv(1 << 16), b""))
+        if asked.startswith(b"GET") and self.server.spoilt < self.server.times:
+            self.server.spoilt += 1
+            head, end, body = answer.partition(b"\r\n\r\n")
+            answer = self.server.cut(head + end, body)
+        self.request.sendall(answer)
+
+
+def short(head: bytes, body: bytes) -> bytes:
+    """The connection ends before the body does."""
+    return head + body[: len(body) // 2]
+
+
+def unended(head: bytes, body: bytes) -> bytes:
+    """In chunks, of which the last one never comes."""
+    head = re.sub(rb"(?i)content-length: *\d+", b"Transfer-Encoding: chunked", head)
+    return head + b"%x\r\n%s\r\n" % (len(body) // 2, body[: len(body) // 2])
+
+
+def cached(head: bytes, body: bytes) -> bytes:
+    """A proxy took the half for the whole and says so, without the checksum of the whole."""
+    half = body[: len(body) // 2]
+    head = re.sub(rb"(?i)\r\nx-amz-checksum[^\r]*", b"", head)
+    return re.sub(rb"(?i)content-length: *\d+", b"Content-Length: %d" % len(half), head) + half
+
+
+@pytest.fixture
+def line(servers: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
+    server = Line(servers["AWS_ENDPOINT_URL_S3"])
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{server.server_address[1]}")
+    monkeypatch.setattr(objects, "FIRST_WAIT", 0.001)
+    objects.client.cache_clear()
+    yield server
+    objects.client.cache_clear()
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("cut", [short, unended, cached])
+@pytest.mark.parametrize("verb", ["get", "list"])
+def test_one_broken_off_answer_is_asked_for_again(line: Line, store_uri: str, cut: Cut, verb: str) -> None:
+    value = {"numbers": list(range(2000))}
+    objects.put_json(f"{store_uri}/receipts/a.json", value)
+    line.cut, line.times = cut, 1
+    if verb == "get":
+        assert objects.get_json(f"{store_uri}/receipts/a.json") == value
+    else:
+        assert objects.list_files(store_uri) == ["receipts/a.json"]
+    assert line.spoilt == 1
+
+
+@pytest.mark.parametrize(("cut", "error"), [(short, UnavailableError), (cached, DamagedError)])
+def test_one_that_always_breaks_off_is_an_error_in_words(
+    line: Line, store_uri: str, cut: Cut, error: type[Exception]
+) -> None:
+    objects.put_json(f"{store_uri}/a.json", {"numbers": list(range(2000))})
+    line.cut, line.times = cut, 1000
+    with pytest.raises(error, match=r"a\.json"):
+        objects.get_json(f"{store_uri}/a.json")

@@ -1,0 +1,228 @@
+"""The state machine of a deployment: every failure before and after the switch, and a kill after every step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from memory_target import NAME, MemoryTarget, Place, place
+
+from components.errors import ConflictError, InputError, StageError, UnavailableError
+from components.platform.storage import objects
+from components.serving import audit
+from components.serving.deploy import smoke
+from components.serving.deploy import status as statuses
+from components.serving.deploy.machine import raise_for
+from components.serving.deploy.status import Status
+
+__all__ = ["place"]
+
+
+def served(target: MemoryTarget) -> str:
+    assert target.now is not None
+    return target.colours[target.now]
+
+
+def steps(status: Status) -> list[str]:
+    return [note.state for note in status.history]
+
+
+def test_a_first_and_a_second_version_take_the_same_steps(place: Place) -> None:
+    with pytest.raises(InputError, match="no version was promoted yet"):
+        place.deployment().run()
+    one = place.promote(1)
+    status = place.deployment().run()
+    assert steps(status) == ["verify", "apply", "wait", "smoke", "switch", "bake", "drain", "accepted"]
+    two = place.promote(2)
+    status = place.deployment(keep_warm=600).run()
+    assert (status.state, status.before and status.before.version) == ("accepted", "1")
+    assert place.target.seen == ["", one.uri, two.uri]
+    assert sorted(place.target.colours.values()) == [one.uri, two.uri]  # the old one stays warm
+    assert place.deployment().run() == status and not place.deployment().cool()
+    # Back to the first while it is warm: nothing is started.
+    place.target.calls.clear()
+    place.promote(1)
+    status = place.deployment().run()
+    assert status.warm and status.state == "accepted" and served(place.target) == one.uri
+    assert place.target.calls == [f"apply {status.colour}", f"switch {status.colour}"]
+    assert place.deployment().cool() and sorted(place.target.colours.values()) == ["", one.uri]
+    raise_for(status)
+
+
+@pytest.mark.parametrize("fault", ["wrong", "crash"])
+def test_a_bad_version_is_seen_by_nobody_and_rejected(place: Place, fault: str) -> None:
+    one = place.promote(1)
+    place.deployment().run()
+    two = place.promote(2)
+    place.target.faults[two.uri] = fault
+    status = place.deployment().run()
+    assert (status.state, status.fault) == ("failed", "model")
+    assert place.target.seen == ["", one.uri] and two.uri not in place.target.colours.values()
+    pointer = place.pointer()
+    assert pointer.champion == one and [entry.digest for entry in pointer.rejected] == [two.digest]
+    assert "deployment failed" in pointer.changed.why and len(audit.walk(place.root, NAME)) == 3
+    with pytest.raises(StageError, match=r"version 2 was not accepted.*users saw nothing of it"):
+        raise_for(status)
+    assert statuses.came_of(place.root, NAME, "memory", two.digest) == ("failed", status.reason)
+    # The next look finds everything as the pointer says, and remembers.
+    again = place.deployment().run()
+    assert again.state == "accepted" and again.last_failure and again.last_failure.version == "2"
+    assert statuses.came_of(place.root, NAME, "memory", two.digest) == ("failed", status.reason)
+    assert statuses.came_of(place.root, NAME, "memory", one.digest) == ("accepted", "version 1 serves")
+    assert statuses.came_of(place.root, NAME, "memory", "another") == ("", "version 1 is accepted")
+    assert statuses.came_of(place.root, NAME, "nowhere", "x") == ("", "nothing was deployed to nowhere yet")
+
+
+@pytest.mark.parametrize(("fault", "said"), [("image", "ImagePullBackOff"), ("never", "not ready after 0 s: loading")])
+def test_a_place_that_fails_leaves_the_pointer_and_the_same_command_tries_again(
+    place: Place, fault: str, said: str
+) -> None:
+    one = place.promote(1)
+    place.deployment().run()
+    two = place.promote(2)
+    place.target.faults[two.uri] = fault
+    status = place.deployment().run()
+    assert (status.state, status.fault) == ("failed", "place") and said in status.reason
+    assert place.pointer().champion == two and not place.pointer().rejected and served(place.target) == one.uri
+    place.target.faults.clear()
+    assert place.deployment().run().state == "accepted" and served(place.target) == two.uri
+
+
+def test_trouble_after_the_switch_sends_users_and_the_pointer_back(place: Place) -> None:
+    one = place.promote(1)
+    place.deployment().run()
+    two = place.promote(2)
+    place.target.faults[two.uri] = "trouble"
+    status = place.deployment(bake=5).run()
+    assert (status.state, place.target.seen) == ("reverted", ["", one.uri, two.uri, one.uri])
+    assert place.pointer().champion == one and place.pointer().rejected[0].digest == two.digest
+    with pytest.raises(StageError, match=r"5 of its last 9 answers were errors.*users were sent back"):
+        raise_for(status)
+
+
+def test_no_room_for_two_replaces_and_goes_back_when_the_new_one_fails(place: Place) -> None:
+    one = place.promote(1)
+    place.deployment().run()
+    two = place.promote(2)
+    place.target.faults[two.uri] = "no room"
+    status = place.deployment().run()
+    assert (status.state, status.strategy) == ("accepted", "replace")
+    assert "stop" in steps(status) and place.target.seen == ["", one.uri, "", two.uri]
+    three = place.promote(3)
+    place.target.faults[three.uri] = "wrong"
+    status = place.deployment(strategy="replace").run()
+    assert status.state == "failed" and steps(status)[-3:] == ["discard", "restore", "failed"]
+    assert served(place.target) == two.uri and place.pointer().champion == two
+    # surge is not allowed to stop the old one
+    four = place.promote(4)
+    place.target.faults[four.uri] = "no room"
+    status = place.deployment(strategy="surge").run()
+    assert "Insufficient nvidia.com/gpu" in status.reason and served(place.target) == two.uri
+
+
+def test_the_same_weights_started_otherwise_are_not_rejected(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A template that does not work is no fault of the version that serves."""
+    one = place.promote(1)
+    place.deployment().run()
+    monkeypatch.setattr(place.target, "current", lambda *_: False)
+    place.target.faults[one.uri] = "crash"
+    status = place.deployment().run()
+    assert (status.state, status.fault) == ("failed", "place") and place.target.seen == ["", one.uri]
+    assert place.pointer().champion == one and not place.pointer().rejected
+
+
+def test_damaged_files_and_a_missing_record_stop_before_anything_starts(place: Place) -> None:
+    one = place.promote(1)
+    place.deployment().run()
+    two = place.promote(2)
+    objects.delete(smoke.smoke_uri(two.uri))
+    status = place.deployment().run()
+    assert "no record of its answers" in status.reason and (status.fault, place.target.seen) == ("place", ["", one.uri])
+    objects.delete(f"{two.uri}/manifest.json")
+    status = place.deployment().run()
+    assert "the model is not there any more" in status.reason and place.pointer().champion == one
+
+
+def test_a_pointer_that_was_moved_meanwhile_is_left_alone(place: Place) -> None:
+    place.promote(1)
+    place.deployment().run()
+    two = place.promote(2)
+    place.target.faults[two.uri] = "wrong"
+    deployment = place.deployment()
+    original = place.target.stop
+    place.target.stop = lambda colour: (original(colour), place.promote(3))[0]  # type: ignore[method-assign]
+    status = deployment.run()
+    assert "the pointer was moved meanwhile" in status.history[-1].text
+    champion = place.pointer().champion
+    assert champion is not None and champion.version == "3"
+    place.target.stop = original  # type: ignore[method-assign]
+    assert place.deployment().run().what.version == "3"
+
+
+ALL = ("verify", "apply", "wait", "smoke", "switch", "bake", "drain", "applied", "switched")
+BACK = ("discard", "gave back", "failed")
+
+
+@pytest.mark.parametrize("point", [*ALL, *BACK, "revert", "switched back", "reverted"])
+def test_killed_after_any_step_the_same_command_has_the_same_end(
+    place: Place, point: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = place.promote(1)
+    place.deployment().run()
+    two = place.promote(2)
+    bad = "" if point in ALL else "wrong" if point in BACK else "trouble"
+    place.target.faults[two.uri] = bad
+    monkeypatch.setenv("BIOMED_R1_FAULT", f"deploy {point}:raise")
+    with pytest.raises(RuntimeError, match=f"deploy {point}"):
+        place.deployment(bake=5 * bool(bad)).run()
+    monkeypatch.delenv("BIOMED_R1_FAULT")
+    place.deployment(bake=5 * bool(bad)).run()
+    assert place.deployment().run().state == "accepted"
+    assert served(place.target) == (one.uri if bad else two.uri)
+    champion = place.pointer().champion
+    assert champion is not None and champion.version == ("1" if bad else "2")
+    assert [entry.version for entry in place.pointer().rejected] == (["2"] if bad else [])
+    assert len(audit.walk(place.root, NAME)) == (3 if bad else 2)
+
+
+@pytest.mark.parametrize("point", ["apply", "stop", "switch", "bake"])
+def test_another_promotion_while_one_is_unfinished_replaces_it(
+    place: Place, point: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.promote(1)
+    place.deployment().run()
+    place.promote(2)
+    monkeypatch.setenv("BIOMED_R1_FAULT", f"deploy {point}:raise")
+    with pytest.raises(RuntimeError):
+        place.deployment(strategy="replace").run()
+    monkeypatch.delenv("BIOMED_R1_FAULT")
+    three = place.promote(3)
+    assert place.deployment(strategy="replace").run().what == three
+    assert served(place.target) == three.uri
+
+
+def test_silence_of_the_store_or_a_second_deployer_ends_it_without_undoing_anything(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.promote(1)
+
+    def silent(*_: object) -> str:
+        raise UnavailableError("the API server did not answer")
+
+    monkeypatch.setattr(place.target, "apply", silent)
+    with pytest.raises(UnavailableError):
+        place.deployment().run()
+    monkeypatch.undo()
+    found, etag = statuses.read(place.root, NAME, "memory")
+    assert found is not None and found.state == "apply"
+    statuses.write(place.root, NAME, found.to("wait", by="another"), etag)
+    with pytest.raises(ConflictError, match=r"another deployer \(another\) wrote 'wait' meanwhile"):
+        statuses.write(place.root, NAME, found.to("smoke"), etag)
+
+
+def test_a_status_that_is_none_is_named(place: Place) -> None:
+    place.promote(1)
+    objects.put_json(statuses.status_uri(place.root, NAME, "memory"), {"hello": 1})
+    with pytest.raises(InputError, match=r"memory\.json: not a deployment's status"):
+        place.deployment().run()
+    assert Path(statuses.status_uri(place.root, NAME, "memory")).is_file()

@@ -203,7 +203,7 @@ def _track(
 ) -> None:
     tracked.tags({"biomed_r1.reused": str(reused).lower()})
     tracked.metrics(evidence.get("metrics", {}))
-    tracked.history(evidence.get("history", []))
+    tracked.history(evidence.get("history", []), once=True)  # a trainer has logged most of it while it ran
     for name, context in call.datasets.items():
         given = call.inputs[name]
         rows = evidence.get("rows_in", 0) if (counted := count_rows(given)) is None else counted

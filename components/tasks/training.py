@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from components.platform.config import parse_config
 from components.platform.execution import (
     CHECKPOINTS,
     EVIDENCE,
@@ -32,6 +33,9 @@ from components.platform.storage.ledger import reserve, seal_number
 from components.tasks.artifacts import Artifact, Curves, Metrics
 from components.tasks.patience import patient
 
+if TYPE_CHECKING:
+    from components.training.place import TrainerPlace
+
 # The files of the stages' directories that other stages read.
 TRAIN, LABELS, BENCHMARKS = "train.parquet", "labels.parquet", "benchmarks.parquet"
 ITEMS, ANSWERS = "items.parquet", "answers.parquet"
@@ -42,6 +46,13 @@ SCORES, DECISION = "scores.json", "decision.json"
 def read_plan(digest: str) -> plans.Plan:
     """The plan of this run, from its store."""
     return plans.read(store_root(), digest)
+
+
+def trainer_place(plan: plans.Plan) -> TrainerPlace:
+    """Where this run's trainers run."""
+    from components.training.place import TrainerPlace
+
+    return parse_config(TrainerPlace, plan.trainer, f"plan {plan.digest}: trainer")
 
 
 @patient
@@ -122,13 +133,17 @@ def curate(data: str, items: str, classifier: str, plan: str, run: str) -> str:
 def sft(mix: str, model: str, plan: str, run: str) -> str:
     from components.stages import sft as stage
 
-    settings = read_plan(plan).config("sft", stage.SftConfig)
+    read = read_plan(plan)
+    settings, place = read.config("sft", stage.SftConfig), trainer_place(read)
     call = Call("sft", run, settings, {"mix": f"{mix}/{SFT_MIX}", "model": model}, datasets={"mix": "train"})
     code = code_digest("components.stages.sft")
 
     def work(out: Path) -> dict[str, Any]:
         with fetched(call.inputs["mix"]) as (rows,):
-            return {**stage.sft(rows, model, settings, resume_uri(call), out, code), CHECKPOINTS: resume_uri(call)}
+            return {
+                **stage.sft(rows, model, settings, resume_uri(call), out, code, place),
+                CHECKPOINTS: resume_uri(call),
+            }
 
     return execute(call, work).uri
 
@@ -137,13 +152,17 @@ def sft(mix: str, model: str, plan: str, run: str) -> str:
 def grpo(mix: str, model: str, plan: str, run: str) -> str:
     from components.stages import grpo as stage
 
-    settings = read_plan(plan).config("grpo", stage.GrpoConfig)
+    read = read_plan(plan)
+    settings, place = read.config("grpo", stage.GrpoConfig), trainer_place(read)
     call = Call("grpo", run, settings, {"mix": f"{mix}/{RL_MIX}", "model": model}, datasets={"mix": "train"})
     code = code_digest("components.stages.grpo")
 
     def work(out: Path) -> dict[str, Any]:
         with fetched(call.inputs["mix"]) as (rows,):
-            return {**stage.grpo(rows, model, settings, resume_uri(call), out, code), CHECKPOINTS: resume_uri(call)}
+            return {
+                **stage.grpo(rows, model, settings, resume_uri(call), out, code, place),
+                CHECKPOINTS: resume_uri(call),
+            }
 
     return execute(call, work).uri
 

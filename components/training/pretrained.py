@@ -10,6 +10,7 @@ from typing import Any, Literal
 from components.errors import InputError
 from components.platform.folders.deletion import workspace
 from components.platform.folders.outputs import claimed, replace_contents
+from components.training.lora import merged
 
 Dtype = Literal["float32", "bfloat16"]
 
@@ -87,15 +88,18 @@ def settle_pad_token(tokenizer: Any) -> str:
 def save_plain(model: Any, tokenizer: Any, folder: Path, dtype: Dtype) -> None:
     """Write a folder that vanilla AutoModelForCausalLM, vLLM and a hub load; it is a model only when complete.
 
-    No optimizer state, no pickles; the chat template travels in it. An earlier model of ours is replaced; raises
+    No optimizer state, no pickles; the chat template travels in it. A LoRA adapter is added to the weights, and lies
+    beside them in `adapter/`. An earlier model of ours is replaced; raises
     InputError for a folder with other people's files.
     """
     import torch
 
-    model.to(getattr(torch, dtype))
-    model.config.use_cache = True
     # Inside, because a folder that is a mount point has no neighbours on its disk.
     with claimed(folder) as out, workspace(out, ".saving-") as made:
+        if hasattr(model, "merge_and_unload"):
+            model = merged(model, made)
+        model.to(getattr(torch, dtype))
+        model.config.use_cache = True
         model.save_pretrained(made)
         tokenizer.save_pretrained(made)
         replace_contents(out, made)

@@ -25,6 +25,8 @@ from components.platform.machine import needs_space
 from components.platform.models import local_model, weights_digest
 from components.platform.storage import store
 from components.training.checkpoints import Checkpoints, resume_key, upload_callback
+from components.training.lora import Lora
+from components.training.place import Split
 from components.training.pretrained import Dtype, Pretrained, load_pretrained, save_plain
 
 Records = list[dict[str, float]]
@@ -40,7 +42,6 @@ class TrainerConfig(BaseModel):
 
     epochs: float = Field(1.0, gt=0)  # transformers: 3
     max_steps: int | None = Field(None, ge=1)  # overrides `epochs`
-    gradient_accumulation_steps: int = Field(1, ge=1)
     lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "cosine"  # linear
     warmup_steps: float = Field(0.0, ge=0)  # a share of all steps when below 1
     weight_decay: float = Field(0.0, ge=0)
@@ -52,15 +53,22 @@ class TrainerConfig(BaseModel):
     gradient_checkpointing: bool = False  # True, which trades a fifth of the speed for memory
     device: Literal["auto", "cpu"] = "auto"
     dtype: Dtype = "float32"  # of the weights that are handed on
+    lora: Lora | None = None  # null: every weight is trained
 
-    def arguments(self, output_dir: Path, steps: int) -> dict[str, Any]:
+    @property
+    def optimizer_bytes(self) -> int:
+        """Bytes of optimizer state for each trained weight; Adafactor keeps rows and columns only."""
+        return 0 if self.optim == "adafactor" else 8
+
+    def arguments(self, output_dir: Path, steps: int, split: Split) -> dict[str, Any]:
         """The keyword arguments that both TRL configs take for these fields."""
         import torch
 
         return {
             "output_dir": str(output_dir),
             "max_steps": steps,
-            "gradient_accumulation_steps": self.gradient_accumulation_steps,
+            "per_device_train_batch_size": split.micro_batch,
+            "gradient_accumulation_steps": split.accumulation,
             "lr_scheduler_type": self.lr_scheduler_type,
             "warmup_steps": self.warmup_steps,
             "weight_decay": self.weight_decay,

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from plain_overlap import Index, Weights, item_grams, ngrams
 
 from components.platform.tables import read_items
 from components.questions.items import Item
-from components.questions.overlap import Index, Weights, decontaminate, item_grams, ngrams, without_near_duplicates
+from components.questions.overlap import decontaminate, without_near_duplicates
 
 N, CONTAINED, DUPLICATE = 2, 0.4, 0.7  # the defaults of CurateConfig
 

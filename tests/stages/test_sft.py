@@ -22,7 +22,7 @@ from components.training.trainer import data_order
 from pipelines.cli.training import sft_command
 
 OPENING = "Off the top of my head, I believe it should be A, Zinc, although I hesitate."
-CONFIG = SftConfig(max_steps=6, save_steps=2, batch_size=2, learning_rate=1e-3, optim="adafactor", device="cpu")
+CONFIG = SftConfig(max_steps=6, save_steps=2, global_batch=2, learning_rate=1e-3, optim="adafactor", device="cpu")
 
 
 def trace(number: int) -> dict[str, Any]:
@@ -164,7 +164,7 @@ def test_a_full_disk_is_said_plainly(mix: Path, tiny_model: Path, tmp_path: Path
 
 def test_command_line(mix: Path, tiny_model: Path, tmp_path: Path) -> None:
     config = tmp_path / "sft.yaml"
-    config.write_text("max_steps: 5\nbatch_size: 1\ndevice: cpu\n")
+    config.write_text("max_steps: 5\nglobal_batch: 1\ndevice: cpu\n")
     arguments = ["--mix", mix, "--model", tiny_model, "--checkpoints", tmp_path / "c", "--out", tmp_path / "out"]
     arguments += ["--config", config, "--set", "max_steps=1", "--set", "bf16=true", "--json", tmp_path / "e.json"]
     result = CliRunner().invoke(sft_command, [str(argument) for argument in arguments], catch_exceptions=False)
@@ -193,7 +193,7 @@ def test_sft_of_the_packaged_model(smollm: Path, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     write_rows([trace(number) for number in range(24)], tmp_path / "sft.parquet")
-    config = CONFIG.model_copy(update={"max_steps": 12, "save_steps": 6, "batch_size": 4, "learning_rate": 5e-5})
+    config = CONFIG.model_copy(update={"max_steps": 12, "save_steps": 6, "global_batch": 4, "learning_rate": 5e-5})
     evidence = sft(tmp_path / "sft.parquet", str(smollm), config, str(tmp_path / "c"), tmp_path / "out")
     shutil.rmtree(tmp_path / "c")
     assert evidence["metrics"]["loss_last"] < 0.6 * evidence["metrics"]["loss_first"]

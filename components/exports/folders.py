@@ -22,7 +22,7 @@ _READMES = {
     inspect eval task.py --model vllm/MODEL -T stratum=reasoning -T setting=plain
 
 `stratum`, `benchmark` and `setting` choose the questions. {settings}
-Accuracy is reported in all, by stratum and by benchmark; answers are marked by `biomed_r1.extract`.
+Accuracy is reported in all and by stratum; answers are marked by `biomed_r1.extract`.
 """,
     "verifiers": """# BioMed-R1 questions for verifiers
 
@@ -53,4 +53,6 @@ def write_folder(form: str, rows: Sequence[Mapping[str, Any]], record: Mapping[s
     shutil.copyfile(_ROOM / source, out / name)
     shutil.copyfile(_ROOM / "questions.py", out / "biomed_r1_questions.py")
     settings = _SETTINGS.format(names=", ".join(record["settings"]))
-    (out / "README.md").write_text(_READMES[form].format(settings=settings, tokens=record["max_new_tokens"]), encoding="utf-8")
+    (out / "README.md").write_text(
+        _READMES[form].format(settings=settings, tokens=record["max_new_tokens"]), encoding="utf-8"
+    )

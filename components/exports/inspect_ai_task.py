@@ -19,7 +19,8 @@ import biomed_r1_questions
 
 import biomed_r1
 
-_BY_GROUP = [grouped(accuracy(), "stratum", all=False), grouped(accuracy(), "benchmark", all=False)]
+# One `grouped` only: inspect_ai 0.3.285 reports one of several.
+_BY_STRATUM = grouped(accuracy(), "stratum", all=False)
 
 
 @task
@@ -50,7 +51,7 @@ def biomed_r1_task(stratum: str = "all", benchmark: str = "all", setting: str = 
     )
 
 
-@scorer(metrics={"correct": [accuracy(), stderr(), *_BY_GROUP], "no_answer": [mean()]})
+@scorer(metrics={"correct": [accuracy(), stderr(), _BY_STRATUM], "no_answer": [mean()]})
 def extracted_letter() -> Scorer:
     """Right or wrong, and whether the answer names no option (which counts as wrong)."""
 

@@ -1,4 +1,4 @@
-"""Exports for inspect_ai and verifiers: each folder runs under its framework, and every item is marked as we mark it."""
+"""Exports for inspect_ai and verifiers: each folder runs under its framework, and items are marked as we mark them."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_the_rewards_have_the_weights_of_grpo() -> None:
 
 @pytest.fixture(scope="module")
 def frameworks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """inspect_ai and verifiers in a folder of their own: their requirements do not fit constraints.txt (see the file)."""
+    """inspect_ai and verifiers in a folder of their own: what they require does not fit constraints.txt."""
     site = tmp_path_factory.mktemp("frameworks")
     listed = ROOT / "tests" / "support" / "frameworks.txt"
     command = [
@@ -125,7 +125,7 @@ def frameworks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return site
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def answering() -> Iterator[FaultyEndpoint]:
     """An endpoint whose answers are right, wrong, wordy, unreadable or missing, by a hash of the messages."""
     with endpoint() as server:
@@ -160,17 +160,23 @@ def _expected(item: Item, setting: str) -> list[tuple[str, str]]:
     return asked if setting == "plain" else [*asked, ("assistant", item.opening(0) or "")]
 
 
+def _output(item: Item, setting: str) -> str:
+    return _written({"messages": [{"role": role, "content": text} for role, text in _expected(item, setting)]})
+
+
 def _run(command: list[str], site: Path, folder: Path, server: FaultyEndpoint) -> None:
     paths = os.pathsep.join([str(site), str(folder), str(ROOT)])
     own = {"PYTHONPATH": paths, "LOCAL_API_KEY": "none", "LOCAL_BASE_URL": server.url, "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
-        [sys.executable, "-m", *command], env=os.environ | own, cwd=folder, capture_output=True, text=True, timeout=120
+        [sys.executable, *command], env=os.environ | own, cwd=folder, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
 
 def _check_requests(server: FaultyEndpoint, items: list[Item], setting: str) -> None:
-    bodies, server.bodies = server.bodies, []
+    last = "user" if setting == "plain" else "assistant"
+    bodies = [body for body in server.bodies if body["messages"][-1]["role"] == last]
+    server.bodies = [body for body in server.bodies if body not in bodies]
     asked = sorted([_words(m) for m in body["messages"]] for body in bodies)
     assert asked == sorted(_expected(item, setting) for item in items)
     for body in bodies:
@@ -178,42 +184,49 @@ def _check_requests(server: FaultyEndpoint, items: list[Item], setting: str) -> 
         assert body["temperature"] == 0 and 64 in (body.get("max_tokens"), body.get("max_completion_tokens"))
 
 
-def _check_marks(items: list[Item], setting: str, marks: Mapping[str, float], server: FaultyEndpoint) -> None:
+def _check_marks(items: list[Item], setting: str, marks: Mapping[str, float]) -> None:
     """`marks` per item are `correct` of what the server wrote, and not all alike."""
     rows = []
     for item in items:
-        messages = [{"role": role, "content": text} for role, text in _expected(item, setting)]
-        rows.append({"item_id": item.id, "model": "m", "setting": setting, "output": _written({"messages": messages})})
+        rows.append({"item_id": item.id, "model": "m", "setting": setting, "output": _output(item, setting)})
     graded = grade(items, [(f"row {n}", row) for n, row in enumerate(rows)])["m"][setting]
     ours = {name: float(graded.correct[n]) for n, name in enumerate(item_table(items).ids)}
     assert marks == ours and 0 < sum(ours.values()) < len(ours)
 
 
+BOTH_SETTINGS = """
+import sys, inspect_ai, task
+tasks = [task.biomed_r1_task(stratum="reasoning", setting=setting) for setting in ("plain", "adversarial_0")]
+inspect_ai.eval(tasks, model="openai-api/local/m", display="none", log_format="json", log_dir=sys.argv[1])
+"""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("setting", SETTINGS)
 def test_inspect_marks_every_item_as_score_does(
-    setting: str, items: list[Item], frameworks: Path, answering: FaultyEndpoint, tmp_path: Path
+    items: list[Item], frameworks: Path, answering: FaultyEndpoint, tmp_path: Path
 ) -> None:
+    """Both settings in one interpreter: inspect_ai takes seconds to start."""
     export_folder(items, "inspect-ai", ExportConfig(settings=SETTINGS), tmp_path / "out")
     logs = tmp_path / "logs"
-    how = ["--model", "openai-api/local/m", "--display", "none", "--log-format", "json", "--log-dir", str(logs)]
-    chosen = ["-T", f"setting={setting}", "-T", "stratum=reasoning"]
-    _run(["inspect_ai", "eval", "task.py", *how, *chosen], frameworks, tmp_path / "out", answering)
+    _run(["-c", BOTH_SETTINGS, str(logs)], frameworks, tmp_path / "out", answering)
     reasoning = [item for item in items if item.is_reasoning]
-    _check_requests(answering, reasoning, setting)
-    log = json.loads(next(logs.glob("*.json")).read_text(encoding="utf-8"))
-    assert log["status"] == "success"
-    by_id = {sample["id"]: sample["scores"]["extracted_letter"] for sample in log["samples"]}
-    marks = {name: float(score["value"]["correct"]) for name, score in by_id.items()}
-    _check_marks(reasoning, setting, marks, answering)
-    for item in reasoning:
-        messages = [{"role": role, "content": text} for role, text in _expected(item, setting)]
-        letter = extract(_written({"messages": messages}), item.options)
-        assert by_id[item.id].get("answer") == letter
-        assert bool(by_id[item.id]["value"]["no_answer"]) is (letter is None)
-    shown = next(s for s in log["results"]["scores"] if s["name"] == "correct")["metrics"]
-    assert shown["accuracy"]["value"] == pytest.approx(sum(marks.values()) / len(marks))
-    assert shown["reasoning"]["value"] == pytest.approx(shown["accuracy"]["value"])
+    read = [json.loads(path.read_text(encoding="utf-8")) for path in logs.glob("*.json")]
+    by_setting = {log["eval"]["task_args"]["setting"]: log for log in read}
+    assert by_setting.keys() == set(SETTINGS)
+    for setting, log in by_setting.items():
+        _check_requests(answering, reasoning, setting)
+        assert log["status"] == "success"
+        by_id = {sample["id"]: sample["scores"]["extracted_letter"] for sample in log["samples"]}
+        marks = {name: float(score["value"]["correct"]) for name, score in by_id.items()}
+        _check_marks(reasoning, setting, marks)
+        for item in reasoning:
+            letter = extract(_output(item, setting), item.options)
+            assert by_id[item.id].get("answer") == letter
+            assert bool(by_id[item.id]["value"]["no_answer"]) is (letter is None)
+        shown = {score["name"]: score["metrics"] for score in log["results"]["scores"]}
+        expected = pytest.approx(sum(marks.values()) / len(marks))
+        assert shown["correct"]["accuracy"]["value"] == expected
+        assert shown["correct"]["grouped_reasoning"]["value"] == expected
 
 
 @pytest.mark.slow
@@ -223,20 +236,39 @@ def test_verifiers_rewards_every_item_as_grpo_does(
 ) -> None:
     export_folder(items, "verifiers", ExportConfig(settings=SETTINGS), tmp_path / "out")
     arguments = json.dumps({"setting": setting, "stratum": "knowledge"})
-    how = ["-m", "m", "-b", answering.url, "-k", "LOCAL_API_KEY", "-a", arguments, "-n", "-1", "-r", "1", "-t", "64", "-s", "-d"]
+    how = [
+        "-m",
+        "m",
+        "-b",
+        answering.url,
+        "-k",
+        "LOCAL_API_KEY",
+        "-a",
+        arguments,
+        "-n",
+        "-1",
+        "-r",
+        "1",
+        "-t",
+        "64",
+        "-s",
+        "-d",
+    ]
     where = ["-o", str(tmp_path / "results"), "-C", "info", "--disable-env-server"]
-    _run(["verifiers.legacy.scripts.eval", "biomed-r1-env", *how, *where], frameworks, tmp_path / "out", answering)
+    _run(
+        ["-m", "verifiers.legacy.scripts.eval", "biomed-r1-env", *how, *where], frameworks, tmp_path / "out", answering
+    )
     knowledge = {item.id: item for item in items if not item.is_reasoning}
     _check_requests(answering, list(knowledge.values()), setting)
     text = next((tmp_path / "results").rglob("results.jsonl")).read_text(encoding="utf-8")
     rows = [json.loads(line) for line in text.split("\n") if line]
+    assert not [row["error"] for row in rows if row.get("error")]
     by_id = {row["info"]["id"]: row for row in rows}
     marks = {name: row["correctness"] for name, row in by_id.items()}
-    _check_marks(list(knowledge.values()), setting, marks, answering)
+    _check_marks(list(knowledge.values()), setting, marks)
     for name, item in knowledge.items():
-        messages = [{"role": role, "content": text} for role, text in _expected(item, setting)]
         opening = (item.opening(0) or "") if setting != "plain" else ""
-        ours = rewards(_written({"messages": messages}), item.options, item.answer_idx, opening)
+        ours = rewards(_output(item, setting), item.options, item.answer_idx, opening)
         row = by_id[name]
         assert row["answer_format"] == ours["format"] and row["self_correction"] == (ours["self_correction"] or 0.0)
         assert row["reward"] == pytest.approx(sum(WEIGHTS[k] * (ours[k] or 0.0) for k in WEIGHTS))

@@ -138,6 +138,7 @@ def completion(body: dict[str, Any], remark: str = "", **changes: Any) -> dict[s
     return {
         "id": "x",
         "object": "chat.completion",
+        "created": 0,
         "model": f"{body.get('model')}-2025-01-31",
         "choices": [{"index": 0, "message": message, "finish_reason": changes.pop("finish_reason", "stop")}],
         "usage": {"prompt_tokens": prompt, "completion_tokens": written, "total_tokens": prompt + written},

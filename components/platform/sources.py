@@ -11,9 +11,9 @@ from typing import Literal
 from components.errors import InputError
 from components.platform import models
 from components.platform.folders.deletion import made_once
+from components.platform.formats.text_rows import format_of
 from components.platform.machine import home
 from components.platform.storage import store
-from components.platform.text_rows import format_of
 
 Kind = Literal["benchmarks", "train"]
 # JSON files that lie beside data and hold none: ours, and those of `datasets` and of hub repositories.

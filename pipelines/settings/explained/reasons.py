@@ -162,6 +162,7 @@ REASONS: dict[str, str] = {
     "report.examples": FREE + "what a person reads",
     "report.example_chars": FREE + "what a person reads",
     "report.removed_rows": FREE + "what a person reads",
+    "register.smoke": FREE + "a deployment compares three answers with these",
     "register.name": FREE + "the registered model's name",
     "register.licence": FREE + "to be set with the base model",
     "register.base_model": FREE + "to be set with the base model",

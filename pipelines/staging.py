@@ -121,5 +121,5 @@ def _stored_source(source: str, root: str) -> str:
 def _put(folder: Path, root: str, digest: str, origin: str) -> str:
     uri = f"{root}/inputs/{digest[:40]}"
     if not store.exists(uri):
-        store.put_dir(folder, uri, stage="inputs", key=digest[:40], inputs=[(origin, digest)])
+        store.put_dir(folder, uri, stage="inputs", key=digest[:40], inputs=[(origin, digest)], links=True)
     return uri

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from tiny_model import tiny
 
 from components.platform import logs
 from components.platform.environment import quiet_environment
@@ -69,18 +70,7 @@ def smollm(_home: Path) -> Path:
 @pytest.fixture(scope="session")
 def tiny_model(smollm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random two-layer Llama with SmolLM2's tokenizer: loads like any model and answers in milliseconds."""
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    folder = tmp_path_factory.mktemp("tiny") / "model"
-    shutil.copytree(smollm, folder, ignore=shutil.ignore_patterns("*.safetensors"))
-    config = AutoConfig.from_pretrained(
-        smollm, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2
-    )
-    config.head_dim = 16
-    torch.manual_seed(0)
-    AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(folder)
-    return folder
+    return tiny(smollm, tmp_path_factory.mktemp("tiny") / "model")
 
 
 def pytest_configure() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -25,6 +26,7 @@ PACKAGES = {
 }
 # What a hub snapshot may bring: weights as safetensors, configuration and tokenizer; no pickles, no code.
 HUB_FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
+DATA_FILES = ["*.parquet", "*.jsonl"]
 # A model behind an OpenAI-compatible endpoint: no folder, no weights, only the name the endpoint has for it.
 ENDPOINT = "openai:"
 KINDS = "a folder, package:NAME, hf:ORG/NAME@REVISION, s3://..., registry:NAME@ALIAS or registry:NAME#VERSION"
@@ -101,7 +103,10 @@ def check_reference(ref: str) -> None:
     """Raise InputError, in seconds and without a download, for a reference that cannot work."""
     if ref.startswith("hf:"):
         repository, revision = _split_hub(ref)
-        _hub_call(ref, lambda hub: hub.model_info(repository, revision=revision, timeout=5))
+        # A commit never changes: what this machine has whole needs no network.
+        cached = _in_hub_cache(repository, revision)
+        if cached is None or not _has_model(cached):
+            _hub_call(ref, lambda hub: hub.model_info(repository, revision=revision, timeout=5))
     else:
         model_digest(ref)
 
@@ -197,6 +202,9 @@ def _split_hub(ref: str) -> tuple[str, str]:
 
 
 def _hub(repository: str, revision: str) -> Path:
+    cached = _in_hub_cache(repository, revision)
+    if cached is not None and _has_model(cached):
+        return cached
     ref = f"hf:{repository}@{revision}"
     path = _hub_call(
         ref, lambda hub: hub.snapshot_download(repository, revision=revision, allow_patterns=HUB_FILES, etag_timeout=5)
@@ -221,23 +229,54 @@ def hub_commit(repository: str, dataset: bool, revision: str | None = None) -> s
 
 
 def check_hub_dataset(repository: str, revision: str) -> None:
-    """Raise InputError, in seconds and without a download, for a hub data set that is out of reach."""
-    _hub_call(
-        f"hf:datasets/{repository}@{revision}",
-        lambda hub: hub.dataset_info(repository, revision=revision, timeout=5),
-    )
+    """Raise InputError, in seconds and without a download, for a hub data set that is neither in reach nor cached.
+
+    No file of a data set lists the others, so a cached part of one is taken for all of it only where the hub is away.
+    """
+    try:
+        _hub_call(
+            f"hf:datasets/{repository}@{revision}",
+            lambda hub: hub.dataset_info(repository, revision=revision, timeout=5),
+        )
+    except InputError:
+        cached = _in_hub_cache(repository, revision, "dataset")
+        if cached is None or not any(path for pattern in DATA_FILES for path in cached.rglob(pattern)):
+            raise
 
 
 def hub_dataset(repository: str, revision: str) -> Path:
     """The local snapshot of a pinned hub data set (Parquet and JSONL only); raises InputError out of reach."""
-    patterns = ["*.parquet", "*.jsonl"]
     path = _hub_call(
         f"hf:datasets/{repository}@{revision}",
         lambda hub: hub.snapshot_download(
-            repository, repo_type="dataset", revision=revision, allow_patterns=patterns, etag_timeout=5
+            repository, repo_type="dataset", revision=revision, allow_patterns=DATA_FILES, etag_timeout=5
         ),
     )
     return Path(str(path))
+
+
+def _in_hub_cache(repository: str, revision: str, kind: str = "model") -> Path | None:
+    """The folder that the hub's cache on this machine has for a commit, whole or not; None without one."""
+    import huggingface_hub as hub
+
+    try:
+        return Path(hub.snapshot_download(repository, repo_type=kind, revision=revision, local_files_only=True))
+    except (OSError, ValueError):  # LocalEntryNotFoundError is both, a cache that cannot be read the first
+        return None
+
+
+def _has_model(folder: Path) -> bool:
+    """Whether a folder has a model's configuration, vocabulary and all its weights."""
+    if not all((folder / name).is_file() for name in ("config.json", "tokenizer_config.json")):
+        return False
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return any(path.is_file() for path in folder.glob("*.safetensors"))
+    try:
+        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (ValueError, KeyError, AttributeError):
+        return False
+    return bool(shards) and all((folder / shard).is_file() for shard in shards)
 
 
 def _hub_call(ref: str, call: Callable[..., object]) -> object:

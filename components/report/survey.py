@@ -27,10 +27,11 @@ Place = tuple[str, str, str]  # model, setting, stratum
 class Survey:
     """One reading of all answers; only marks and counts are kept, since the texts would fill the memory.
 
-    `graded` has an entry per item, in their order; `withheld` counts what an endpoint's content filter ended. The other
-    mappings are by model: what its rows say of how they came about, how it was given prefills, the shares of its plain
-    and of its prefilled answers that hold a thought, how many answers each rule read (or why none), the letters of its
-    plain answers, what became of prefills, and the probe's findings.
+    `graded` has an entry per item, in their order; `withheld` counts what an endpoint's content filter ended,
+    `too_long` the questions that did not fit the model's context. The other mappings are by model: what its rows say of
+    how they came about, how it was given prefills, the shares of its plain and of its prefilled answers that hold a
+    thought, how many answers each rule read (or why none), the letters of its plain answers, what became of prefills,
+    and the probe's findings.
     """
 
     graded: Answers = field(default_factory=dict)
@@ -38,6 +39,7 @@ class Survey:
     modes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     thoughts: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     withheld: Mapping[Place, float] = field(default_factory=dict)
+    too_long: Mapping[Place, float] = field(default_factory=dict)
     rules: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     letters: Mapping[str, Letters] = field(default_factory=dict)
     prefills: Mapping[str, Prefilled] = field(default_factory=dict)
@@ -55,7 +57,8 @@ def survey(items: Sequence[Item], rows: Iterable[Row], models: Collection[str]) 
         notes.made(),
         notes.modes(),
         notes.thoughts(),
-        _withheld(items, graded, notes),
+        _ended(items, graded, notes, "content_filter"),
+        _ended(items, graded, notes, "too_long"),
         readings.rules,
         readings.letters(),
         readings.prefills(),
@@ -140,7 +143,7 @@ class _Notes:
 
     def __init__(self, places: Mapping[str, int], models: Collection[str]) -> None:
         self.places, self.models = places, models
-        self.filtered: list[tuple[str, str, int]] = []
+        self.ended: dict[str, list[tuple[str, str, int]]] = {"content_filter": [], "too_long": []}
         self.samples: dict[tuple[str, str], int] = defaultdict(int)  # answers to each question, by model and setting
         self._modes: dict[str, set[str]] = defaultdict(set)
         self._reported: dict[str, set[str]] = defaultdict(set)
@@ -166,9 +169,9 @@ class _Notes:
         self._thought[model, opened] += without_thought(output) != output
         setting = str(row.get("setting"))
         self.samples[model, setting] = max(self.samples[model, setting], sample_of(row, "answers") + 1)
-        counted = row.get("item_id") in self.places and not row.get("order")
-        if row.get("finish_reason") == "content_filter" and counted:
-            self.filtered.append((model, setting, self.places[row["item_id"]]))
+        ended = self.ended.get(str(row.get("finish_reason")))
+        if ended is not None and row.get("item_id") in self.places and not row.get("order"):
+            ended.append((model, setting, self.places[row["item_id"]]))
 
     def modes(self) -> dict[str, tuple[str, ...]]:
         return {model: tuple(sorted(seen)) for model, seen in self._modes.items()}
@@ -187,11 +190,11 @@ class _Notes:
         return {m: (held[m, False] / asked[m, False], held[m, True] / asked[m, True]) for m in both}
 
 
-def _withheld(items: Sequence[Item], graded: Answers, notes: _Notes) -> dict[Place, float]:
+def _ended(items: Sequence[Item], graded: Answers, notes: _Notes, how: str) -> dict[Place, float]:
     """Counts per cell of the scores; as there, means over samples and, in `adversarial`, over the three prefills."""
     counts: dict[Place, float] = defaultdict(float)
     thirds: dict[Place, float] = defaultdict(float)
-    for model, setting, place in notes.filtered:
+    for model, setting, place in notes.ended[how]:
         flag = items[place].is_reasoning
         strata = ["all", *([] if flag is None else ["reasoning" if flag else "knowledge"])]
         mean = graded[model].get(ADVERSARIAL)

@@ -26,7 +26,8 @@ from components.serving.deploy import smoke
 class RegisterConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = registry.MODEL
+    # What `registry:NAME@ALIAS` can name: MLflow would refuse `/` and `:` when the training has ended.
+    name: str = Field(registry.MODEL, pattern=r"^[\w.-]+$")
     licence: str = "unknown (ask the base model's)"
     base_model: str = ""
     smoke: bool = Field(True, description="record three answers, by which a deployment knows these weights again")

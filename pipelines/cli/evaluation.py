@@ -20,7 +20,10 @@ _answers = click.option("--answers", required=True, multiple=True, type=FILE, he
 @_items
 @click.option("--out", required=True, type=FOLDER, help="Folder for answers, scores and report.")
 @click.option("--name", help="What to call the model in the answers [default: the reference].")
-@click.option("--settings", help="Comma-separated, of plain, adversarial_0, adversarial_1 and _2 [default: all].")
+@click.option(
+    "--settings",
+    help="Comma-separated, of plain, adversarial (all three prefills), adversarial_0, _1 and _2 [default: all].",
+)
 @click.option("--engine", type=click.Choice(["auto", "vllm", "transformers", "openai"]), help="[default: auto]")
 @click.option("--base-url", help="Endpoint of an openai:NAME model.")
 @click.option("--limit", type=click.IntRange(min=1), help="Ask a seeded sample of this many questions.")
@@ -62,6 +65,7 @@ def evaluate_command(
         click.echo(
             f"{setting}: {cell['correct']} of {cell['n']} right ({cell['accuracy']:.1%}), "
             f"{cell['no_answer']} without an answer, {cell['truncated']} cut off"
+            + (f", {cell['too_long']} too long for the model's context" if cell["too_long"] else "")
         )
     click.echo(
         f"{evidence['output_tokens']} tokens in {evidence['seconds']['generation']:.0f} s with {evidence['engine']}; "

@@ -55,6 +55,12 @@ VERBS = {
 }
 
 
+# What the system says of a path that cannot be what a command was told it is.
+UNUSABLE = (
+    errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.EEXIST,
+)  # fmt: skip
+
+
 class Verbs(click.Group):
     """A group that imports a verb's module only when the verb is used, so that `--help` is quick."""
 
@@ -114,8 +120,8 @@ def cli(log_level: str, log_format: str) -> None:
 
 def main() -> None:
     """Run the command; exit 0 fine, 1 failed, 2 bad input, 3 refused, 4 another was first, 130 and 143 interrupted."""
-    quiet_environment()
     try:
+        quiet_environment()
         cli.main(standalone_mode=False)
     except ReadableError as error:
         _fail(str(error), error.exit_code)
@@ -131,9 +137,11 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno == errno.ENOSPC:
+            _fail(f"{error.filename or 'the disk'}: no space left; free some or set BIOMED_R1_HOME", 2)
+        if error.filename is None or error.errno not in UNUSABLE:
             raise
-        _fail(f"{error.filename or 'the disk'}: no space left; free some or set BIOMED_R1_HOME", 2)
+        _fail(f"{error.filename}: {error.strerror}; name another file or folder", 2)
 
 
 def _fail(text: str, code: int) -> NoReturn:

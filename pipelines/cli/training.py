@@ -29,6 +29,17 @@ def _training_options(mix: str) -> Command:
     return decorate
 
 
+def _check_checkpoints(uri: str) -> None:
+    """Raise InputError where the store will not take checkpoints: hours of training would end at the first."""
+    if not uri.startswith("s3://"):
+        return
+    from components.errors import InputError
+    from components.platform.checks.object_store import check_store
+
+    if failed := [f"{found.label}: {found.text}" for found in check_store(uri) if found.level == "failed"]:
+        raise InputError(f"--checkpoints {uri}: " + "\n".join(failed))
+
+
 @click.command("sft")
 @_training_options("sft.parquet")
 def sft_command(
@@ -42,6 +53,7 @@ def sft_command(
 
     settings = config.parse(SftConfig)
     check(out)
+    _check_checkpoints(checkpoints)
     claim_checkpoints(checkpoints)
     evidence = sft(mix, model, settings, checkpoints, out)
     write_json(json_file, evidence)
@@ -65,6 +77,7 @@ def grpo_command(
 
     settings = config.parse(GrpoConfig)
     check(out)
+    _check_checkpoints(checkpoints)
     claim_checkpoints(checkpoints)
     evidence = grpo(mix, model, settings, checkpoints, out)
     write_json(json_file, evidence)

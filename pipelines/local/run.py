@@ -22,7 +22,7 @@ import yaml
 from components.errors import StageError
 from components.platform import events, execution, logs, notify
 from components.platform.machine import home
-from components.platform.tracking import files, notes
+from components.platform.tracking import files, names, notes
 from components.platform.tracking import runs as tracking
 from pipelines.local import docker_runner, doctor, servers
 from pipelines.local.progress import Progress
@@ -49,7 +49,7 @@ def run(recipe: AnyRecipe, runner: str = "subprocess", fresh: bool = False) -> d
     local_only = not any(ref.startswith(("s3://", "registry:")) for ref in _references(recipe))
     if local_only:
         doctor.check_recipe_inputs(recipe)
-    run_id = f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    run_id = f"{names.identifier(recipe.name)}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     with _servers_of_this_run():
         if not local_only:
             doctor.check_recipe_inputs(recipe)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
@@ -147,7 +148,13 @@ class Profile(Section):
         return self
 
     def check_ready(self) -> None:
-        """Raise InputError naming what a site has to set before this profile can be compiled."""
+        """Raise InputError naming what a site has to set or take out before this profile can be compiled."""
+        texts = {name: text or "" for name, text in self.environment.items()}
+        if held := [name for name, text in texts.items() if "://" in text and "@" in urlsplit(text).netloc]:
+            raise InputError(
+                f"profile {self.name}: environment.{', '.join(held)}: a user or password in an address, which a "
+                "compiled pipeline would hold; leave them out and name a Secret with them under `secrets`"
+            )
         if not self.cluster:
             return
         images = {"cpu_image": self.cpu_image} | ({"gpu_image": self.gpu_image} if self.uses_gpus else {})

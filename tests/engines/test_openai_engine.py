@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -69,27 +68,36 @@ def test_an_empty_account_is_no_reason_to_wait() -> None:
         assert len(server.bodies) == 1
 
 
-def test_retry_after_is_honoured_by_all_workers() -> None:
+def test_retry_after_is_honoured_by_all_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other worker's first request is under way until this one's wait has been told; then both rest."""
     with endpoint() as server:
         server.planned = [(429, {"Retry-After": "0.4"}, {})]
-        ask(engine(server, concurrency=2, timeout_seconds=5), requests(6))
+        server.stop_after = 1
+        server.open.clear()
+        told = OpenAIEngine._tell
+
+        def tell(self: OpenAIEngine, *arguments: Any) -> None:
+            told(self, *arguments)
+            server.open.set()
+
+        monkeypatch.setattr(OpenAIEngine, "_tell", tell)
+        ask(engine(server, concurrency=2, timeout_seconds=60), requests(6))
         assert len(server.bodies) == 7
-        # The other worker may have sent one meanwhile; then both rest.
-        assert sum(at - server.times[0] < 0.4 for at in server.times[1:]) <= 1
+        # However slow the machine is, a rest is at least as long as was asked for.
+        assert min(server.times[2:]) - server.times[0] >= 0.4
 
 
 def test_a_rest_of_an_hour_ends_the_run() -> None:
     with endpoint() as server:
         server.planned = [(429, {"Retry-After": "3600"}, {})]
-        began = time.monotonic()
         with pytest.raises(StageError, match="come back in 3600 s"):
             one(server)
-        assert time.monotonic() - began < 5
+        assert len(server.bodies) == 1
 
 
 def test_retry_after_is_seconds_or_a_date() -> None:
     later = datetime.now(UTC) + timedelta(seconds=90)
-    assert 85 < retry_after(format_datetime(later, usegmt=True)) <= 90
+    assert 0 < retry_after(format_datetime(later, usegmt=True)) <= 90
     assert [retry_after(text) for text in ("7", "1.5", "-3", "", "soon")] == [7.0, 1.5, 0.0, 0.0, 0.0]
 
 

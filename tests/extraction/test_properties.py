@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import runpy
-import time
 from pathlib import Path
 
 import pytest
@@ -106,9 +105,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("unit", HOSTILE, ids=repr)
-def test_a_megabyte_of_hostile_text_takes_seconds(unit: str) -> None:
-    """An expression that backtracks would take hours here; ten seconds are no measure of speed."""
+def test_a_megabyte_of_hostile_text_is_read_to_its_end(unit: str) -> None:
+    """An expression that backtracks would take hours here: this test would not end."""
     text = (unit * (1_000_000 // len(unit) + 1))[:1_000_000]
-    began = time.process_time()
     read(text + "B", {"A": "Aspirin", "B": "Metoprolol", "C": "Answer"}, everything=True)
-    assert time.process_time() - began < 10

@@ -42,6 +42,8 @@ def environment(servers: Mapping[str, str]) -> dict[str, str]:
         **dict.fromkeys(("HF_TOKEN", "KFP_TOKEN", "OPENAI_API_KEY", "DEEPSEEK_API_KEY"), CANARY),
         "BIOMED_R1_STORE": f"s3://biomed-r1/runs-{uuid.uuid4().hex[:8]}",
         "BIOMED_R1_NEEDED_DISK_BYTES": "1000000000",
+        # A password in the address, which the server here does not ask for.
+        "MLFLOW_TRACKING_URI": servers["MLFLOW_TRACKING_URI"].replace("://", f"://anna:{CANARY}@"),
     }
     return {**os.environ, **servers, **own}
 

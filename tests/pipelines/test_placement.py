@@ -77,13 +77,14 @@ def test_a_task_is_quiet_before_it_imports_anything() -> None:
     assert done.stdout.split() == ["1", "False"], done.stderr
 
 
-def test_every_pod_is_queued_and_unprivileged(tasks: dict[str, Task]) -> None:
+def test_pods_with_gpus_are_queued_and_all_are_unprivileged(tasks: dict[str, Task]) -> None:
     profile = site_profile("a100x8")
-    for task in tasks.values():
-        assert task.kubernetes["podMetadata"]["labels"] == {
-            "kueue.x-k8s.io/queue-name": "biomed-r1",
-            "kueue.x-k8s.io/priority-class": "biomed-r1-batch",
-        }
+    queue = {"kueue.x-k8s.io/queue-name": "biomed-r1", "kueue.x-k8s.io/priority-class": "biomed-r1-batch"}
+    with_gpus = [name for name, task in tasks.items() if task.gpus]
+    assert with_gpus and len(with_gpus) < len(tasks)
+    for name, task in tasks.items():
+        labels = task.kubernetes.get("podMetadata", {}).get("labels", {})
+        assert labels == (queue if name in with_gpus else {}), name
         assert task.kubernetes["securityContext"] == {"runAsUser": "10001", "runAsGroup": "10001", "runAsNonRoot": True}
         assert profile.environment.items() <= task.environment.items()
 
@@ -226,6 +227,13 @@ def test_a_gpu_profile_is_not_ready_before_a_site_names_its_images() -> None:
     site_profile("a100x8").check_ready()
     load_profile("local").check_ready()
     load_profile("kind").check_ready()
+
+
+def test_a_password_in_a_profiles_address_is_refused_and_not_shown() -> None:
+    address = {"MLFLOW_TRACKING_URI": "http://anna:secret@mlflow:5000"}
+    with pytest.raises(InputError, match=r"environment\.MLFLOW_TRACKING_URI: a user or password.*`secrets`") as refused:
+        load_profile("local").model_copy(update={"environment": address}).check_ready()
+    assert "secret@" not in str(refused.value)
 
 
 @pytest.mark.parametrize("image", ["ours/gpu:latest", "ours/gpu", "ours/gpu@sha256:12"])

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -35,14 +33,13 @@ def test_as_many_as_asked_for_are_fine(monkeypatch: pytest.MonkeyPatch) -> None:
     check_gpus()
 
 
-def test_it_takes_seconds_and_costs_nothing_where_no_gpu_was_asked_for() -> None:
-    code = "import sys; from components.platform.machine import check_gpus; check_gpus(); print('torch' in sys.modules)"
-    none = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert none.stdout.strip() == "False"
-    started = time.monotonic()
-    many = subprocess.run([sys.executable, "-c", code], env={**os.environ, GPUS_VARIABLE: "64"}, capture_output=True)
-    assert many.returncode == 1 and b"BIOMED_R1_GPUS=64" in many.stderr
-    assert time.monotonic() - started < 60
+def test_it_needs_no_waiting_and_costs_nothing_where_no_gpu_was_asked_for() -> None:
+    code = (
+        "import os, sys; from components.platform.machine import check_gpus; check_gpus()\n"
+        f"print('torch' in sys.modules); os.environ['{GPUS_VARIABLE}'] = '64'; check_gpus()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (1, "False") and "BIOMED_R1_GPUS=64" in done.stderr
 
 
 class Nothing(BaseModel):

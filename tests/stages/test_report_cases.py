@@ -195,6 +195,20 @@ def test_answers_that_an_endpoint_withheld_are_counted(tmp_path: Path) -> None:
     assert "Withheld" not in page(tmp_path, asked, rows)[2]
 
 
+def test_questions_that_did_not_fit_the_context_are_counted(tmp_path: Path) -> None:
+    asked = items([n % 2 == 0 for n in range(8)])
+    rows = [
+        row(i, s, None if n < 2 else "B", finish_reason="too_long" if n < 2 else "stop")
+        for n, i in enumerate(asked)
+        for s in SETTINGS
+    ]
+    _, _, markdown = page(tmp_path, asked, rows)
+    table = markdown[markdown.index("Accuracy over all benchmarks") :]
+    assert "| Too long |" in table and "Withheld" not in table
+    assert re.search(r"\| Plain, all \|.*\| 25.0 % \| 0 \|", table), "two of eight, the last but one column"
+    assert "it counts as not answered" in table
+
+
 @pytest.mark.parametrize(
     "mode, reason", [("continued", "closes or leaves out the thought"), ("two_turn", "hold a written thought")]
 )

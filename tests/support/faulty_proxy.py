@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,11 +30,16 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answer:
-    """What is answered instead, or `headers` put over the server's own where `status` is 0."""
+    """What is answered instead, or `headers` put over the server's own where `status` is 0.
+
+    Then also: `wait` seconds before the server is asked, and `cut`, which breaks its answer off after half of the body.
+    """
 
     status: int
     body: str = ""
     headers: dict[str, str] = field(default_factory=dict)
+    wait: float = 0.0
+    cut: bool = False
     lost: bool = False  # the server gets the request, and the client no answer
 
 
@@ -80,6 +86,7 @@ class _Handler(BaseHTTPRequestHandler):
         if whole:
             self._send(whole.status, whole.headers, whole.body.encode())
             return
+        time.sleep(sum(answer.wait for answer in answers))
         connection = http.client.HTTPConnection(*self.server.upstream, timeout=30)
         passed = {name: value for name, value in self.headers.items() if name.lower() != "transfer-encoding"}
         if body:
@@ -94,8 +101,13 @@ class _Handler(BaseHTTPRequestHandler):
         kept = {k: v for k, v in answer.getheaders() if k.lower() not in ("transfer-encoding", "content-length")}
         for over in answers:
             kept = {k: v for k, v in kept.items() if k.lower() not in {n.lower() for n in over.headers}} | over.headers
-        self._send(answer.status, kept, answer.read(), answer.getheader("Content-Length"))
+        whole_body, length = answer.read(), answer.getheader("Content-Length")
         connection.close()
+        if any(over.cut for over in answers) and len(whole_body) > 1:
+            self._send(answer.status, kept, whole_body[: len(whole_body) // 2], str(len(whole_body)))
+            self.close_connection = True
+        else:
+            self._send(answer.status, kept, whole_body, length if self.command == "HEAD" else None)
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do_PATCH = respond
 
@@ -107,11 +119,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, status: int, headers: dict[str, str], body: bytes, length: str | None = None) -> None:
         self.send_response_only(status)
-        head = self.command == "HEAD"
-        for name, value in {**headers, "Content-Length": length if head and length else str(len(body))}.items():
+        for name, value in {**headers, "Content-Length": length or str(len(body))}.items():
             self.send_header(name, value)
         self.end_headers()
-        if not head:
+        if self.command != "HEAD":
             self.wfile.write(body)
 
     def handle_expect_100(self) -> bool:

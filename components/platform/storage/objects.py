@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +26,7 @@ from components.errors import DamagedError, InputError, UnavailableError
 from components.platform.folders.deletion import remove_file, remove_files, remove_object, replacing
 from components.platform.folders.marks import MARK
 
+LOG = logging.getLogger(__name__)
 PARALLEL_FILES = 4
 # Seconds before an answer that broke off is asked for again, then twice as long each time.
 FIRST_WAIT = 0.2
@@ -43,6 +45,8 @@ _REFUSED = (
     "NoSuchBucket",
     "PermanentRedirect",
 )
+# Buckets of which was said that nothing is deleted there: one line a process, not one an object.
+_KEPT: set[str] = set()
 Result = TypeVar("Result")
 
 
@@ -167,12 +171,20 @@ def _digest(read: Callable[[int], bytes]) -> tuple[int, str]:
 
 
 def delete(uri: str) -> None:
-    """Delete one object; nothing happens where there is none."""
+    """Delete one object; nothing happens where there is none, and where the keys may not it stays, with a warning.
+
+    Object lock and policies without s3:DeleteObject are common; what stays costs room and nothing else.
+    """
     if not _is_s3(uri):
         remove_file(Path(uri))
         return
     bucket, key = split(uri)
-    _asked(uri, lambda: remove_object(client(), bucket, key))
+    try:
+        _asked(uri, lambda: remove_object(client(), bucket, key))
+    except InputError as error:
+        if bucket not in _KEPT:
+            _KEPT.add(bucket)
+            LOG.warning("s3://%s: what a run would delete stays; a lifecycle rule can expire it (%s)", bucket, error)
 
 
 def delete_files(uri: str, names: Sequence[str]) -> None:
@@ -236,12 +248,15 @@ def create_bucket(name: str) -> None:
 
 
 def check(uri: str) -> None:
-    """Raise InputError, within about 8 s, unless the bucket of `uri` can be reached and listed."""
+    """Raise InputError, within about 8 s and with the store's reason, unless what is below `uri` can be listed.
+
+    Asked as a run asks, below the prefix: a policy may allow no more, and the answer to HEAD has no reason in it.
+    """
     from botocore.exceptions import BotoCoreError, ClientError
 
-    bucket, _ = split(uri)
+    bucket, key = split(uri.rstrip("/") + "/")
     try:
-        client(quick=True).head_bucket(Bucket=bucket)
+        client(quick=True).list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
     except (BotoCoreError, ClientError) as error:
         endpoint = client(quick=True).meta.endpoint_url
         raise InputError(

@@ -60,18 +60,23 @@ def put_dir(
     key: str,
     inputs: Sequence[tuple[str, str]] = (),
     code: str = "",
+    links: bool = False,
 ) -> dict[str, Any]:
     """Upload every file below `folder` in parallel, then the manifest; returns the manifest.
 
     Before them goes a mark with their names: `delete_prefix` can then tell a half upload from other people's files.
-    `inputs` are (uri or name, digest) pairs, `code` the digest of the stage's code. Raises InputError for a link.
+    `inputs` are (uri or name, digest) pairs, `code` the digest of the stage's code; with `links` a link to a file is
+    stored as that file, which is how the hub's cache holds a model. Raises InputError for another link, and before any
+    upload for a name that no directory can be read back with.
     """
     paths = sorted(p for p in folder.rglob("*") if p.is_file() or p.is_symlink())
     paths = [path for path in paths if path.name != MARK]
-    for path in paths:
-        if path.is_symlink():
-            raise InputError(f"{path}: is a link; only plain files can be stored")
     names = [p.relative_to(folder).as_posix() for p in paths]
+    for path, name in zip(paths, names, strict=True):
+        if path.is_symlink() and not (links and path.is_file()):
+            raise InputError(f"{path}: is a link{' to no file' if links else ''}; only plain files can be stored")
+        if reason := _unusable(name):
+            raise InputError(f"{path}: {reason}; rename it or leave it out")
 
     def upload(path: Path, name: str) -> dict[str, Any]:
         faults.point("upload")
@@ -94,6 +99,19 @@ def put_dir(
     faults.point("manifest")
     put_json(f"{uri}/{MANIFEST}", manifest)
     return manifest
+
+
+def _unusable(name: str) -> str:
+    """Why a stored directory cannot have a file of that name; "" where it can."""
+    if name == MANIFEST:
+        return f"{MANIFEST} is the store's own name for the list of a directory's files"
+    if "\\" in name:
+        return "a backslash in a name separates folders on some systems"
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return "its name is not UTF-8"
+    return ""
 
 
 def read_manifest(uri: str) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from components.errors import InputError, UnavailableError
 from components.platform.storage.champion import served
 from components.platform.tracking.answers import explained
+from components.platform.tracking.names import key as taken_key
 
 MODEL = "biomed-r1"
 CLASSIFIER = "reasoning-classifier"
@@ -146,6 +147,7 @@ def register(name: str, uri: str, key: str, tags: Mapping[str, str], card: str) 
     The same key gives the version it already has, with the tags that it lacks (an older program set fewer).
     """
     client = _client()
+    tags = {taken_key(tag): value for tag, value in tags.items()}
     ensure_model(name)
     for version in client.search_model_versions(f"name = '{name}'"):
         if version.tags.get(KEY_TAG) == key:

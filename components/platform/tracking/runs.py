@@ -6,6 +6,7 @@ and two threads would share one. Question and answer text never comes here.
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import socket
@@ -19,8 +20,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 from components.errors import InputError
 from components.platform.lineage import git_revision
+from components.platform.tracking import names
 from components.platform.tracking.answers import explained, quickly
 
+LOG = logging.getLogger(__name__)
 EXPERIMENT = "biomed-r1"
 RUN_TAG = "biomed_r1.run"
 STAGE_TAG = "biomed_r1.stage"
@@ -32,7 +35,8 @@ NOTE_TAG = "mlflow.note.content"
 PARENT_VARIABLE = "BIOMED_R1_PARENT_RUN_ID"
 # How deep KFP's graphs of graphs, which its MLflow plugin repeats, are at most.
 MOST_LEVELS = 12
-_DIGEST_LENGTH = 32  # MLflow keeps at most 36 characters of a dataset's digest
+# MLflow keeps at most 36 characters of a dataset's digest and 500 of its name.
+_DIGEST_LENGTH, _NAME_LENGTH = 32, 500
 
 
 class Tracked:
@@ -48,7 +52,8 @@ class Tracked:
         from mlflow.entities import Param
 
         present = _client().get_run(self.run_id).data.params
-        new = [Param(k, str(v)[:500]) for k, v in flatten(values).items() if k not in present]
+        named = {names.key(k): v for k, v in flatten(values).items()}
+        new = [Param(k, str(v)[:500]) for k, v in named.items() if k not in present]
         _client().log_batch(self.run_id, params=new)
 
     def tags(self, values: Mapping[str, str]) -> None:
@@ -56,7 +61,7 @@ class Tracked:
             return
         from mlflow.entities import RunTag
 
-        _client().log_batch(self.run_id, tags=[RunTag(key, value) for key, value in values.items()])
+        _client().log_batch(self.run_id, tags=[RunTag(names.key(key), value) for key, value in values.items()])
 
     def files(self, folder: Path) -> None:
         """Copy every file of a folder to the run's artifacts; raises what MLflow and its artifact store raise."""
@@ -78,7 +83,8 @@ class Tracked:
     def history(self, records: Sequence[Mapping[str, Any]], once: bool = False) -> None:
         """Log records of `step` and named numbers; what is not a finite number is left out.
 
-        `once`: of a metric, only the steps that the run does not have yet.
+        `once`: of a metric, only the steps that the run does not have yet. What MLflow refuses is said and left out:
+        the stage's result is stored and has the numbers as well.
         """
         if self.run_id is None:
             return
@@ -86,7 +92,7 @@ class Tracked:
 
         now = int(time.time() * 1000)
         batch = [
-            Metric(name, float(value), now, int(record.get("step", 0)))
+            Metric(names.key(name), float(value), now, int(record.get("step", 0)))
             for record in records
             for name, value in flatten(record).items()
             if name != "step" and isinstance(value, int | float) and math.isfinite(value)
@@ -94,8 +100,9 @@ class Tracked:
         if once:
             known = {name: self._steps(name) for name in {metric.key for metric in batch}}
             batch = [metric for metric in batch if metric.step not in known[metric.key]]
-        for start in range(0, len(batch), 1000):
-            _client().log_batch(self.run_id, metrics=batch[start : start + 1000])
+        with _said("metrics"):
+            for start in range(0, len(batch), 1000):
+                _client().log_batch(self.run_id, metrics=batch[start : start + 1000])
 
     def _steps(self, name: str) -> set[int]:
         return {metric.step for metric in _client().get_metric_history(self.run_id, name)}
@@ -113,8 +120,22 @@ class Tracked:
 
         kind = "s3" if source.startswith("s3://") else "local"
         profile = json.dumps({"num_rows": rows})
-        data = Dataset(name, digest[:_DIGEST_LENGTH], kind, json.dumps({"uri": source}), "", profile)
-        _client().log_inputs(self.run_id, [DatasetInput(data, [InputTag("mlflow.data.context", context)])])
+        data = Dataset(name[:_NAME_LENGTH], digest[:_DIGEST_LENGTH], kind, json.dumps({"uri": source}), "", profile)
+        with _said(f"data set {name}"):
+            _client().log_inputs(self.run_id, [DatasetInput(data, [InputTag("mlflow.data.context", context)])])
+
+
+@contextmanager
+def _said(what: str) -> Iterator[None]:
+    """A value that MLflow refuses is a warning; a server that is away or forbids is an error as ever."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code not in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST"):
+            raise
+        LOG.warning("MLflow took no %s of this run: %s", what, explained(error))
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from components.report.tables import accuracy_cell, count, questions_cell, row_h
 from components.report.wording import is_number, percent, points, spread
 from components.scoring.readings import Letters, Probed
 
+Counts = Mapping[Place, float]
 WORTH = 0.1  # picked more often than the key, as a share, that is worth a sentence: our choice
 RULES_SHOWN = 12
 NO_LETTER = {  # what the reader of outputs says where it read no letter
@@ -25,7 +26,7 @@ NO_LETTER = {  # what the reader of outputs says where it read no letter
 
 def section(scores: Scores, seen: Survey, metadata: Mapping[str, Mapping[str, str]]) -> Section:
     """Unanswered questions with the bounds they leave; how answers were read, where there are answers."""
-    found: list[Table | None] = [strata_table(scores, seen.withheld), bounds_table(scores)]
+    found: list[Table | None] = [strata_table(scores, seen.withheld, seen.too_long), bounds_table(scores)]
     found += [rules_table(scores, seen.rules), letters_table(scores, seen.letters)]
     found += [probe_table(scores, seen.probes, metadata)]
     sentences = [*letter_sentences(scores, seen.letters), *probe_sentences(scores, seen.probes, metadata)]
@@ -33,11 +34,13 @@ def section(scores: Scores, seen: Survey, metadata: Mapping[str, Mapping[str, st
     return Section("answered", "No answer, and how answers were read", sentences, [], tables)
 
 
-def strata_table(scores: Scores, withheld: Mapping[Place, float] | None = None) -> Table:
+def strata_table(scores: Scores, withheld: Counts | None = None, too_long: Counts | None = None) -> Table:
     """Accuracy of every model by stratum and setting, over all benchmarks, with what was not answered.
 
-    `withheld` counts, by model, setting and stratum, the answers that an endpoint's content filter ended.
+    `withheld` counts, by model, setting and stratum, the answers that an endpoint's content filter ended, and
+    `too_long` the questions that did not fit the model's context; each has a column where there is one.
     """
+    ends = {name: counts for name, counts in (("Withheld", withheld), ("Too long", too_long)) if counts}
     rows: list[tuple[Cell, ...]] = []
     starts: set[int] = set()
     for model in scores.models:
@@ -46,9 +49,9 @@ def strata_table(scores: Scores, withheld: Mapping[Place, float] | None = None) 
             for stratum in scores.strata:
                 if (cell := scores.cell(model, setting, stratum)) is None:
                     continue
-                # Without a recorded end it is not known whether one was withheld either.
+                # Without a recorded end it is not known whether one was withheld or too long either.
                 known = 0 if is_number(cell.get("truncated")) else None
-                filtered = (withheld or {}).get((model, setting, stratum), known)
+                ended = [counts.get((model, setting, stratum), known) for counts in ends.values()]
                 rows.append(
                     (
                         row_name(scores, model, f"{short_setting(setting)}, {stratum}"),
@@ -59,12 +62,12 @@ def strata_table(scores: Scores, withheld: Mapping[Place, float] | None = None) 
                         questions_cell(cell),
                         Cell(_share(cell, cell.get("no_answer"))),
                         Cell(_share(cell, cell.get("truncated"))),
-                        *([Cell(_share(cell, filtered))] if withheld else []),
+                        *(Cell(_share(cell, number)) for number in ended),
                         Cell(count(cell.get("not_asked"))),
                     )
                 )
     head = [row_head(scores), "Accuracy", "Unread as right", "Of answered", "Chance", "Questions", "No answer"]
-    head += ["Cut off", "Not asked"]
+    head += ["Cut off", *ends, "Not asked"]
     note = (
         "Accuracy counts an output without a recognisable answer as wrong; unread as right counts each as right."
         " The truth lies between the two, whatever the outputs meant. Small figures are 95 % intervals by question"
@@ -76,8 +79,9 @@ def strata_table(scores: Scores, withheld: Mapping[Place, float] | None = None) 
             "wrong in both columns, since the prefill then stands."
         )
     if withheld:
-        head.insert(-1, "Withheld")
         note += " Withheld: the endpoint's content filter ended the answer; what it let through was marked like any."
+    if too_long:
+        note += " Too long: the question did not fit the model's context with its answer; it counts as not answered."
     return Table("Accuracy over all benchmarks", tuple(head), tuple(rows), note, frozenset(starts), compact=True)
 
 

@@ -45,6 +45,8 @@ def source_files(source: str, kind: Kind) -> list[Path]:
     folder = _folder(source)
     if folder.is_file():
         return [folder]
+    if not folder.exists():
+        raise InputError(f"{source}: no such file or folder (seen from {Path.cwd()}); a source is {KINDS}")
     if (folder / kind).is_dir():
         folder = folder / kind
     found = sorted(p for p in folder.rglob("*") if _holds_questions(p, folder)) if folder.is_dir() else []

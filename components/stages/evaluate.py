@@ -31,14 +31,13 @@ SETTINGS: tuple[Setting, ...] = ("plain", "adversarial_0", "adversarial_1", "adv
 
 
 def expand_settings(value: Any) -> Any:
-    """Settings as a tuple of names, each once: from a text with commas or a list, `adversarial` being all three."""
+    """Settings as a tuple of names, from a text with commas or a list, `adversarial` being all three."""
     names = value.split(",") if isinstance(value, str) else value
     if not isinstance(names, list | tuple):
         return value  # pydantic says what is wrong
     stripped = [name.strip() if isinstance(name, str) else name for name in names]
     parts = [SETTINGS[1:] if name == "adversarial" else (name,) for name in stripped if name != ""]
-    expanded = [name for part in parts for name in part]
-    return tuple(name for place, name in enumerate(expanded) if name not in expanded[:place])
+    return tuple(name for part in parts for name in part)
 
 
 Settings = Annotated[tuple[Setting, ...], BeforeValidator(expand_settings)]

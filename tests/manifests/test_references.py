@@ -24,6 +24,7 @@ OPERATORS_SECRETS = {
     "biomed-r1-postgres": {"password"},
     "biomed-r1-serving": {"api-key"},
     "biomed-r1-hub": {"token"},
+    "biomed-r1-webhook": {"url"},
     "biomed-r1-endpoints": {"OPENAI_API_KEY", "DEEPSEEK_API_KEY"},
     "kfp-mlflow-credentials": {"username", "password"},
 }

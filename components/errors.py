@@ -35,3 +35,9 @@ class GateRefusedError(ReadableError):
     """The gate refused and the caller asked for that to be a failure (exit code 3)."""
 
     exit_code = 3
+
+
+class StoppedError(ReadableError):
+    """The work was told to stop and did, in a state from which it goes on (exit code 75, EX_TEMPFAIL)."""
+
+    exit_code = 75

@@ -153,6 +153,7 @@ def build_trainer(opened: Any, questions: list[Row], config: GrpoConfig, output_
     steps = config.max_steps or cycles * config.cycle
     generations = steps * accumulation // config.micro_steps
     order = data_order(len(questions), generations * per_generation, config.seed)
+    per_cycle = config.cycle * accumulation // config.micro_steps * per_generation
     trl = import_trl(vllm=config.generator == "vllm")
     arguments = trl.GRPOConfig(
         **config.arguments(output_dir, steps),
@@ -191,6 +192,9 @@ def build_trainer(opened: Any, questions: list[Row], config: GrpoConfig, output_
         processing_class=opened.tokenizer,
         rollout_func=_rollout(opened, config),
     )
+    numbers = [questions[row]["row"] for row in order]
+    # All questions of the generation: which rank answers which of them is TRL's affair.
+    trainer.rows_of = lambda step, _: numbers[step // config.cycle * per_cycle :][:per_cycle]
     if arguments.use_cpu:
         score_labels_only(trainer.model, config.temperature)
     return trainer

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from components.platform import faults
 from components.training.rows import Encoded, TooLong, encode_traces, read_traces
-from components.training.trainer import TrainerConfig, data_order, import_trl, open_training
+from components.training.trainer import TrainerConfig, data_order, import_trl, open_training, rows_of
 
 METRICS = {
     "loss": "loss",
@@ -84,6 +84,9 @@ def build_trainer(opened: Any, encoded: Encoded, config: SftConfig, output_dir: 
         args=arguments,
         train_dataset=Dataset.from_list(encoded.rows).select(order),
         processing_class=opened.tokenizer,
+    )
+    trainer.rows_of = rows_of(
+        [encoded.numbers[row] for row in order], per_step, config.batch_size, arguments.world_size
     )
     if arguments.use_cpu:
         score_labels_only(trainer.model)

@@ -23,8 +23,11 @@ from components.platform import progress
 from components.platform.machine import needs_space
 from components.platform.models import local_model, weights_digest
 from components.platform.storage import store
-from components.training.checkpoints import Checkpoints, resume_key, upload_callback
+from components.training.checkpoints import Checkpoints, resume_key
+from components.training.finite import check_states, watch_gradients
 from components.training.pretrained import Dtype, Pretrained, load_pretrained, save_plain
+from components.training.saving import check_ended, saving_callback, stop_requests
+from components.training.uploads import Uploads, uploading
 
 Records = list[dict[str, float]]
 
@@ -71,7 +74,7 @@ class TrainerConfig(BaseModel):
             "use_cpu": self.device == "cpu" or not torch.cuda.is_available(),
             "save_strategy": "steps",
             "save_steps": self.save_steps,
-            "save_total_limit": 1,
+            "save_total_limit": None,  # a folder goes when it is uploaded, not when the next one comes
             "logging_strategy": "steps",
             "logging_steps": 1,
             "logging_nan_inf_filter": False,  # a loss that is no number is to be seen
@@ -88,23 +91,28 @@ class Training:
     opened: Pretrained
     checkpoints: Checkpoints
     start_digest: str
+    cycle: int = 1  # steps that belong together: saved and stopped only at their end
 
     def run(self, build: Callable[[Path], Any], names: Mapping[str, str], out: Path, dtype: Dtype) -> dict[str, Any]:
         """Train with what `build(output_dir)` returns, resuming where possible, and save; returns shared evidence.
 
-        `names` maps the trainer's names of metrics to ours. Raises StageError for a loss that is no number, InputError
-        for a full disk.
+        `names` maps the trainer's names of metrics to ours. Raises StageError for a loss or gradient that is no number
+        and for a training that ended before its last step, StoppedError when it was told to stop, InputError for a
+        full disk.
         """
         with needs_space(out), work_folder(out) as work:
             trainer = build(work / "trainer")
-            resumed = _train(trainer, self.checkpoints, work)
-            records = history(trainer.state.log_history, names)
-            if trainer.is_world_process_zero():
-                save_plain(trainer.accelerator.unwrap_model(trainer.model), self.opened.tokenizer, out, dtype)
+            with uploading(self.checkpoints) as uploads:
+                resumed, ended_early = _train(trainer, self.checkpoints, work, uploads, self.cycle)
+                records = history(trainer.state.log_history, names)
+                check_states(trainer, self.checkpoints.stage)
+                if trainer.is_world_process_zero():
+                    save_plain(trainer.accelerator.unwrap_model(trainer.model), self.opened.tokenizer, out, dtype)
         steps = int(trainer.state.global_step)
         return {
             "steps": steps,
             "resumed_from_step": resumed,
+            **({"ended_early": ended_early} if ended_early else {}),
             "pad_rule": self.opened.pad_rule,
             "end_rule": self.opened.end_rule,
             "weights_sha256_start": self.start_digest,
@@ -126,7 +134,8 @@ def open_training(stage: str, mix: Path, model: str, config: TrainerConfig, uri:
     start = weights_digest(base)
     inputs = (("mix", store.file_sha256(mix)), ("weights", start))
     key = resume_key(stage, config.model_dump(mode="json"), inputs)
-    return Training(load_pretrained(base, config.seed), Checkpoints(uri, stage, key, inputs, code), start)
+    checkpoints = Checkpoints(uri, stage, key, inputs, code)
+    return Training(load_pretrained(base, config.seed), checkpoints, start, getattr(config, "cycle", 1))
 
 
 def data_order(rows: int, wanted: int, seed: int) -> list[int]:
@@ -142,6 +151,16 @@ def data_order(rows: int, wanted: int, seed: int) -> list[int]:
         order += np.random.default_rng([seed, epoch]).permutation(rows).tolist()
         epoch += 1
     return order[:wanted]
+
+
+def rows_of(order: Sequence[int], per_step: int, per_batch: int, ranks: int) -> Callable[[int, int], list[int]]:
+    """Which of the rows in `order` a rank reads at a step (from 0): batches go to the ranks in turn."""
+
+    def of(step: int, rank: int) -> list[int]:
+        block = order[step * per_step : (step + 1) * per_step]
+        return [row for place, row in enumerate(block) if place // per_batch % ranks == rank]
+
+    return of
 
 
 def series(records: Sequence[Mapping[str, float]], name: str) -> list[float]:
@@ -186,21 +205,26 @@ def import_trl(vllm: bool = False) -> Any:
     return trl
 
 
-def _train(trainer: Any, checkpoints: Checkpoints, work: Path) -> int:
-    """Run a TRL trainer from its newest complete checkpoint; returns the step it resumed from (0: the beginning)."""
+def _train(trainer: Any, checkpoints: Checkpoints, work: Path, uploads: Uploads, cycle: int) -> tuple[int, str]:
+    """Run a TRL trainer from its newest complete checkpoint.
+
+    Returns the step it resumed from (0: the beginning), and why it ended before its last step ("": it did not).
+    """
     from transformers import PrinterCallback
 
+    stage, resume = checkpoints.stage, work / "resume"
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(_watching_callback(checkpoints.stage))
-    trainer.add_callback(upload_callback(checkpoints, Path(trainer.args.output_dir)))
-    found = checkpoints.newest(work / "resume")
-    if found is None:
-        trainer.train()
-        return 0
-    folder, step = found
-    LOG.info("%s: resuming from step %d of %d", checkpoints.stage, step, trainer.args.max_steps)
-    trainer.train(resume_from_checkpoint=str(folder))
-    return step
+    trainer.add_callback(_watching_callback(stage))
+    watch_gradients(trainer, stage)
+    found = checkpoints.newest(resume)
+    with stop_requests() as stop:
+        trainer.add_callback(saving_callback(trainer, stage, uploads, stop, cycle, resume))
+        if found is None:
+            trainer.train()
+        else:
+            LOG.info("%s: resuming from step %d of %d", stage, found[1], trainer.args.max_steps)
+            trainer.train(resume_from_checkpoint=str(found[0]))
+        return found[1] if found else 0, check_ended(trainer, stage, uploads, stop)
 
 
 def history(log: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> Records:

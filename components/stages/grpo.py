@@ -15,6 +15,14 @@ from components.training.rewards import REWARDS, rewards
 from components.training.rows import Row, TooLong, read_questions, render_questions
 from components.training.trainer import TrainerConfig, data_order, import_trl, open_training, series
 
+# Fields that are no part of `resumed_part`.
+WITHOUT_EFFECT = (
+    "steps_per_generation",
+    "vllm_mode",
+    "vllm_gpu_memory_utilization",
+    "vllm_tensor_parallel_size",
+    "vllm_enable_sleep_mode",
+)
 METRICS = {
     "loss": "loss",
     "grad_norm": "grad_norm",
@@ -78,6 +86,11 @@ class GrpoConfig(TrainerConfig):
         if self.generator == "shared_prompt" and (self.top_k or self.min_p or self.repetition_penalty != 1.0):
             raise ValueError("generator: shared_prompt knows no top_k, min_p or repetition_penalty; take trl or vllm")
         return self
+
+    def resumed_part(self) -> dict[str, Any]:
+        """Without what only says how vLLM works and how a generation is split into batches."""
+        kept = {name: value for name, value in super().resumed_part().items() if name not in WITHOUT_EFFECT}
+        return {**kept, "completions_per_generation": self.generation_batch}
 
     @property
     def micro_steps(self) -> int:

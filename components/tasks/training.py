@@ -7,10 +7,12 @@ works, so one that finds its result stored reads manifests and nothing else. KFP
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from components.errors import ReadableError
 from components.platform.execution import (
     EVIDENCE,
     Call,
@@ -28,6 +30,8 @@ from components.platform.storage import store
 from components.platform.storage.ledger import reserve, seal_number
 from components.tasks.artifacts import Artifact, Curves, Metrics
 from components.tasks.patience import patient
+
+LOG = logging.getLogger(__name__)
 
 # The files of the stages' directories that other stages read.
 TRAIN, LABELS, BENCHMARKS = "train.parquet", "labels.parquet", "benchmarks.parquet"
@@ -125,7 +129,7 @@ def sft(mix: str, model: str, plan: str, run: str) -> str:
         with fetched(call.inputs["mix"]) as (rows,):
             return stage.sft(rows, model, settings, resume_uri(call), out, code)
 
-    return execute(call, work).uri
+    return finished(call, execute(call, work))
 
 
 @patient
@@ -140,7 +144,7 @@ def grpo(mix: str, model: str, plan: str, run: str) -> str:
         with fetched(call.inputs["mix"]) as (rows,):
             return stage.grpo(rows, model, settings, resume_uri(call), out, code)
 
-    return execute(call, work).uri
+    return finished(call, execute(call, work))
 
 
 @patient
@@ -279,6 +283,15 @@ def register(model: str, judged: str, decision: Artifact, plan: str, run: str) -
             return stage.register(model, verdict, scores, recipe, context, settings, out)
 
     return str(execute(call, work).evidence["version"])
+
+
+def finished(call: Call, product: Product) -> str:
+    """The address of a training's result, whose checkpoints are deleted: nothing goes on from them any more."""
+    try:
+        store.delete_prefix(resume_uri(call))
+    except ReadableError as error:  # the result is stored, so this is no reason to fail
+        LOG.warning("%s: its checkpoints were not deleted: %s", call.task, error)
+    return product.uri
 
 
 def forget_journal(product: Product) -> None:

@@ -72,6 +72,7 @@ class Checkpoints:
                 _warn(f"{error}; passed over")
                 continue
             except DamagedError as error:
+                self._held().still()  # a newer attempt may have dropped it meanwhile
                 self._damaged.add(entry.name)
                 _warn(f"{error}; passed over")
                 continue
@@ -90,6 +91,7 @@ class Checkpoints:
         before is there all the same.
         """
         lease = self._held()
+        lease.still()  # an overtaken attempt uploads nothing
         (folder / _UNSAFE).unlink(missing_ok=True)
         name = f"checkpoint-{step}-{lease.attempt}"
         self._tried[name] += 1

@@ -92,14 +92,21 @@ class Lease:
         while True:
             found, etag = self._read()
             if found is None or (found.attempt, found.holder) != (self.attempt, self.holder):
-                now = f"attempt {found.attempt}" if found else "none"
+                if found is None:
+                    raise OvertakenError(
+                        f"{self.object}: gone: the same training was finished by another attempt; this one stops"
+                    )
                 raise OvertakenError(
-                    f"{self.object}: held by {now}, this is attempt {self.attempt}: the same training was started "
-                    "again, and that one goes on from the last checkpoint; this one stops"
+                    f"{self.object}: held by attempt {found.attempt}, this is attempt {self.attempt}: the same "
+                    "training was started again, and that one goes on from the last checkpoint; this one stops"
                 )
             wanted = to(found)
             if wanted == found or self._write(wanted, etag):
                 return wanted
+
+    def still(self) -> None:
+        """Raise as `change` does; changes nothing."""
+        self.change(lambda found: found)
 
     def _read(self) -> tuple[Contents | None, str]:
         for attempt in Retrying(

@@ -35,6 +35,10 @@ Records = list[dict[str, float]]
 LOG = logging.getLogger(__name__)
 
 
+# Fields that are no part of `resumed_part`.
+WITHOUT_EFFECT = ("save_steps", "gradient_checkpointing", "dtype", "batch_size", "gradient_accumulation_steps")
+
+
 class TrainerConfig(BaseModel):
     """Fields of both trainers. Beside each: the default of TRL 1.16 (or transformers) where ours differs."""
 
@@ -54,6 +58,20 @@ class TrainerConfig(BaseModel):
     gradient_checkpointing: bool = False  # True, which trades a fifth of the speed for memory
     device: Literal["auto", "cpu"] = "auto"
     dtype: Dtype = "float32"  # of the weights that are handed on
+
+    def resumed_part(self) -> dict[str, Any]:
+        """What one training must share with another to go on from its checkpoint.
+
+        Left out is what changes no result: how often it saves, how a batch is split over devices and in time, how
+        memory is saved, and the format that the finished weights are written in.
+        """
+        kept = self.model_dump(mode="json", exclude=set(WITHOUT_EFFECT))
+        return {**kept, "rows_per_step": self.rows_per_step}
+
+    @property
+    def rows_per_step(self) -> int:
+        """Sequences of one optimizer step, on all devices together."""
+        return int(getattr(self, "batch_size", 1)) * self.gradient_accumulation_steps
 
     def arguments(self, output_dir: Path, steps: int) -> dict[str, Any]:
         """The keyword arguments that both TRL configs take for these fields."""
@@ -133,7 +151,7 @@ def open_training(stage: str, mix: Path, model: str, config: TrainerConfig, uri:
     base = local_model(model)
     start = weights_digest(base)
     inputs = (("mix", store.file_sha256(mix)), ("weights", start))
-    key = resume_key(stage, config.model_dump(mode="json"), inputs)
+    key = resume_key(stage, config.resumed_part(), inputs)
     checkpoints = Checkpoints(uri, stage, key, inputs, code)
     return Training(load_pretrained(base, config.seed), checkpoints, start, getattr(config, "cycle", 1))
 

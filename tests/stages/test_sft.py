@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from components.errors import InputError, StageError
+from components.errors import InputError, StageError, StoppedError
 from components.platform.models import weights_digest
 from components.platform.tables import write_rows
 from components.stages.sft import SftConfig, build_trainer, sft
@@ -202,6 +204,55 @@ def test_weights_that_are_no_numbers_are_not_stored(
     ):
         sft(mix, str(tiny_model), CONFIG, str(tmp_path / "checkpoints"), tmp_path / "out")
     assert not list((tmp_path / "checkpoints").glob("*/checkpoint-*"))
+
+
+def test_told_to_stop_it_saves_and_goes_on_from_there(
+    mix: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGTERM in step 3, at which nothing would be saved: exit code 75, no model, and the same weights in the end."""
+    from transformers import Trainer
+
+    checkpoints, step = tmp_path / "checkpoints", Trainer.training_step
+
+    def told(trainer: Any, *args: Any, **kwargs: Any) -> Any:
+        if trainer.state.global_step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(trainer, *args, **kwargs)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "training_step", told)
+        with pytest.raises(StoppedError, match="after step 3 of 6; its checkpoint is stored") as stopped:
+            sft(mix, str(tiny_model), CONFIG, str(checkpoints), tmp_path / "out")
+    assert stopped.value.exit_code == 75 and signal.getsignal(signal.SIGTERM) is before
+    assert not (tmp_path / "out").exists()
+    again = sft(mix, str(tiny_model), CONFIG, str(checkpoints), tmp_path / "out")
+    whole = sft(mix, str(tiny_model), CONFIG, str(tmp_path / "other"), tmp_path / "whole")
+    assert again["resumed_from_step"] == 3
+    assert again["weights_sha256"] == whole["weights_sha256"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"save_steps": 1}, {"batch_size": 1, "gradient_accumulation_steps": 2}, {"dtype": "bfloat16"}]
+)
+def test_what_changes_no_result_is_no_reason_to_start_over(
+    mix: Path, tiny_model: Path, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    """Saved at other steps, another split of the batch, another format of the finished weights."""
+    short = CONFIG.model_copy(update={"max_steps": 4, "dtype": "float32"})
+    whole = sft(mix, str(tiny_model), short, str(tmp_path / "c"), tmp_path / "whole")
+    again = sft(mix, str(tiny_model), short.model_copy(update=change), str(tmp_path / "c"), tmp_path / "again")
+    assert again["resumed_from_step"] == 2
+    assert largest_difference(tmp_path / "whole", tmp_path / "again") < (1e-6 if "dtype" not in change else 1e-2)
+    assert whole["history"][2]["loss"] == pytest.approx(again["history"][2]["loss"], abs=1e-5)
+
+
+def largest_difference(first: Path, second: Path) -> float:
+    from safetensors.torch import load_file
+
+    one, other = (load_file(folder / "model.safetensors") for folder in (first, second))
+    assert one.keys() == other.keys()
+    return max(float((one[name].float() - other[name].float()).abs().max()) for name in one)
 
 
 def ended_at(step: int, reason: str) -> Any:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from components.errors import DamagedError, NewerSchemaError, UnavailableError
 from components.platform.storage import objects, store
 from components.training.checkpoints import Checkpoints, resume_key
-from components.training.lease import Lease, OvertakenError
+from components.training.lease import OvertakenError
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_a_complete_checkpoint_that_was_not_published_any_more_counts(
     """The process died between the manifest and the lease; the same where the lease is lost."""
     checkpoints.put(saved(tmp_path, 2), 2)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Lease, "change", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(Checkpoints, "_with", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         checkpoints.put(saved(tmp_path, 4), 4)
     for _ in range(2):
         found = replace(checkpoints).newest(tmp_path / "work")

@@ -13,8 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
-
 from components.errors import DamagedError, NewerSchemaError, StageError, UnavailableError
 from components.platform.storage import objects
 
@@ -109,16 +107,8 @@ class Lease:
         self.change(lambda found: found)
 
     def _read(self) -> tuple[Contents | None, str]:
-        for attempt in Retrying(
-            retry=retry_if_exception_type(DamagedError),  # half an answer is no damage
-            stop=stop_after_attempt(3),
-            wait=wait_exponential_jitter(initial=0.2, max=2),
-            reraise=True,
-        ):
-            with attempt:
-                value, etag = objects.read_json(self.object)
-                return (None if value is None else self._contents(value)), etag
-        raise AssertionError("unreachable: reraise")
+        value, etag = objects.read_json(self.object)
+        return (None if value is None else self._contents(value)), etag
 
     def _contents(self, value: Any) -> Contents:
         if isinstance(value, dict) and isinstance(value.get("schema_version"), int):

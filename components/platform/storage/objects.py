@@ -77,14 +77,16 @@ def get_json(uri: str) -> Any:
 
 def read_json(uri: str) -> tuple[Any, str]:
     """The JSON value of an object and its version for `replace_json`; (None, "") where there is none."""
-    found = _read(uri)
-    if found is None:
-        return None, ""
-    body, etag = found
-    try:
-        return json.loads(body), etag
-    except ValueError as error:
-        raise DamagedError(f"{uri}: not JSON ({error})") from None
+    for last in (False, True):  # a body can be damaged on its way here: asked for once more
+        found = _read(uri)
+        if found is None:
+            return None, ""
+        try:
+            return json.loads(found[0]), found[1]
+        except ValueError as error:
+            if last:
+                raise DamagedError(f"{uri}: not JSON ({error})") from None
+    raise AssertionError("unreachable: the second time raises")
 
 
 def list_children(uri: str) -> list[str]:

@@ -204,11 +204,15 @@ class Combination:
 
 
 def equal_length_weights(texts: Sequence[str], labels: np.ndarray) -> np.ndarray:
-    """Weights, shape (n,), under which length in words says nothing about the label: 1 / (2 P(its label | length))."""
+    """Weights, shape (n,), under which length in words says nothing about the label: 1 / (2 P(its label | length)).
+
+    Rounded to thousandths: their last bits come from the C library's log and exp, which differ between versions, and a
+    tree breaks ties between equally good splits by such bits. One run in three then had other trees in a container.
+    """
     words = log_words(texts)
     reasoning = _logistic(words, labels).predict_proba(words)[:, 1]
     own = np.where(labels == 1, reasoning, 1 - reasoning)
-    return np.minimum(0.5 / own, MOST_WEIGHT)
+    return np.asarray(np.round(np.minimum(0.5 / own, MOST_WEIGHT), 3))
 
 
 def cross_fit(groups: Sequence[str], fold: np.ndarray, fit: Callable[[np.ndarray], Callable[[np.ndarray], Any]]) -> Any:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from components.extraction import cues, cues_before, governing, tables
+from components.extraction import cues, governing, tables
+from components.extraction.cues import before as before_cues
 from components.extraction.places import UNKNOWN, Value, View, called_wrong, text_at
 from components.extraction.subjects import value_before
 from components.extraction.values import letter_at, value_at
@@ -118,11 +119,11 @@ def after_question(view: View) -> Iterator[Candidate]:
 def mentioned(view: View) -> Iterator[Candidate]:
     """A letter that ends a sentence after words that conclude or name: "So B.", "the diagnosis is A."."""
     low = view.low
-    for found in cues_before.mention(view.options.order).finditer(view.text):
+    for found in before_cues.mention(view.options.order).finditer(view.text):
         at = found.start()
         before = low[max(0, at - _LONGEST_LEAD) : at].rstrip(" \"'([\n")
         word = before[max(before.rfind(" "), before.rfind("\n")) + 1 :].rstrip(",:.;")
-        if word in cues_before.LEADS or word[-1:] in _LEADING_SIGNS:  # a quick check before the costly one
+        if word in before_cues.LEADS or word[-1:] in _LEADING_SIGNS:  # a quick check before the costly one
             yield from _mention(view, at)
         elif view.low[at - 1 : at] == "(" or view.low[at - 2 : at] == ": " or view.low.endswith("(option ", 0, at):
             yield from _own_text(view, at)
@@ -140,10 +141,10 @@ def _concluding(view: View, begin: int, value: Value | None) -> Iterator[Candida
     """The value at `begin` as a candidate, if words that conclude or name stand before it."""
     if value is None or called_wrong(view, value):
         return
-    own = cues_before.OWN_MENTIONS if value.by == "both" else ()
+    own = before_cues.OWN_MENTIONS if value.by == "both" else ()
     far = max(0, begin - 2 * cues.BEFORE)  # the search stays near: a rare mark may be a long text away
     first = max(far, *[view.low.rfind(mark, far, begin - 1) - 1 for mark in ".?!\n"])
-    for rule, strength, before in (*cues_before.MENTIONS, *own):
+    for rule, strength, before in (*before_cues.MENTIONS, *own):
         lead = before.search(view.low, first, begin)
         if lead:
             if not governing.denied(view.low, lead.start() + 1, "") and not governing.asked(view.low, value.end):

@@ -1,7 +1,7 @@
 """Which option an output chose: candidates, one ordering, one decision.
 
 1. Thoughts are dropped (thoughts.py); one that never ends means no answer.
-2. Structured answers are decoded (structured.py), and the text is cleaned of markup (text.py).
+2. Structured answers are decoded (json_fields.py), and the text is cleaned of markup (text.py).
 3. Every place that names an answer is a candidate with a kind, a strength and a position.
 4. The strongest kind wins, and within a kind the last one. A correction ("Wait, B is better") outranks what stands
    before it. Two options at once, or a letter with another option's text, are a candidate for no answer.
@@ -19,13 +19,14 @@ from dataclasses import dataclass
 from itertools import islice
 from operator import attrgetter
 
-from components.extraction import cues, cues_before, governing, tables
+from components.extraction import cues, governing, tables
 from components.extraction.candidates import Candidate, after_question, called_right, candidate, declared, mentioned
+from components.extraction.cues import before as before_cues
 from components.extraction.index import present as present_cues
 from components.extraction.kinds.grids import grids
+from components.extraction.kinds.json_fields import SHARES, Field, fields
 from components.extraction.kinds.lines import lines
 from components.extraction.kinds.sentence import last_sentence
-from components.extraction.kinds.structured import SHARES, Field, fields
 from components.extraction.kinds.verdicts import verdicts
 from components.extraction.normal import Options, prepare
 from components.extraction.places import AMBIGUOUS, UNKNOWN, View
@@ -164,7 +165,7 @@ def _candidates(view: View, everything: bool = False) -> tuple[Candidate, ...]:
     corrected = bool(
         marks
         or first >= 0
-        or (before and _has_any(view.low, tables.SOFT_CORRECTIONS) and cues_before.SOFT.search(view.low))
+        or (before and _has_any(view.low, tables.SOFT_CORRECTIONS) and before_cues.SOFT.search(view.low))
     )
     found = [*declared(view, after, not (everything or corrected)), *after_question(view), *grids(view)]
     if everything or corrected or not any(c.strength == cues.DECLARED for c in found):
@@ -221,7 +222,7 @@ def _corrections(
                 yield said._replace(rule="correction", strength=cues.CORRECTED)
     for said in found:
         soft = said.rule in ("compared", "is_correct", "said_correct") and said.by == "letter"
-        if soft and cues_before.SOFT_BEFORE.search(low, max(0, said.start - 20), said.start):
+        if soft and before_cues.SOFT_BEFORE.search(low, max(0, said.start - 20), said.start):
             yield said._replace(rule="correction", strength=cues.CORRECTED)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from components.extraction import tables
 from components.extraction.cues import ALL, PLAIN, Cue
-from components.extraction.cues_before import BACKWARD, SMALL_CORRECTIONS, STRONG_CORRECTIONS
+from components.extraction.cues.before import BACKWARD, SMALL_CORRECTIONS, STRONG_CORRECTIONS
 
 _SIGNS = ".,;:!?()[]{}<>\"'|=-/\\#~+_\n\x1e"
 _PUNCTUATION = {ord(sign): " " for sign in _SIGNS}

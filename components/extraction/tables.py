@@ -308,7 +308,7 @@ WORD_FORMS = {
     "boxed": ("fboxed", "textboxed"),
     "antwort": ("antwortmöglichkeit",),
 }
-# Words that correct only before "B is better": cues_before.SOFT_BEFORE.
+# Words that correct only before "B is better": cues/before.py: SOFT_BEFORE.
 SOFT_CORRECTIONS = ("however", "but ", "instead", "rather", "yet")
 # Verbs of change; "to" and the new option follow them: "changing to B", "I switch my answer to B".
 CHANGES = ("change", "changed", "changing", "switch", "switched", "switching", "revise", "revised", "revising",

@@ -74,7 +74,7 @@ def first_line(view: View) -> Iterator[Candidate]:
     value = _first_value(view, start)
     if value is None and (hedge := _HEDGE.match(view.low, start)):
         value = _first_value(view, hedge.end())
-        value = None if value and value.by == "letter" else value  # letters: cues_before.MENTIONS
+        value = None if value and value.by == "letter" else value  # letters: cues/before.py: MENTIONS
     if value is None and (number := _NUMBER.match(view.low, start)):
         value = _first_value(view, number.end())
         if value and (value.by == "letter" or _numbered(view, value.end)):

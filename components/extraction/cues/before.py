@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from components.extraction import tables
-from components.extraction.cues import CHOSEN, COMPARED, CORRECTED, FIRST, RIGHT, SAID, Cue, cue
+from components.extraction.cues.cue import CHOSEN, COMPARED, CORRECTED, FIRST, RIGHT, SAID, Cue, cue
 
 _BE = tables.BE
 # What stands before a lone letter that ends a sentence: (rule, strength, words).

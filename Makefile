@@ -15,7 +15,7 @@ YAML := {extends: default, rules: {line-length: {max: 160}, document-start: disa
   braces: {max-spaces-inside: 1}, comments: {min-spaces-from-content: 1}}}
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-vllm run smoke test test-slow lint lint-manifests format types bench bench-classifier report-published up down clean doctor screenshot golden lock images sbom run-docker check-locks
+.PHONY: help install install-vllm run smoke test test-slow lint lint-manifests format types bench bench-gpu bench-classifier report-published up down clean doctor screenshot golden lock images sbom run-docker check-locks
 
 help: ## List every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,6 +86,9 @@ format: $(VENV)/.installed-test ## Rewrite the sources in ruff's format
 
 bench: $(VENV)/.installed-test ## Print measured figures; asserts nothing about time
 	@for file in tests/bench/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+bench-gpu: ## What one GPU tells of trainings on eight: memory, speed, saving (needs a GPU and this PYTHON's torch, trl, peft)
+	PYTHONPATH=. $(PYTHON) tests/bench/gpu/run.py --out build/bench-gpu.json
 
 bench-classifier: $(VENV)/.installed-test ## Train and judge the classifier on real labels, five folds (needs BIOMED_R1_DATA; about 8 minutes)
 	$(BIN)/python tests/bench/classifier.py

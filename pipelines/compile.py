@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from components.errors import InputError
 from pipelines.linter import check_graph
+from pipelines.settings.memory import check_memory
 from pipelines.settings.profile import Profile
 from pipelines.settings.recipes import AnyRecipe, key_variables, pipeline_of
 from pipelines.staging import local_references
@@ -32,7 +33,8 @@ def check_pipeline(asked: Pipeline | None, recipe: AnyRecipe) -> None:
 
 
 def check(recipe: AnyRecipe, profile: Profile) -> None:
-    """Raise InputError when a cluster should not get this: images not named, or a hub reference that can move."""
+    """Raise InputError when a cluster should not get this: images not named, a hub reference that can move, or a
+    training that its GPUs cannot hold."""
     profile.check_ready()
     if profile.uses_gpus:
         from pipelines.settings.pins import unpinned
@@ -42,6 +44,8 @@ def check(recipe: AnyRecipe, profile: Profile) -> None:
                 f"recipe {recipe.name}: {', '.join(found)}: not pinned to a revision, and GPU profiles take nothing "
                 f"that can change; where a hub can be reached, run `biomed-r1 pin {recipe.name} -o FILE`; use FILE"
             )
+    for entry in check_memory(recipe, profile):
+        LOG.info("%s", entry)
 
 
 def tell(recipe: AnyRecipe, profile: Profile) -> None:

@@ -35,6 +35,7 @@ REQUIRED = ("id", "question", "options", "answer_idx", "dataset_name")
 OTHERS = " (`biomed-r1 ingest` reads the usual other shapes)"
 QUESTION_TYPES = ("Reasoning", "Understanding")
 OPENINGS = ("adversarial_trace_0", "adversarial_trace_1", "adversarial_trace_2")
+SOURCE_FILE = "source_file"  # in `meta`: folder and name of the file that a training item was read from
 LABEL_PROBABILITY = "label_probability"  # in `meta`: the chance with which `label-sample` drew the item
 # Columns of the published zou-lab/BioMed-R1-Eval that say how an item was stratified there.
 STRATUM_COLUMNS = ("reasoning_prob", "is_reasoning", "reasoning_threshold")

@@ -11,7 +11,7 @@ from typing import Any
 
 from components.errors import InputError
 from components.extraction import extract
-from components.questions.items import Item, group_of
+from components.questions.items import SOURCE_FILE, Item, group_of
 from components.questions.prefills.templates import make_openings
 from components.questions.prompts import messages_json
 
@@ -134,6 +134,29 @@ def choose(
     for_sft = set(order[:sft_size])
     for_rl = [g for g in best if g not in for_sft][:rl_size]
     return [traced[g] for g in traced if g in for_sft], [best[g] for g in for_rl]
+
+
+def pick(
+    items: Sequence[Item], usable: Set[str] | None, prob: Mapping[str, float], min_prob: float, size: int, seed: int
+) -> list[Item]:
+    """At most `size` items of one set's own source, one a group, reasoning-heavy ones first, in seeded order.
+
+    `usable`: ids that can be taken; None takes any.
+    """
+    best: dict[str, Item] = {}
+    for item in sorted(items, key=lambda i: (-min(prob[i.id], min_prob), seeded_rank(group_of(i), seed), i.id)):
+        if usable is None or item.id in usable:
+            best.setdefault(group_of(item), item)
+    return list(best.values())[:size]
+
+
+def is_from(item: Item, sources: Sequence[str]) -> bool:
+    """Whether an item belongs to one of these sources: by its `dataset_name`, or by the folder or the name of the
+    file that it was read from (`m23k_clean/train-00000.parquet`, `m23k_clean.jsonl`, `m23k_clean-00000.parquet`)."""
+    folder, _, name = str(item.meta.get(SOURCE_FILE, "")).partition("/")
+    return any(
+        source in (item.dataset_name, folder) or name.startswith((f"{source}.", f"{source}-")) for source in sources
+    )
 
 
 def take_share(items: Sequence[Item], share: float, seed: int) -> set[str]:

@@ -10,17 +10,32 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from components.classifier.model import ReasoningClassifier
 from components.errors import StageError
 from components.platform.progress import progress
 from components.platform.tables import read_items, write_rows
 from components.questions import training_mix as mix
-from components.questions.items import Item
+from components.questions.items import Item, group_of
 from components.questions.overlap import Removed, decontaminate, without_near_duplicates
 
 SCHEMA_VERSION = 1
+
+
+class Sources(BaseModel):
+    """Which training sets each of ours is made of, by data set, folder or file name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sft: tuple[str, ...] = Field(min_length=1)
+    rl: tuple[str, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _apart(self) -> Sources:
+        if both := set(self.sft) & set(self.rl):
+            raise ValueError(f"sft and rl: {', '.join(sorted(both))} is in both; a set has one source or the other")
+        return self
 
 
 class CurateConfig(BaseModel):
@@ -30,10 +45,14 @@ class CurateConfig(BaseModel):
 
     sft_size: int = Field(1000, ge=1, description="items of the SFT set; corrected examples come on top")
     rl_size: int = Field(1000, ge=1, description="items of the RL set")
+    sources: Sources | None = Field(
+        None, description="each set of its own sources, which may share questions; null: both of all, sharing none"
+    )
     min_prob: float | None = Field(
         None, ge=0, le=1, description="reasoning-heavy from here; null: the classifier's threshold"
     )
     reasoning_share_min: float = Field(0.0, ge=0, le=1, description="fail when less of either set is reasoning-heavy")
+    rl_reasoning_share_min: float | None = Field(None, ge=0, le=1, description="as above, of the RL set alone")
     adversarial_share: float = Field(1 / 3, ge=0, le=0.5, description="share of SFT rows that begin wrong")
     rl_adversarial_share: float = Field(0.5, ge=0, le=1, description="share of RL rows that begin wrong")
     prompt: str = Field("stepwise", description="prompt style of every example")
@@ -70,9 +89,13 @@ def curate(train: Path, benchmarks: Path, classifier: Path, config: CurateConfig
 
 @dataclass(frozen=True)
 class Clean:
-    """What is left of `train` items once overlaps with `benchmark_items` questions and near-duplicates are out."""
+    """What is left of `train` items once overlaps with `benchmark_items` questions and near-duplicates are out.
+
+    `unused` is how many were of no source that a set is made of.
+    """
 
     train: int
+    unused: int
     benchmark_items: int
     kept: list[Item]
     contaminated: list[Removed]
@@ -89,12 +112,34 @@ class Mixed:
 
 
 def without_overlaps(items: list[Item], questions: list[Item], config: CurateConfig) -> Clean:
-    """Leave out what a benchmark asks, then near-duplicates. Raises StageError above max_contaminated_share."""
+    """Leave out what a benchmark asks, then near-duplicates. Raises StageError above max_contaminated_share.
+
+    Near-duplicates are looked for among the items that could meet in one set.
+    """
+    given = len(items)
+    if config.sources:
+        items = [item for item in items if mix.is_from(item, (*config.sources.sft, *config.sources.rl))]
+        if not items:
+            raise StageError(f"curate: no training item is of the sources {config.sources.model_dump()}; name others")
     watched = progress(items, "curate: comparing with the benchmarks")
     clean, contaminated = decontaminate(watched, questions, config.ngram, config.containment_threshold)
     _check_contamination(len(contaminated), len(items), config)
-    kept, duplicates = without_near_duplicates(clean, config.ngram, config.near_duplicate_threshold)
-    return Clean(len(items), len(questions), kept, contaminated, duplicates)
+    kept: list[Item] = []
+    duplicates: list[Removed] = []
+    for pool in _pools(clean, config):
+        left, out = without_near_duplicates(pool, config.ngram, config.near_duplicate_threshold)
+        kept += left
+        duplicates += out
+    return Clean(len(items), given - len(items), len(questions), kept, contaminated, duplicates)
+
+
+def _pools(items: list[Item], config: CurateConfig) -> list[list[Item]]:
+    """The items of the SFT set's sources and of the RL set's; all in one where no sources are named."""
+    if config.sources is None:
+        return [items]
+    rl = [item for item in items if mix.is_from(item, config.sources.rl)]
+    ids = {item.id for item in rl}
+    return [[item for item in items if item.id not in ids], rl]
 
 
 def mix_sets(clean: Clean, scores: Sequence[float], min_prob: float, config: CurateConfig) -> Mixed:
@@ -106,7 +151,12 @@ def mix_sets(clean: Clean, scores: Sequence[float], min_prob: float, config: Cur
     prob = {item.id: score for item, score in zip(kept, scores, strict=True)}
     problems = {item.id: mix.trace_problem(item, config.max_trace_characters) for item in kept}
     usable = {name for name, problem in problems.items() if problem is None}
-    sft_items, rl_items = mix.choose(kept, usable, prob, min_prob, config.sft_size, config.rl_size, config.seed)
+    if config.sources is None:
+        sft_items, rl_items = mix.choose(kept, usable, prob, min_prob, config.sft_size, config.rl_size, config.seed)
+    else:
+        for_sft, for_rl = _pools(kept, config)
+        sft_items = mix.pick(for_sft, usable, prob, min_prob, config.sft_size, config.seed)
+        rl_items = mix.pick(for_rl, None, prob, min_prob, config.rl_size, config.seed)
     sft_rows, rl_rows = _sft_rows(sft_items, config), _rl_rows(rl_items, config)
     sets = {
         name: _described(chosen, prob, min_prob, rows)
@@ -119,6 +169,8 @@ def mix_sets(clean: Clean, scores: Sequence[float], min_prob: float, config: Cur
         "min_prob": min_prob,
         "counts": {
             "train": clean.train,
+            "other_sources": clean.unused,
+            "in_both_sets": len({group_of(i) for i in sft_items} & {group_of(i) for i in rl_items}),
             "benchmark_items": clean.benchmark_items,
             "contaminated": len(clean.contaminated),
             "near_duplicates": len(clean.duplicates),
@@ -177,10 +229,12 @@ def _check_sets(sets: dict[str, dict[str, Any]], config: CurateConfig) -> None:
         if not described["items"]:
             need = "items with a trace that ends in the right answer" if name == "sft" else "items beside the SFT set"
             raise StageError(f"curate: nothing is left for the {name} set; add {need} to the training data")
-        if described["reasoning_heavy_share"] < config.reasoning_share_min:
+        own = name == "rl" and config.rl_reasoning_share_min is not None
+        limit = config.rl_reasoning_share_min if own else config.reasoning_share_min
+        if described["reasoning_heavy_share"] < (limit or 0.0):
             raise StageError(
                 f"curate: {described['reasoning_heavy_share']:.1%} of the {name} set is reasoning-heavy, less than "
-                f"reasoning_share_min {config.reasoning_share_min:.1%}; shrink the set, add data or lower the limit"
+                f"{'rl_' if own else ''}reasoning_share_min {limit:.1%}; shrink the set, add data or lower the limit"
             )
 
 

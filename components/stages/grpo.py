@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from math import gcd
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from components.platform import faults
+from components.training.memory.terms import Work
+from components.training.place import HERE, Split, TrainerPlace
 from components.training.rewards import REWARDS, rewards
 from components.training.rows import Row, TooLong, read_questions, render_questions
+from components.training.sharding import check_world, keep_outputs, sharding_fields
 from components.training.trainer import TrainerConfig, data_order, import_trl, open_training, series
 
-# Fields that are no part of `resumed_part`.
-WITHOUT_EFFECT = (
-    "steps_per_generation",
-    "vllm_mode",
-    "vllm_gpu_memory_utilization",
-    "vllm_tensor_parallel_size",
-    "vllm_enable_sleep_mode",
-)
 METRICS = {
     "loss": "loss",
     "grad_norm": "grad_norm",
@@ -41,10 +35,10 @@ METRICS = {
 class GrpoConfig(TrainerConfig):
     """Recipe part of the grpo stage. Beside a field: TRL's default where ours differs."""
 
-    batch_size: int = Field(8, ge=1)  # completions per device and step
+    prompts_per_step: int = Field(1, ge=1)  # questions an optimizer step sees, over all devices
     num_generations: int = Field(8, ge=2)  # completions per question: the group whose mean is the baseline
-    steps_per_generation: int | None = Field(None, ge=1)  # None: gradient_accumulation_steps
-    num_iterations: int = Field(1, ge=1)
+    updates_per_generation: int = Field(1, ge=1)  # optimizer steps that share the completions of one generation
+    num_iterations: int = Field(1, ge=1)  # times each of them is used
     learning_rate: float = Field(1e-6, gt=0)
     max_prompt_length: int = Field(2048, ge=8)  # tokens; TRL has no such limit any more
     too_long: TooLong = "drop"  # of prompts: a question is never cut
@@ -64,55 +58,66 @@ class GrpoConfig(TrainerConfig):
     # What writes completions: trl (its own, with the trained weights), vllm (GPU), or shared_prompt (CPU: bf16 copy of
     # the weights, each question read once; samples by temperature and top_p only).
     generator: Literal["trl", "vllm", "shared_prompt"] = "trl"
-    vllm_mode: Literal["colocate"] = "colocate"  # server mode hangs on a lost weight sync without an error
-    vllm_gpu_memory_utilization: float = Field(0.3, gt=0, lt=1)
-    vllm_tensor_parallel_size: int = Field(1, ge=1)
-    vllm_enable_sleep_mode: bool = False
     reward_correctness: float = Field(1.0, ge=0)
     reward_format: float = Field(0.2, ge=0)
     reward_self_correction: float = Field(0.5, ge=0)
 
     @model_validator(mode="after")
     def _fits(self) -> GrpoConfig:
-        if self.generation_batch % self.num_generations:
-            raise ValueError(
-                f"num_generations: {self.num_generations} must divide the {self.generation_batch} completions of a "
-                "generation (batch_size x steps_per_generation)"
-            )
-        if (self.save_steps * self.gradient_accumulation_steps) % self.micro_steps:
+        if self.save_steps % self.cycle:
             raise ValueError(f"save_steps: must be a multiple of {self.cycle}, or resuming would change the data")
-        if self.max_steps and (self.max_steps * self.gradient_accumulation_steps) % self.micro_steps:
+        if self.max_steps and self.max_steps % self.cycle:
             raise ValueError(f"max_steps: must be a multiple of {self.cycle}, or the last completions go unused")
         if self.generator == "shared_prompt" and (self.top_k or self.min_p or self.repetition_penalty != 1.0):
             raise ValueError("generator: shared_prompt knows no top_k, min_p or repetition_penalty; take trl or vllm")
         return self
 
-    def resumed_part(self) -> dict[str, Any]:
-        """Without what only says how vLLM works and how a generation is split into batches."""
-        kept = {name: value for name, value in super().resumed_part().items() if name not in WITHOUT_EFFECT}
-        return {**kept, "completions_per_generation": self.generation_batch}
-
-    @property
-    def micro_steps(self) -> int:
-        """Forward-backward passes made on one batch of completions."""
-        return (self.steps_per_generation or self.gradient_accumulation_steps) * self.num_iterations
-
     @property
     def cycle(self) -> int:
-        """Optimizer steps after which new completions and a new step begin together."""
-        return self.micro_steps // gcd(self.micro_steps, self.gradient_accumulation_steps)
+        """Optimizer steps between one generation and the next."""
+        return self.updates_per_generation * self.num_iterations
+
+    @property
+    def completions_per_step(self) -> int:
+        return self.prompts_per_step * self.num_generations
 
     @property
     def generation_batch(self) -> int:
-        return self.batch_size * (self.steps_per_generation or self.gradient_accumulation_steps)
+        """Completions that are sampled together."""
+        return self.completions_per_step * self.updates_per_generation
+
+    def split(self, place: TrainerPlace) -> Split:
+        return place.split(self.completions_per_step, "grpo.prompts_per_step x num_generations")
+
+    def work(self, place: TrainerPlace) -> Work:
+        """What one GPU does at a time, for the memory sum."""
+        return Work(
+            stage="grpo",
+            tokens=self.split(place).micro_batch * (self.max_prompt_length + self.max_completion_length),
+            optimizer_bytes=self.optimizer_bytes,
+            checkpointing=self.gradient_checkpointing,
+            bf16=self.bf16,
+            lora_rank=self.lora.rank if self.lora else None,
+            reference_model=self.beta > 0 and self.lora is None,  # with LoRA it is the model without its adapter
+            vllm=self.generator == "vllm",
+        )
 
 
-def grpo(mix: Path, model: str, config: GrpoConfig, checkpoints: str, out: Path, code: str = "") -> dict[str, Any]:
+def grpo(
+    mix: Path,
+    model: str,
+    config: GrpoConfig,
+    checkpoints: str,
+    out: Path,
+    code: str = "",
+    place: TrainerPlace = HERE,
+) -> dict[str, Any]:
     """Train `model` by GRPO on the rows of `mix`; writes a plain transformers folder to `out`, returns the evidence.
 
     Rows: `prompt` (chat messages as JSON), `options` (JSON), `answer_idx`, `opening` ("" or a wrong start of the
     assistant's turn, which the model continues). Checkpoints go to `checkpoints` (store URI) and training resumes
-    from the newest complete one of the same config, data and weights. `code` is recorded in their manifests.
+    from the newest complete one of the same config, data and weights. `code` is recorded in their manifests. `place`
+    says how a step is split.
     """
     mix, out = Path(mix), Path(out)
     rows = read_questions(mix)
@@ -121,10 +126,10 @@ def grpo(mix: Path, model: str, config: GrpoConfig, checkpoints: str, out: Path,
     questions = render_questions(rows, tokenizer, config.max_prompt_length, config.too_long, mix)
     faults.point("grpo")
     evidence = training.run(
-        lambda folder: build_trainer(training.opened, questions, config, folder), METRICS, out, config.dtype
+        lambda folder: build_trainer(training.opened, questions, config, folder, place), METRICS, out, config.dtype
     )
     earned = series(evidence["history"], "reward")
-    generations = evidence["steps"] * config.gradient_accumulation_steps // config.micro_steps
+    generations = evidence["steps"] // config.cycle
     evidence["metrics"] |= {"reward_first": earned[0], "reward_last": earned[-1]}
     return {
         "rows_in": len(rows),
@@ -153,26 +158,26 @@ def reward_functions() -> list[Callable[..., list[float | None]]]:
     return [batched(name) for name in REWARDS]
 
 
-def build_trainer(opened: Any, questions: list[Row], config: GrpoConfig, output_dir: Path) -> Any:
+def build_trainer(
+    opened: Any, questions: list[Row], config: GrpoConfig, output_dir: Path, place: TrainerPlace = HERE
+) -> Any:
     """TRL's trainer on rendered questions, in our order."""
     from datasets import Dataset
 
     from components.training.cpu_head import score_labels_only
 
+    check_world(place)
     per_generation = config.generation_batch // config.num_generations
-    wanted = len(questions) * config.epochs / per_generation  # generations, then optimizer steps in whole cycles
-    accumulation = config.gradient_accumulation_steps
-    cycles = max(1, round(wanted * config.micro_steps / accumulation / config.cycle))
-    steps = config.max_steps or cycles * config.cycle
-    generations = steps * accumulation // config.micro_steps
-    order = data_order(len(questions), generations * per_generation, config.seed)
-    per_cycle = config.cycle * accumulation // config.micro_steps * per_generation
+    wanted = len(questions) * config.epochs / per_generation  # generations
+    steps = config.max_steps or max(1, round(wanted)) * config.cycle
+    order = data_order(len(questions), steps // config.cycle * per_generation, config.seed)
+    split = config.split(place)
     trl = import_trl(vllm=config.generator == "vllm")
     arguments = trl.GRPOConfig(
-        **config.arguments(output_dir, steps),
-        per_device_train_batch_size=config.batch_size,
+        **config.arguments(output_dir, steps, split),
+        **sharding_fields(place),
         num_generations=config.num_generations,
-        steps_per_generation=config.steps_per_generation,
+        steps_per_generation=config.updates_per_generation * split.accumulation,
         num_iterations=config.num_iterations,
         learning_rate=config.learning_rate,
         max_completion_length=config.max_completion_length,
@@ -189,14 +194,15 @@ def build_trainer(opened: Any, questions: list[Row], config: GrpoConfig, output_
         importance_sampling_level=config.importance_sampling_level,
         mask_truncated_completions=config.mask_truncated_completions,
         use_vllm=config.generator == "vllm",
-        vllm_mode=config.vllm_mode,
-        vllm_gpu_memory_utilization=config.vllm_gpu_memory_utilization,
-        vllm_tensor_parallel_size=config.vllm_tensor_parallel_size,
-        vllm_enable_sleep_mode=config.vllm_enable_sleep_mode,
+        vllm_mode="colocate",  # server mode hangs on a lost weight sync without an error
+        vllm_gpu_memory_utilization=place.vllm.memory,
+        vllm_tensor_parallel_size=place.vllm.tensor_parallel,
+        vllm_enable_sleep_mode=place.vllm.sleep,
         vllm_max_model_length=config.max_prompt_length + config.max_completion_length,  # else the model's own 128k
         reward_weights=[getattr(config, f"reward_{name}") for name in REWARDS],
         shuffle_dataset=False,  # the order is ours
     )
+    keep_outputs(arguments, config.bf16)
     trainer = trl.GRPOTrainer(
         model=opened.model,
         reward_funcs=reward_functions(),
@@ -207,7 +213,7 @@ def build_trainer(opened: Any, questions: list[Row], config: GrpoConfig, output_
     )
     numbers = [questions[row]["row"] for row in order]
     # All questions of the generation: which rank answers which of them is TRL's affair.
-    trainer.rows_of = lambda step, _: numbers[step // config.cycle * per_cycle :][:per_cycle]
+    trainer.rows_of = lambda step, _: numbers[step // config.cycle * per_generation :][:per_generation]
     if arguments.use_cpu:
         score_labels_only(trainer.model, config.temperature)
     return trainer

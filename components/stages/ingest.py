@@ -15,7 +15,7 @@ from components.platform.storage.store import file_sha256
 from components.platform.tables import read_rows, write_items
 from components.platform.text_rows import plain_name
 from components.questions import shapes
-from components.questions.items import OPENINGS, STRATUM_COLUMNS, Item, group_id, key_twins, parse_item
+from components.questions.items import OPENINGS, SOURCE_FILE, STRATUM_COLUMNS, Item, group_id, key_twins, parse_item
 from components.questions.prefills.templates import OPENINGS_VERSION, make_openings
 from components.questions.sampling import sample
 from components.questions.shapes import check_mapping, parse_mapping
@@ -50,6 +50,7 @@ class Source(BaseModel):
     """One file read: what it is, what it gave and what was left out of it."""
 
     file: str
+    path: str  # folder and name, for what tells files of equal names apart
     digest: str
     licence: str
     dataset_names: list[str]
@@ -73,7 +74,9 @@ def ingest(benchmarks: str, train: str, config: IngestConfig, out_dir: Path) -> 
         by_name.setdefault(item.dataset_name, []).append(item)
     picked = [i for name in by_name for i in sample(by_name[name], config.items_per_benchmark, config.seed)]
     labels = sample([i for i in every if i.question_type], config.labels_limit, config.seed)
-    rows = sample(_with_unique_ids([i for s in training for i in s.items]), config.train_limit, config.seed)
+    rows = sample(
+        _with_unique_ids([_from(i, s.path) for s in training for i in s.items]), config.train_limit, config.seed
+    )
     sets = {
         "benchmarks": [with_openings(item, config.seed) for item in picked],
         "train": rows,
@@ -89,7 +92,7 @@ def ingest(benchmarks: str, train: str, config: IngestConfig, out_dir: Path) -> 
             datasets.append(
                 {"name": name, "digest": file_sha256(path), "source": source, "rows": len(items), "context": name}
             )
-    described = [s.model_dump(exclude={"items"}) for s in (*evaluation, *training)]
+    described = [s.model_dump(exclude={"items", "path"}) for s in (*evaluation, *training)]
     (out_dir / "sources.json").write_text(json.dumps(described, indent=1, ensure_ascii=False), encoding="utf-8")
     return _evidence(sets, described, datasets)
 
@@ -154,6 +157,7 @@ def _read_file(path: Path, source: str, defects: str, mapping: Mapping[str, str]
     names = sorted({item.dataset_name for item in items})
     return Source(
         file=path.name,
+        path=f"{path.parent.name}/{path.name}",
         digest=file_sha256(path),
         licence=sources.licence(source, names[0]),
         dataset_names=names,
@@ -162,6 +166,11 @@ def _read_file(path: Path, source: str, defects: str, mapping: Mapping[str, str]
         defects=found,
         items=items,
     )
+
+
+def _from(item: Item, path: str) -> Item:
+    """The item with the file it was read from: curate tells the sources of a training set apart by it."""
+    return item.with_(meta={**item.meta, SOURCE_FILE: path})
 
 
 def _checked(item: Item, where: str) -> Item:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.errors import ReadableError
+from components.platform.config import parse_config
 from components.platform.execution import (
     EVIDENCE,
     Call,
@@ -31,6 +32,9 @@ from components.platform.storage.ledger import reserve, seal_number
 from components.tasks.artifacts import Artifact, Curves, Metrics
 from components.tasks.patience import patient
 
+if TYPE_CHECKING:
+    from components.training.place import TrainerPlace
+
 LOG = logging.getLogger(__name__)
 
 # The files of the stages' directories that other stages read.
@@ -43,6 +47,13 @@ SCORES, DECISION = "scores.json", "decision.json"
 def read_plan(digest: str) -> plans.Plan:
     """The plan of this run, from its store."""
     return plans.read(store_root(), digest)
+
+
+def trainer_place(plan: plans.Plan) -> TrainerPlace:
+    """Where this run's trainers run."""
+    from components.training.place import TrainerPlace
+
+    return parse_config(TrainerPlace, plan.trainer, f"plan {plan.digest}: trainer")
 
 
 @patient
@@ -121,13 +132,14 @@ def curate(data: str, items: str, classifier: str, plan: str, run: str) -> str:
 def sft(mix: str, model: str, plan: str, run: str) -> str:
     from components.stages import sft as stage
 
-    settings = read_plan(plan).config("sft", stage.SftConfig)
+    read = read_plan(plan)
+    settings, place = read.config("sft", stage.SftConfig), trainer_place(read)
     call = Call("sft", run, settings, {"mix": f"{mix}/{SFT_MIX}", "model": model}, datasets={"mix": "train"})
     code = code_digest("components.stages.sft")
 
     def work(out: Path) -> dict[str, Any]:
         with fetched(call.inputs["mix"]) as (rows,):
-            return stage.sft(rows, model, settings, resume_uri(call), out, code)
+            return stage.sft(rows, model, settings, resume_uri(call), out, code, place)
 
     return finished(call, execute(call, work))
 
@@ -136,13 +148,14 @@ def sft(mix: str, model: str, plan: str, run: str) -> str:
 def grpo(mix: str, model: str, plan: str, run: str) -> str:
     from components.stages import grpo as stage
 
-    settings = read_plan(plan).config("grpo", stage.GrpoConfig)
+    read = read_plan(plan)
+    settings, place = read.config("grpo", stage.GrpoConfig), trainer_place(read)
     call = Call("grpo", run, settings, {"mix": f"{mix}/{RL_MIX}", "model": model}, datasets={"mix": "train"})
     code = code_digest("components.stages.grpo")
 
     def work(out: Path) -> dict[str, Any]:
         with fetched(call.inputs["mix"]) as (rows,):
-            return stage.grpo(rows, model, settings, resume_uri(call), out, code)
+            return stage.grpo(rows, model, settings, resume_uri(call), out, code, place)
 
     return finished(call, execute(call, work))
 

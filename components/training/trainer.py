@@ -25,6 +25,8 @@ from components.platform.models import local_model, weights_digest
 from components.platform.storage import store
 from components.training.checkpoints import Checkpoints, resume_key
 from components.training.finite import check_states, watch_gradients
+from components.training.lora import Lora
+from components.training.place import Split
 from components.training.pretrained import Dtype, Pretrained, load_pretrained, save_plain
 from components.training.saving import check_ended, saving_callback, stop_requests
 from components.training.uploads import Uploads, uploading
@@ -36,7 +38,7 @@ LOG = logging.getLogger(__name__)
 
 
 # Fields that are no part of `resumed_part`.
-WITHOUT_EFFECT = ("save_steps", "gradient_checkpointing", "dtype", "batch_size", "gradient_accumulation_steps")
+WITHOUT_EFFECT = ("save_steps", "gradient_checkpointing", "dtype")
 
 
 class TrainerConfig(BaseModel):
@@ -46,7 +48,6 @@ class TrainerConfig(BaseModel):
 
     epochs: float = Field(1.0, gt=0)  # transformers: 3
     max_steps: int | None = Field(None, ge=1)  # overrides `epochs`
-    gradient_accumulation_steps: int = Field(1, ge=1)
     lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "cosine"  # linear
     warmup_steps: float = Field(0.0, ge=0)  # a share of all steps when below 1
     weight_decay: float = Field(0.0, ge=0)
@@ -58,29 +59,30 @@ class TrainerConfig(BaseModel):
     gradient_checkpointing: bool = False  # True, which trades a fifth of the speed for memory
     device: Literal["auto", "cpu"] = "auto"
     dtype: Dtype = "float32"  # of the weights that are handed on
+    lora: Lora | None = None  # null: every weight is trained
 
     def resumed_part(self) -> dict[str, Any]:
         """What one training must share with another to go on from its checkpoint.
 
-        Left out is what changes no result: how often it saves, how a batch is split over devices and in time, how
-        memory is saved, and the format that the finished weights are written in.
+        Left out is what changes no result: how often it saves, how memory is saved, and the format that the finished
+        weights are written in. Where it runs, and how a step is split there, is no part of a config at all.
         """
-        kept = self.model_dump(mode="json", exclude=set(WITHOUT_EFFECT))
-        return {**kept, "rows_per_step": self.rows_per_step}
+        return self.model_dump(mode="json", exclude=set(WITHOUT_EFFECT))
 
     @property
-    def rows_per_step(self) -> int:
-        """Sequences of one optimizer step, on all devices together."""
-        return int(getattr(self, "batch_size", 1)) * self.gradient_accumulation_steps
+    def optimizer_bytes(self) -> int:
+        """Bytes of optimizer state for each trained weight; Adafactor keeps rows and columns only."""
+        return 0 if self.optim == "adafactor" else 8
 
-    def arguments(self, output_dir: Path, steps: int) -> dict[str, Any]:
+    def arguments(self, output_dir: Path, steps: int, split: Split) -> dict[str, Any]:
         """The keyword arguments that both TRL configs take for these fields."""
         import torch
 
         return {
             "output_dir": str(output_dir),
             "max_steps": steps,
-            "gradient_accumulation_steps": self.gradient_accumulation_steps,
+            "per_device_train_batch_size": split.micro_batch,
+            "gradient_accumulation_steps": split.accumulation,
             "lr_scheduler_type": self.lr_scheduler_type,
             "warmup_steps": self.warmup_steps,
             "weight_decay": self.weight_decay,
@@ -171,12 +173,17 @@ def data_order(rows: int, wanted: int, seed: int) -> list[int]:
     return order[:wanted]
 
 
-def rows_of(order: Sequence[int], per_step: int, per_batch: int, ranks: int) -> Callable[[int, int], list[int]]:
-    """Which of the rows in `order` a rank reads at a step (from 0): batches go to the ranks in turn."""
+def rows_of(units: Sequence[Sequence[int]], split: Split, ranks: int) -> Callable[[int, int], list[int]]:
+    """Which rows a rank reads at a step (from 0).
+
+    `units` are what one sequence of a batch holds (a row or a pack of rows), in order: batches go to the ranks in turn.
+    """
+    per_step = split.micro_batch * split.accumulation * ranks
 
     def of(step: int, rank: int) -> list[int]:
-        block = order[step * per_step : (step + 1) * per_step]
-        return [row for place, row in enumerate(block) if place // per_batch % ranks == rank]
+        block = units[step * per_step : (step + 1) * per_step]
+        mine = [unit for place, unit in enumerate(block) if place // split.micro_batch % ranks == rank]
+        return [row for unit in mine for row in unit]
 
     return of
 

@@ -85,19 +85,24 @@ def down_command() -> None:
 @click.command("doctor")
 @recipe_option
 @click.option("--data", type=click.Path(), help="Folder with benchmarks/ and train/ instead of the recipe's data.")
+@click.option("--profile", help="A cluster's profile: check what it would be asked for, instead of this machine.")
 @changes_option
 @click.option(
     "--json", "json_file", type=FILE, help="Write the findings here: label, level (ok, warning, failed), text."
 )
-def doctor_command(recipe: str, data: str | None, changes: tuple[str, ...], json_file: Path | None) -> None:
+def doctor_command(
+    recipe: str, data: str | None, profile: str | None, changes: tuple[str, ...], json_file: Path | None
+) -> None:
     """Check everything a run needs, by doing it once, and say what is wrong."""
     from components.errors import InputError
     from components.platform.config import write_json
-    from pipelines.local.doctor import findings
+    from pipelines.local.doctor import findings, profile_findings
+    from pipelines.settings.profile import load_profile
     from pipelines.settings.recipes import load_any_recipe
 
     told = []
-    for finding in findings(load_any_recipe(recipe, changes, data)):
+    values = load_any_recipe(recipe, changes, data)
+    for finding in findings(values) if profile is None else profile_findings(values, load_profile(profile)):
         click.echo(str(finding))
         told.append(finding)
     failed = [finding for finding in told if finding.level == "failed"]

@@ -18,7 +18,9 @@ from components.platform.checks.place import check_home
 from components.platform.checks.tracking_server import check_tracking
 from components.platform.machine import home
 from components.stages.ingest import read_source
+from pipelines.settings.memory import check_memory
 from pipelines.settings.pins import unpinned
+from pipelines.settings.profile import Profile
 from pipelines.settings.recipes import AnyRecipe, model_references
 
 # What a demo run writes outside the virtual environment, measured, and rounded up.
@@ -107,3 +109,26 @@ def findings(recipe: AnyRecipe) -> Iterator[Finding]:
     """All that is found of what a run of this recipe needs, check by check."""
     for label, check in checks(recipe):
         yield from found(label, check)
+
+
+def profile_findings(recipe: AnyRecipe, profile: Profile) -> Iterator[Finding]:
+    """What a cluster's profile says of a recipe, without a cluster: memory of each GPU, and what is still to be set.
+
+    What a site has to set, or pin, is a warning here; `compile` and `submit` refuse without it.
+    """
+    yield from found(f"GPU memory, profile {profile.name}", partial(_memory_findings, recipe, profile))
+    try:
+        profile.check_ready()
+    except InputError as error:
+        yield Finding(f"profile {profile.name}", "warning", str(error))
+    if moving := unpinned(recipe):
+        yield Finding(f"recipe {recipe.name}", "warning", f"{', '.join(moving)}: not pinned (`biomed-r1 pin`)")
+    yield from configured_servers()
+
+
+def _memory_findings(recipe: AnyRecipe, profile: Profile) -> Iterator[Finding]:
+    sums = check_memory(recipe, profile)
+    for entry in sums:
+        yield Finding(str(entry))
+    if not sums and profile.uses_gpus:
+        yield Finding("GPU memory", "warning", "not summed: a base model of unknown shape, or no trainer.gpu_gib")

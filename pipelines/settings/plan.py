@@ -42,6 +42,7 @@ def plan_of(recipe: AnyRecipe, profile: Profile) -> Plan:
         references=tuple(model_references(recipe)),
         tasks=expected(recipe),
         price_per_gpu_hour=profile.price_per_gpu_hour,
+        trainer=_dump(profile.trainer) if isinstance(recipe, TrainingRecipe) else {},
     )
     if (size := len(plan.text.encode())) > MAX_BYTES:
         raise InputError(

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from components.errors import InputError
 from components.platform.config import parse_config, read_yaml
+from components.training.place import TrainerPlace
 from pipelines.settings.shared import Section, shipped_or_file
 
 Role = Literal["cpu", "classifier", "trainer", "generator"]
@@ -111,11 +112,22 @@ class Profile(Section):
     keep_days: float = Field(1, gt=0, description="a finished run's Workflow and pods stay this long")
     keep_failed_days: float = Field(7, gt=0, description="those of a run that failed")
     retry: Retry = Retry()
+    trainer: TrainerPlace = Field(TrainerPlace(), description="how sft and grpo use the role trainer's GPUs")
     roles: dict[Role, Resources]
 
     @property
     def uses_gpus(self) -> bool:
         return any(role.gpus for role in self.roles.values())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _same_gpus(cls, values: Any) -> Any:
+        """`trainer.gpus` is what the role asks for, unless it is said."""
+        try:
+            asked = values["roles"]["trainer"].get("gpus", 0)
+            return {**values, "trainer": {"gpus": asked, **values.get("trainer", {})}}
+        except (AttributeError, KeyError, TypeError):
+            return values  # of another form than a profile's: pydantic says so
 
     @model_validator(mode="after")
     def _complete(self) -> Profile:
@@ -127,6 +139,9 @@ class Profile(Section):
                 raise ValueError(f"roles.{name}.timeout_minutes: a cluster's task needs one")
             if role.gpus and not (self.cluster and role.shm):
                 raise ValueError(f"roles.{name}.shm: a GPU task needs shared memory, and a cluster")
+        asked = self.roles["trainer"].gpus if "trainer" in self.roles else 0
+        if self.trainer.gpus != asked:
+            raise ValueError(f"trainer.gpus: {self.trainer.gpus}, but roles.trainer.gpus asks for {asked}")
         return self
 
     def check_ready(self) -> None:

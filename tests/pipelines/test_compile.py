@@ -81,20 +81,20 @@ def test_doctor_comes_first_and_the_outcome_last() -> None:
         assert not {"retryPolicy"} & {*tasks["doctor"].task, *tasks["outcome"].task}, case
 
 
-@pytest.mark.parametrize("recipe", ["biomed-r1-8b", "biomed-r1-32b"])
-def test_gpu_profiles_refuse_what_can_change_under_them(recipe: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("recipe", "profile"), [("biomed-r1-8b", "a100x8"), ("biomed-r1-32b", "h100x8x2")])
+def test_gpu_profiles_refuse_what_can_change_under_them(recipe: str, profile: str, tmp_path: Path) -> None:
     out = tmp_path / "out.yaml"
     with pytest.raises(InputError) as refused:
-        call("--recipe", recipe, "--profile", SITE["a100x8"], "-o", str(out))
+        call("--recipe", recipe, "--profile", SITE[profile], "-o", str(out))
     text = str(refused.value)
     base = load_training_recipe(recipe).base_model
     assert base in text and "hf:datasets/zou-lab/BioMed-R1-Train" in text and f"biomed-r1 pin {recipe}" in text
     assert "BioMed-R1-Eval" not in text and not out.exists()
     pinned = [f"{key}={reference}@{'0' * 40}" for key, reference in moving(recipe).items()]
-    check(load_training_recipe(recipe, pinned), site_profile("a100x8"))
+    check(load_training_recipe(recipe, pinned), site_profile(profile))
     for one in range(len(pinned)):
         with pytest.raises(InputError, match="not pinned"):
-            check(load_training_recipe(recipe, pinned[:one] + pinned[one + 1 :]), site_profile("a100x8"))
+            check(load_training_recipe(recipe, pinned[:one] + pinned[one + 1 :]), site_profile(profile))
 
 
 def moving(recipe: str) -> dict[str, str]:
@@ -109,7 +109,8 @@ def test_a_gpu_profile_without_images_says_what_a_site_writes(tmp_path: Path) ->
 
 
 def test_a_small_recipe_on_a_gpu_cluster_needs_no_pins(tmp_path: Path) -> None:
-    call("--recipe", "demo", "--profile", SITE["h100x8"], "-o", str(tmp_path / "out.yaml"))
+    eight = ["--set", "sft.global_batch=8"]  # a sequence for each GPU
+    call("--recipe", "demo", "--profile", SITE["h100x8"], *eight, "-o", str(tmp_path / "out.yaml"))
     assert tasks_of((tmp_path / "out.yaml").read_text())["sft"].gpus == 8
 
 

@@ -63,14 +63,14 @@ def lacks(task: Task) -> list[str]:
 
 def test_every_gpu_task_is_placed_whole() -> None:
     gpu_tasks = [(where, task) for where, task in every_task() if task.gpus]
-    assert {case[2] for case, task in EVERY_TASK if task.gpus} == {"a100x8", "h100x8"}
+    assert {case[2] for case, task in EVERY_TASK if task.gpus} == {"a100x8", "h100x8", "h100x8x2"}
     assert [(where, missing) for where, task in gpu_tasks if (missing := lacks(task))] == []
 
 
 def test_the_tasks_that_need_a_gpu_have_one() -> None:
     """Without this the test above would pass on a pipeline that forgot its GPUs."""
     for case in CASES:
-        if case[2] in ("a100x8", "h100x8") and case[0] == "training":
+        if case[2] in ("a100x8", "h100x8", "h100x8x2") and case[0] == "training":
             with_gpu = {name.rstrip("-0123456789") for name, t in tasks_of(text_of(*case)).items() if t.gpus}
             assert with_gpu == {"classify", "stratify", "curate", "sft", "grpo", "evaluate"}
 

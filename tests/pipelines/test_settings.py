@@ -23,7 +23,7 @@ def test_the_demo_does_the_work_it_claims() -> None:
     assert len(recipe.asked.base) == len(recipe.asked.grpo) == 4 and recipe.asked.sft == ("plain",)
     assert recipe.evaluate.max_new_tokens >= 64 and recipe.evaluate.limit is None
     assert recipe.classify.epochs >= 2 and (recipe.ingest.labels_limit or 10**9) >= 480
-    assert (recipe.sft.max_steps or 0) >= 12 and recipe.sft.batch_size >= 4
+    assert (recipe.sft.max_steps or 0) >= 12 and recipe.sft.global_batch >= 4
     assert (recipe.grpo.max_steps or 0) >= 6 and recipe.grpo.generation_batch >= 8
     assert recipe.base_model == "package:smollm2-135m-instruct"
 

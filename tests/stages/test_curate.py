@@ -191,3 +191,27 @@ def test_groups_are_computed_where_an_item_has_none(tmp_path: Path) -> None:
     _, sft, _ = run(tmp_path, TRAIN)
     groups = {item.id: group_of(item) for item in read_items(tmp_path / "train.parquet")}
     assert all(row["group_id"] == groups[row["id"]] for row in sft)
+
+
+def test_each_set_takes_its_own_sources(tmp_path: Path) -> None:
+    """By data set and by file, whole, though they share questions; what is of neither is left alone."""
+    of = [{"dataset_name": "m23k"}, {"meta": {"source_file": "biomed_r1/train-0.parquet"}}, {}]
+    items = [TRAIN[n].with_(**of[n % 3]) for n in range(30)]
+    shared = items[0].with_(id="t100", meta={"source_file": "x/biomed_r1-00000.jsonl"}, dataset_name="y")
+    sources = {"sft": ["m23k"], "rl": ["biomed_r1"]}
+    evidence, sft, rl = run(tmp_path, [*items, shared], sft_size=100, rl_size=100, sources=sources)
+    assert {row["id"] for row in sft} == {f"t{n}" for n in range(0, 30, 3)}
+    assert {row["id"] for row in rl} == {f"t{n}" for n in range(1, 30, 3)} | {"t100"}
+    assert (evidence["counts"]["other_sources"], evidence["counts"]["in_both_sets"]) == (10, 1)
+    assert evidence["counts"]["near_duplicates"] == 0, "within a set only"
+
+
+def test_sources_that_cannot_be_told_apart_or_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="m23k is in both"):
+        CurateConfig.model_validate({"sources": {"sft": ["m23k"], "rl": ["m23k"]}})
+    with pytest.raises(StageError, match="no training item is of the sources"):
+        run(tmp_path, TRAIN, sources={"sft": ["a"], "rl": ["b"]})
+    sources = {"sft": ["made up"], "rl": ["other"]}
+    odd = [TRAIN[n].with_(dataset_name="other") for n in range(1, 48, 2)]
+    with pytest.raises(StageError, match=r"of the rl set is .* less than rl_reasoning_share_min 50.0%"):
+        run(tmp_path, [*odd, *TRAIN[::2]], sources=sources, rl_reasoning_share_min=0.5)

@@ -20,7 +20,7 @@ OPTIONS = {"A": "Zinc", "B": "Iron"}
 CONFIG = GrpoConfig(
     max_steps=4,
     save_steps=2,
-    batch_size=4,
+    prompts_per_step=2,
     num_generations=2,
     max_completion_length=8,
     learning_rate=1e-3,
@@ -140,10 +140,9 @@ def test_command_line(mix: Path, tiny_model: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"batch_size": 6, "num_generations": 4}, "num_generations: 4 must divide"),
         ({"num_iterations": 2, "save_steps": 3, "max_steps": 4}, "save_steps: must be a multiple of 2"),
         ({"num_iterations": 2, "save_steps": 2, "max_steps": 3}, "max_steps: must be a multiple of 2"),
-        ({"steps_per_generation": 3, "gradient_accumulation_steps": 2, "save_steps": 2}, "save_steps: .* of 3"),
+        ({"updates_per_generation": 3, "save_steps": 2}, "save_steps: .* of 3"),
         ({"generator": "shared_prompt", "top_k": 5}, "shared_prompt knows no top_k"),
         ({"generator": "magic"}, "generator"),
         ({"beta": -1}, "beta"),

@@ -20,12 +20,13 @@ from components.errors import InputError, StageError, StoppedError
 from components.platform.models import weights_digest
 from components.platform.tables import write_rows
 from components.stages.sft import SftConfig, build_trainer, sft
+from components.training.place import TrainerPlace
 from components.training.saving import end_early
 from components.training.trainer import data_order
 from pipelines.cli.training import sft_command
 
 OPENING = "Off the top of my head, I believe it should be A, Zinc, although I hesitate."
-CONFIG = SftConfig(max_steps=6, save_steps=2, batch_size=2, learning_rate=1e-3, optim="adafactor", device="cpu")
+CONFIG = SftConfig(max_steps=6, save_steps=2, global_batch=2, learning_rate=1e-3, optim="adafactor", device="cpu")
 
 
 def trace(number: int) -> dict[str, Any]:
@@ -232,16 +233,16 @@ def test_told_to_stop_it_saves_and_goes_on_from_there(
     assert again["weights_sha256"] == whole["weights_sha256"]
 
 
-@pytest.mark.parametrize(
-    "change", [{"save_steps": 1}, {"batch_size": 1, "gradient_accumulation_steps": 2}, {"dtype": "bfloat16"}]
-)
+@pytest.mark.parametrize("change", [{"save_steps": 1}, {"micro_batch": 1}, {"dtype": "bfloat16"}])
 def test_what_changes_no_result_is_no_reason_to_start_over(
     mix: Path, tiny_model: Path, tmp_path: Path, change: dict[str, Any]
 ) -> None:
     """Saved at other steps, another split of the batch, another format of the finished weights."""
     short = CONFIG.model_copy(update={"max_steps": 4, "dtype": "float32"})
     whole = sft(mix, str(tiny_model), short, str(tmp_path / "c"), tmp_path / "whole")
-    again = sft(mix, str(tiny_model), short.model_copy(update=change), str(tmp_path / "c"), tmp_path / "again")
+    place = TrainerPlace(micro_batch=change.pop("micro_batch", None))
+    other = short.model_copy(update=change)
+    again = sft(mix, str(tiny_model), other, str(tmp_path / "c"), tmp_path / "again", place=place)
     assert again["resumed_from_step"] == 2
     assert largest_difference(tmp_path / "whole", tmp_path / "again") < (1e-6 if "dtype" not in change else 1e-2)
     assert whole["history"][2]["loss"] == pytest.approx(again["history"][2]["loss"], abs=1e-5)
@@ -306,7 +307,7 @@ def test_a_full_disk_is_said_plainly(mix: Path, tiny_model: Path, tmp_path: Path
 
 def test_command_line(mix: Path, tiny_model: Path, tmp_path: Path) -> None:
     config = tmp_path / "sft.yaml"
-    config.write_text("max_steps: 5\nbatch_size: 1\ndevice: cpu\n")
+    config.write_text("max_steps: 5\nglobal_batch: 1\ndevice: cpu\n")
     arguments = ["--mix", mix, "--model", tiny_model, "--checkpoints", tmp_path / "c", "--out", tmp_path / "out"]
     arguments += ["--config", config, "--set", "max_steps=1", "--set", "bf16=true", "--json", tmp_path / "e.json"]
     result = CliRunner().invoke(sft_command, [str(argument) for argument in arguments], catch_exceptions=False)
@@ -335,7 +336,7 @@ def test_sft_of_the_packaged_model(smollm: Path, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     write_rows([trace(number) for number in range(24)], tmp_path / "sft.parquet")
-    config = CONFIG.model_copy(update={"max_steps": 12, "save_steps": 6, "batch_size": 4, "learning_rate": 5e-5})
+    config = CONFIG.model_copy(update={"max_steps": 12, "save_steps": 6, "global_batch": 4, "learning_rate": 5e-5})
     evidence = sft(tmp_path / "sft.parquet", str(smollm), config, str(tmp_path / "c"), tmp_path / "out")
     shutil.rmtree(tmp_path / "c")
     assert evidence["metrics"]["loss_last"] < 0.6 * evidence["metrics"]["loss_first"]

@@ -16,8 +16,8 @@ import pytest
 from components.platform.tables import write_rows
 
 SETTINGS = {
-    "sft": {"max_steps": 6, "save_steps": 2, "batch_size": 2, "learning_rate": 1e-3},
-    "grpo": {"max_steps": 6, "save_steps": 2, "batch_size": 4, "num_generations": 2, "max_completion_length": 8},
+    "sft": {"max_steps": 6, "save_steps": 2, "global_batch": 2, "learning_rate": 1e-3},
+    "grpo": {"max_steps": 6, "save_steps": 2, "prompts_per_step": 2, "num_generations": 2, "max_completion_length": 8},
 }
 
 

@@ -15,7 +15,7 @@ from pipelines.settings.recipes import load_any_recipe
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 # A site's profiles, as docs/operate.md tells an operator to write them.
-SITE = {name: str(GOLDEN / f"site-{name}.yaml") for name in ("a100x8", "h100x8")}
+SITE = {name: str(GOLDEN / f"site-{name}.yaml") for name in ("a100x8", "h100x8", "h100x8x2")}
 # pipeline, recipe, profile: what makes sense to run. GPUs for the models that need them, small ones elsewhere.
 CASES = [
     ("training", "demo", "local"),
@@ -23,8 +23,7 @@ CASES = [
     ("training", "demo", "kind"),
     ("training", "biomed-r1-8b", "a100x8"),
     ("training", "biomed-r1-8b", "h100x8"),
-    ("training", "biomed-r1-32b", "a100x8"),
-    ("training", "biomed-r1-32b", "h100x8"),
+    ("training", "biomed-r1-32b", "h100x8x2"),
     ("evaluation", "models-demo", "local"),
     ("evaluation", "models-demo", "kind"),
     ("evaluation", "paper-models", "a100x8"),

@@ -51,6 +51,7 @@ class Plan(BaseModel):
     references: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
     price_per_gpu_hour: float | None = None
+    trainer: dict[str, Any] = {}  # where trainers run (components/training/place.py); no stage's key depends on it
 
     @property
     def text(self) -> str:
@@ -67,7 +68,7 @@ class Plan(BaseModel):
     def parameters(self) -> dict[str, Any]:
         """What the run's parent in MLflow lists as its parameters."""
         models = {m.name: {"model": m.reference or "made by this run", **m.evaluate} for m in self.models}
-        return {"data": self.data, **self.stages, "models": models, "shards": self.shards}
+        return {"data": self.data, **self.stages, "models": models, "shards": self.shards, "trainer": self.trainer}
 
     def config(self, stage: str, config_class: type[Config]) -> Config:
         """The config of a stage; raises InputError when the plan has none or one of other fields."""

@@ -1,0 +1,134 @@
+"""Tokens a second and MFU of a whole 1B model: ours padded, ours packed, and TRL's own script on the same rows."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from common import LLAMA_1B, PEAK_FLOPS, TINY, clock, device, flops_per_token, options, random_model, save
+from tiny import tokenizer_of
+
+from components.stages.sft import SftConfig, build_trainer
+from components.training.place import TrainerPlace
+from components.training.rows import Encoded
+
+STEPS, WARM = (12, 4) if "--cpu" not in sys.argv else (2, 1)  # the first ones compile and allocate
+ROWS = 32 if "--cpu" not in sys.argv else 8
+
+
+def main() -> None:
+    args = options(__doc__ or "")
+    shape, where = (TINY, device(True)) if args.cpu else (LLAMA_1B, device(False))
+    rows = traces(shape.vocabulary, ROWS * STEPS, 512 if args.cpu else 4096, 30 if args.cpu else 600)
+    found: list[dict[str, Any]] = []
+    cases: list[tuple[str, Any]] = [
+        ("ours, padded, 4 rows", (4, None, "sdpa", True)),
+        ("ours, packs of 8192, sdpa", (1, 8192, "sdpa", True)),
+        ("ours, packs of 8192, flex_attention", (1, 8192, "flex_attention", True)),
+        ("ours, packs of 8192, sdpa, nothing recomputed", (1, 8192, "sdpa", False)),
+        ("TRL's own, 4 rows", None),
+    ]
+    for name, case in cases:
+        if args.cpu and case and case[2] != "sdpa":
+            continue
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                trainer = theirs(shape, where, rows, folder) if case is None else ours(shape, where, rows, folder, case)
+                found.append({"case": name, **timed(trainer, rows, shape, where)})
+                del trainer
+        except Exception as error:
+            found.append({"case": name, "error": f"{type(error).__name__}: {str(error)[:300]}"})
+        if not args.cpu:
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+        print(found[-1], flush=True)
+        save(args.json, {"speed": {"model": "1B, random weights", "rows_per_step": ROWS, "cases": found}})
+
+
+def traces(vocabulary: int, count: int, longest: int, median: int) -> list[dict[str, list[int]]]:
+    """Random tokens with the lengths of reasoning traces (log-normal; median as of the shared sets), a fifth of each
+    the question, which is not learnt."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for length in np.clip(rng.lognormal(np.log(median), 0.6, count), 16, longest).astype(int):
+        ids = rng.integers(3, vocabulary, length).tolist()
+        asked = length // 5
+        rows.append({"input_ids": ids, "labels": [-100] * asked + ids[asked:]})
+    return rows
+
+
+def ours(shape: Any, where: torch.device, rows: Any, folder: str, case: Any) -> Any:
+    micro, pack, attention, checkpointing = case
+    config = SftConfig(
+        max_steps=STEPS,
+        global_batch=ROWS,
+        max_length=4096,
+        tokens_per_pack=pack,
+        bf16=True,
+        gradient_checkpointing=checkpointing,
+        save_steps=10**6,
+        optim="adamw_torch_fused",
+        device="cpu" if where.type == "cpu" else "auto",
+    )
+    opened = SimpleNamespace(model=random_model(shape, where, attention), tokenizer=tokenizer_of(shape.vocabulary))
+    encoded = Encoded(rows, 0, 0, 0)
+    return build_trainer(opened, encoded, config, Path(folder), TrainerPlace(micro_batch=micro))
+
+
+def theirs(shape: Any, where: torch.device, rows: Any, folder: str) -> Any:
+    """`trl sft` with its defaults, at the same batch: bf16, gradient checkpointing, no packing."""
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    arguments = SFTConfig(
+        output_dir=folder,
+        max_steps=STEPS,
+        per_device_train_batch_size=4,
+        gradient_accumulation_steps=ROWS // 4,
+        bf16=True,
+        use_cpu=where.type == "cpu",
+        max_length=4096,
+        report_to="none",
+        save_strategy="no",
+        logging_steps=1,
+        disable_tqdm=True,
+    )
+    return SFTTrainer(
+        model=random_model(shape, where),
+        args=arguments,
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer_of(shape.vocabulary),
+    )
+
+
+def timed(trainer: Any, rows: Any, shape: Any, where: torch.device) -> dict[str, Any]:
+    from transformers import TrainerCallback
+
+    ends: list[float] = []
+
+    class Clock(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            ends.append(clock(where))
+
+    trainer.add_callback(Clock())
+    trainer.train()
+    seconds = ends[-1] - ends[WARM - 1]
+    tokens = sum(len(row["input_ids"]) for row in rows) / STEPS * (STEPS - WARM)
+    speed = tokens / seconds
+    return {
+        "seconds_per_step": round(seconds / (STEPS - WARM), 3),
+        "tokens_per_second": round(speed),
+        "mfu": round(speed * flops_per_token(shape) / PEAK_FLOPS, 3),
+        "peak_gib": None if where.type == "cpu" else round(torch.cuda.max_memory_allocated() / 2**30, 1),
+        "loss_first": trainer.state.log_history[0]["loss"],
+        "loss_last": next(e["loss"] for e in reversed(trainer.state.log_history) if "loss" in e),
+    }
+
+
+if __name__ == "__main__":
+    main()

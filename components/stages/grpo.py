@@ -10,12 +10,14 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from components.platform import faults
+from components.platform.models import local_model
 from components.training.memory.terms import Work
 from components.training.place import HERE, Split, TrainerPlace
 from components.training.rewards import REWARDS, rewards
 from components.training.rows import Row, TooLong, read_questions, render_questions
 from components.training.sharding import check_world, keep_outputs, sharding_fields
 from components.training.trainer import TrainerConfig, data_order, import_trl, open_training, series
+from components.training.workers.launch import elsewhere, launch
 
 METRICS = {
     "loss": "loss",
@@ -120,6 +122,11 @@ def grpo(
     says how a step is split.
     """
     mix, out = Path(mix), Path(out)
+    if elsewhere(place):
+        local_model(model)  # fetched once, and not by every process
+        given = {"mix": str(mix), "model": model, "config": config.model_dump(mode="json")}
+        given |= {"checkpoints": checkpoints, "out": str(out), "code": code}
+        return launch("components.stages.grpo:worker", place, given)
     rows = read_questions(mix)
     training = open_training("grpo", mix, model, config, checkpoints, code)
     tokenizer = training.opened.tokenizer
@@ -156,6 +163,13 @@ def reward_functions() -> list[Callable[..., list[float | None]]]:
         return reward
 
     return [batched(name) for name in REWARDS]
+
+
+def worker(
+    place: TrainerPlace, mix: str, model: str, config: dict[str, Any], checkpoints: str, out: str, code: str
+) -> dict[str, Any]:
+    """`grpo` in one of several processes, from what the first process wrote down (workers/launch.py)."""
+    return grpo(Path(mix), model, GrpoConfig.model_validate(config), checkpoints, Path(out), code, place)
 
 
 def build_trainer(

@@ -9,12 +9,14 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from components.platform import faults
+from components.platform.models import local_model
 from components.training.memory.terms import Work
 from components.training.packing import PackCollator, pack_steps
 from components.training.place import HERE, Split, TrainerPlace
 from components.training.rows import Encoded, TooLong, encode_traces, read_traces
 from components.training.sharding import check_world, keep_outputs, sharding_fields
 from components.training.trainer import TrainerConfig, data_order, import_trl, open_training, rows_of
+from components.training.workers.launch import elsewhere, launch
 
 LOG = logging.getLogger(__name__)
 METRICS = {
@@ -72,6 +74,11 @@ def sft(
     the same config, data and weights. `code` is recorded in their manifests. `place` says how a step is split.
     """
     mix, out = Path(mix), Path(out)
+    if elsewhere(place):
+        local_model(model)  # fetched once, and not by every process
+        given = {"mix": str(mix), "model": model, "config": config.model_dump(mode="json")}
+        given |= {"checkpoints": checkpoints, "out": str(out), "code": code}
+        return launch("components.stages.sft:worker", place, given)
     rows = read_traces(mix)
     training = open_training("sft", mix, model, config, checkpoints, code)
     encoded = encode_traces(rows, training.opened.tokenizer, config.max_length, config.too_long, mix)
@@ -88,6 +95,13 @@ def sft(
         "epochs": evidence["steps"] * config.global_batch / len(encoded.rows),
         **evidence,
     }
+
+
+def worker(
+    place: TrainerPlace, mix: str, model: str, config: dict[str, Any], checkpoints: str, out: str, code: str
+) -> dict[str, Any]:
+    """`sft` in one of several processes, from what the first process wrote down (workers/launch.py)."""
+    return sft(Path(mix), model, SftConfig.model_validate(config), checkpoints, Path(out), code, place)
 
 
 def build_trainer(

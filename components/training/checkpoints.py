@@ -14,8 +14,8 @@ from typing import Any
 
 from components.errors import DamagedError, InputError, NewerSchemaError, UnavailableError
 from components.platform.storage import store
-from components.training.lease import NAME as LEASE
-from components.training.lease import Contents, Lease, Published
+from components.training.saving.lease import NAME as LEASE
+from components.training.saving.lease import Contents, Lease, Published
 
 LOG = logging.getLogger(__name__)
 KEEP = 2  # the newest ones: one may turn out to be damaged

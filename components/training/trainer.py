@@ -24,12 +24,13 @@ from components.platform.machine import needs_space
 from components.platform.models import local_model, weights_digest
 from components.platform.storage import store
 from components.training.checkpoints import Checkpoints, resume_key
-from components.training.finite import check_states, watch_gradients
 from components.training.lora import Lora
 from components.training.place import Split
 from components.training.pretrained import Dtype, Pretrained, load_pretrained, save_plain
-from components.training.saving import check_ended, saving_callback, stop_requests
-from components.training.uploads import Uploads, uploading
+from components.training.saving.callback import check_ended, saving_callback, stop_requests
+from components.training.saving.finite import check_states, watch_gradients
+from components.training.saving.uploads import Uploads, uploading
+from components.training.workers.ranks import gathered, together
 
 Records = list[dict[str, float]]
 
@@ -128,6 +129,7 @@ class Training:
                 check_states(trainer, self.checkpoints.stage)
                 if trainer.is_world_process_zero():
                     save_plain(trainer.accelerator.unwrap_model(trainer.model), self.opened.tokenizer, out, dtype)
+            together(trainer)  # the others end when the first has stored what it had to
         steps = int(trainer.state.global_step)
         return {
             "steps": steps,
@@ -194,8 +196,14 @@ def series(records: Sequence[Mapping[str, float]], name: str) -> list[float]:
 
 @contextmanager
 def work_folder(out: Path) -> Iterator[Path]:
-    """An empty folder beside `out`, on the same disk, removed at the end; a killed run's is emptied by the next."""
+    """An empty folder beside `out`, on the same disk, removed at the end; a killed run's is emptied by the next.
+
+    The processes of one node share it: the first one makes and removes it.
+    """
     folder = out.with_name(f".{out.name}.training")
+    if int(os.environ.get("LOCAL_RANK", "0")):
+        yield folder
+        return
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
@@ -237,19 +245,19 @@ def _train(trainer: Any, checkpoints: Checkpoints, work: Path, uploads: Uploads,
     """
     from transformers import PrinterCallback
 
-    stage, resume = checkpoints.stage, work / "resume"
+    stage, resume, first = checkpoints.stage, work / "resume", trainer.is_world_process_zero()
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_watching_callback(stage))
     watch_gradients(trainer, stage)
-    found = checkpoints.newest(resume)
+    # The first process takes the lease and fetches; the others, on the same disk, are told what.
+    fetched = checkpoints.newest(resume) if first else None
+    at = int(gathered(trainer, [fetched[1] if fetched else 0])[0][0])
     with stop_requests() as stop:
         trainer.add_callback(saving_callback(trainer, stage, uploads, stop, cycle, resume))
-        if found is None:
-            trainer.train()
-        else:
-            LOG.info("%s: resuming from step %d of %d", stage, found[1], trainer.args.max_steps)
-            trainer.train(resume_from_checkpoint=str(found[0]))
-        return found[1] if found else 0, check_ended(trainer, stage, uploads, stop)
+        if at:
+            LOG.info("%s: resuming from step %d of %d", stage, at, trainer.args.max_steps)
+        trainer.train(resume_from_checkpoint=str(resume / f"checkpoint-{at}") if at else None)
+        return at, check_ended(trainer, stage, uploads, stop)
 
 
 def history(log: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> Records:
@@ -283,7 +291,8 @@ def _watching_callback(stage: str) -> Any:
                 raise StageError(
                     f"{stage}: step {state.global_step}: the loss is {loss}; lower learning_rate or switch bf16 off"
                 )
-            if logs and "loss" in logs and (last or now - self.shown >= progress.PLAIN_LINE_SECONDS):
+            first = state.is_world_process_zero
+            if first and logs and "loss" in logs and (last or now - self.shown >= progress.PLAIN_LINE_SECONDS):
                 self.shown = now
                 progress.line(f"{stage} step (loss {loss:.3f})", state.global_step, state.max_steps, now - self.started)
 

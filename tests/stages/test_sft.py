@@ -21,7 +21,7 @@ from components.platform.models import weights_digest
 from components.platform.tables import write_rows
 from components.stages.sft import SftConfig, build_trainer, sft
 from components.training.place import TrainerPlace
-from components.training.saving import end_early
+from components.training.saving.callback import end_early
 from components.training.trainer import data_order
 from pipelines.cli.training import sft_command
 

@@ -16,7 +16,7 @@ from components.errors import StoppedError
 from components.platform.storage import objects
 from components.platform.tables import write_rows
 from components.stages.sft import SftConfig, sft
-from components.training import saving
+from components.training.saving import callback as saving
 
 CONFIG = SftConfig(max_steps=12, save_steps=1, global_batch=2, learning_rate=1e-3, optim="adafactor", device="cpu")
 OUTAGE_SECONDS = 4.0

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from components.errors import DamagedError, NewerSchemaError, UnavailableError
 from components.platform.storage import objects, store
 from components.training.checkpoints import Checkpoints, resume_key
-from components.training.lease import OvertakenError
+from components.training.saving.lease import OvertakenError
 
 
 @pytest.fixture

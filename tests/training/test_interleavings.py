@@ -19,7 +19,7 @@ from memory_store import Memory, Process, Turn, memory_store
 
 from components.errors import InputError, StageError
 from components.training.checkpoints import Checkpoints
-from components.training.lease import OvertakenError
+from components.training.saving.lease import OvertakenError
 
 URI = "s3://bucket/checkpoints"
 TURNS: tuple[Turn, ...] = ("go", "go", "lose the answer", "die")

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from components.errors import InputError, UnavailableError
-from components.training import uploads as module
 from components.training.checkpoints import Checkpoints
-from components.training.lease import OvertakenError
-from components.training.uploads import Uploads, uploading
+from components.training.saving import uploads as module
+from components.training.saving.lease import OvertakenError
+from components.training.saving.uploads import Uploads, uploading
 
 
 @pytest.fixture(autouse=True)

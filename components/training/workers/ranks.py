@@ -21,3 +21,8 @@ def anywhere(trainer: Any, *flags: bool) -> list[bool]:
     """Each flag: whether it is set on any rank. All ranks get the same answer, so all of them do the same next."""
     rows = gathered(trainer, [float(flag) for flag in flags])
     return [any(column) for column in zip(*rows, strict=True)]
+
+
+def together(trainer: Any) -> None:
+    """Wait until all ranks are here."""
+    gathered(trainer, [0.0])

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import StageError, StoppedError
-from components.training.finite import check_states
-from components.training.ranks import anywhere
-from components.training.uploads import Uploads
+from components.training.saving.finite import check_states
+from components.training.saving.uploads import Uploads
+from components.training.workers.ranks import anywhere, gathered, together
 
 
 @dataclass
@@ -59,9 +59,6 @@ def saving_callback(trainer: Any, stage: str, uploads: Uploads, stop: StopReques
     class Saving(TrainerCallback):
         due = stopping = False
 
-        def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-            shutil.rmtree(resumed, ignore_errors=True)
-
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:  # noqa: ARG002
             whole = state.global_step % cycle == 0
             last = state.global_step >= state.max_steps
@@ -70,6 +67,8 @@ def saving_callback(trainer: Any, stage: str, uploads: Uploads, stop: StopReques
             first = state.is_world_process_zero
             ready = first and self.due and whole and not stop.asked and uploads.ready()
             failed, ready, stopping = anywhere(trainer, uploads.failed, ready, stop.asked)
+            if first:  # every rank has read it by now
+                shutil.rmtree(resumed, ignore_errors=True)
             if failed:
                 uploads.check()
                 raise StageError(f"{stage}: the first rank could not store checkpoints; its own log says why")
@@ -83,6 +82,7 @@ def saving_callback(trainer: Any, stage: str, uploads: Uploads, stop: StopReques
             return control
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+            together(trainer)  # the random state of every rank is in the folder
             if state.is_world_process_zero:
                 folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
                 uploads.start(folder, state.global_step, state.best_global_step)
@@ -110,7 +110,8 @@ def check_ended(trainer: Any, stage: str, uploads: Uploads, stop: StopRequest) -
     if any(anywhere(trainer, stop.asked)):
         if state.is_world_process_zero:
             uploads.wait()
-        kept = uploads.published if state.is_world_process_zero else state.global_step
+        # The others wait here: the end of one process is the end of all.
+        kept = int(gathered(trainer, [uploads.published])[0][0])
         raise StoppedError(
             f"{stage}: told to stop, after step {state.global_step} of {state.max_steps}; "
             + (

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from components.errors import StageError
-from components.training.ranks import anywhere, gathered
+from components.training.workers.ranks import anywhere, gathered
 
 ADVICE = "lower learning_rate or switch bf16 off"
 

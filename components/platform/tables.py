@@ -1,29 +1,17 @@
-"""Question and answer tables on disk: Parquet or text in, Parquet or JSONL out. The only user of pyarrow."""
+"""Question and answer tables on disk: Parquet or text in, Parquet or JSONL out."""
 
 from __future__ import annotations
 
 import errno
-import io
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from components.errors import InputError
 from components.platform.text_rows import format_of, opened, text_rows
 from components.questions.items import COLUMNS, Item, item_row, parse_item
-
-_FLOATS = {"reasoning_prob", "reasoning_threshold"}
-_ITEM_SCHEMA = pa.schema(
-    [
-        (name, pa.float64() if name in _FLOATS else pa.bool_() if name == "is_reasoning" else pa.string())
-        for name in COLUMNS
-    ]
-)
 
 
 def read_items(path: str | Path) -> list[Item]:
@@ -48,9 +36,8 @@ def write_items(
     columns: Sequence[str] = COLUMNS,
 ) -> None:
     """Items as Parquet (or JSONL, by suffix), with `columns` alone where given; null columns keep their type."""
-    schema = pa.schema([_ITEM_SCHEMA.field(name) for name in columns])
     rows = [{name: row[name] for name in columns} for row in map(item_row, items)]
-    _write(rows, Path(path), schema, metadata)
+    _write(rows, Path(path), columns, metadata)
 
 
 def read_rows(path: str | Path) -> list[dict[str, Any]]:
@@ -69,8 +56,8 @@ def read_metadata(path: str | Path) -> dict[str, str]:
     """
     if not _is_parquet(Path(path)) or _is_packed(Path(path)):
         return _side_metadata(side_file(path))
-    metadata = _open_parquet(Path(path)).schema_arrow.metadata or {}
-    return {k.decode(): v.decode() for k, v in metadata.items() if not k.startswith(b"ARROW:")}
+    found: dict[str, str] = _parquet(Path(path)).parquet_metadata(Path(path))
+    return found
 
 
 def side_file(path: str | Path) -> Path:
@@ -102,32 +89,23 @@ def iterate_rows(path: str | Path) -> Iterator[dict[str, Any]]:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    yield from _parquet_rows(path) if _is_parquet(path) else text_rows(path, format_of(path) or "jsonl")
+    if _is_parquet(path):
+        yield from _parquet(path).parquet_rows(path, _is_packed(path))
+    else:
+        yield from text_rows(path, format_of(path) or "jsonl")
 
 
-def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
-    with opened(path) as file:
-        try:
-            # Unpacked whole: Parquet is read from its end.
-            parquet = pq.ParquetFile(io.BytesIO(file.read()) if _is_packed(path) else path)
-        except (pa.ArrowException, OSError) as error:
-            raise _unreadable(path, error) from None
-        try:
-            for batch in parquet.iter_batches():
-                yield from batch.to_pylist()
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise InputError(f"{path}: damaged Parquet ({_short(error)}); fetch or write it again") from None
-
-
-def _open_parquet(path: Path) -> pq.ParquetFile:
+def _parquet(path: Path) -> Any:
+    """The module parquet, loaded when it is needed; raises InputError where pyarrow is not installed."""
     try:
-        return pq.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
-        raise _unreadable(path, error) from None
-
-
-def _unreadable(path: Path, error: BaseException) -> InputError:
-    return InputError(f"{path}: not a readable Parquet file ({_short(error)}); fetch or write it again")
+        from components.platform import parquet
+    except ModuleNotFoundError as error:
+        if error.name != "pyarrow":
+            raise
+        raise InputError(
+            f"{path}: Parquet needs pyarrow, which the core installation leaves out: pip install pyarrow, or use .jsonl"
+        ) from None
+    return parquet
 
 
 def _is_packed(path: Path) -> bool:
@@ -144,7 +122,7 @@ def _is_parquet(path: Path) -> bool:
 
 
 def _write(
-    rows: list[dict[str, Any]], path: Path, schema: pa.Schema | None, metadata: Mapping[str, str] | None
+    rows: list[dict[str, Any]], path: Path, item_columns: Sequence[str] | None, metadata: Mapping[str, str] | None
 ) -> None:
     if format_of(path) not in ("jsonl", "parquet", None) or _is_packed(path):
         raise InputError(f"{path}: tables are written as .parquet or .jsonl; give the file one of these endings")
@@ -155,21 +133,10 @@ def _write(
             with partial.open("w", encoding="utf-8") as file:
                 file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         else:
-            names = list(dict.fromkeys(name for row in rows for name in row))
-            table = (
-                pa.Table.from_pylist(rows, schema=schema)
-                if schema is not None
-                else pa.table({name: [row.get(name) for row in rows] for name in names})
-            )
-            table = table.replace_schema_metadata(dict(metadata or {}))
-            pq.write_table(table, partial, compression="zstd")
+            _parquet(path).write_parquet(rows, partial, item_columns, metadata or {})
         os.replace(partial, path)
     except OSError as error:
         partial.unlink(missing_ok=True)
         if error.errno == errno.ENOSPC:
             raise InputError(f"{path}: no space left on the disk; free some or write elsewhere") from None
         raise
-
-
-def _short(error: BaseException) -> str:
-    return str(error).splitlines()[0][:120]

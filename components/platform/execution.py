@@ -206,7 +206,7 @@ def _recorded(name: str, value: str) -> str:
 def _track(tracked: tracking.Tracked, call: Call, digests: Mapping[str, str], evidence: Evidence, reused: bool) -> None:
     tracked.tags({"biomed_r1.reused": str(reused).lower()})
     tracked.metrics(evidence.get("metrics", {}))
-    tracked.history(evidence.get("history", []))
+    tracked.history(evidence.get("history", []), once=True)  # a trainer has logged most of it while it ran
     for name, context in call.datasets.items():
         tracked.dataset(name, digests[name], call.inputs[name], int(evidence.get("rows_in", 0)), context)
     for data in evidence.get("datasets", []):

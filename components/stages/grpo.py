@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,9 +10,13 @@ from pydantic import Field, model_validator
 
 from components.platform import faults
 from components.platform.models import local_model
+from components.training.live_metrics import watched
 from components.training.memory.terms import Work
 from components.training.place import HERE, Split, TrainerPlace
 from components.training.rewards import REWARDS, rewards
+from components.training.rl.held_out import evaluation_fields, hold_out
+from components.training.rl.scoring import log_dropped, once, seed_requests
+from components.training.rl.watching import best_callback, rollout_callback, spread_callback
 from components.training.rows import Row, TooLong, read_questions, render_questions
 from components.training.sharding import check_world, keep_outputs, sharding_fields
 from components.training.trainer import TrainerConfig, data_order, import_trl, open_training, series
@@ -31,6 +34,10 @@ METRICS = {
     "completions/mean_length": "completion_tokens",
     "completions/clipped_ratio": "truncated_share",
     **{f"rewards/{name}/mean": f"reward_{name}" for name in REWARDS},
+    "sampling/dropped_share": "sampling_dropped_share",
+    "sampling/sampling_logp_difference/mean": "sampling_logp_difference",
+    "sampling/sampling_logp_difference/max": "sampling_logp_difference_max",
+    "sampling/importance_sampling_ratio/mean": "sampling_ratio",
 }
 
 
@@ -60,6 +67,14 @@ class GrpoConfig(TrainerConfig):
     # What writes completions: trl (its own, with the trained weights), vllm (GPU), or shared_prompt (CPU: bf16 copy of
     # the weights, each question read once; samples by temperature and top_p only).
     generator: Literal["trl", "vllm", "shared_prompt"] = "trl"
+    # What TRL does where vLLM's log-probabilities and the trainer's differ: drop a completion whose ratio is above 3,
+    # or cut the ratio of each token there. Both are logged (sampling_*).
+    vllm_correction: Literal["sequence_mask", "token_truncate", "none"] = "sequence_mask"
+    evaluation_rows: int = Field(0, ge=0)  # questions that are never trained on, and asked every evaluation_steps
+    evaluation_steps: int = Field(50, ge=1)
+    patience: int | None = Field(None, ge=1)  # evaluations without a better reward, after which the training ends
+    max_steps_without_spread: int | None = Field(50, ge=1)
+    rollout_steps: int | None = Field(10, ge=1)  # completions of every so many steps are stored, to be read
     reward_correctness: float = Field(1.0, ge=0)
     reward_format: float = Field(0.2, ge=0)
     reward_self_correction: float = Field(0.5, ge=0)
@@ -70,6 +85,10 @@ class GrpoConfig(TrainerConfig):
             raise ValueError(f"save_steps: must be a multiple of {self.cycle}, or resuming would change the data")
         if self.max_steps and self.max_steps % self.cycle:
             raise ValueError(f"max_steps: must be a multiple of {self.cycle}, or the last completions go unused")
+        if self.evaluation_rows and self.evaluation_steps % self.cycle:
+            raise ValueError(f"evaluation_steps: must be a multiple of {self.cycle}, where a checkpoint can be written")
+        if self.patience and not self.evaluation_rows:
+            raise ValueError("patience: goes with evaluation_rows, of which there are none")
         if self.generator == "shared_prompt" and (self.top_k or self.min_p or self.repetition_penalty != 1.0):
             raise ValueError("generator: shared_prompt knows no top_k, min_p or repetition_penalty; take trl or vllm")
         return self
@@ -132,15 +151,32 @@ def grpo(
     tokenizer = training.opened.tokenizer
     questions = render_questions(rows, tokenizer, config.max_prompt_length, config.too_long, mix)
     faults.point("grpo")
-    evidence = training.run(
-        lambda folder: build_trainer(training.opened, questions, config, folder, place), METRICS, out, config.dtype
-    )
+    asked, held_out = hold_out(questions, config.evaluation_rows, config.seed)
+    rollouts = f"{checkpoints.rstrip('/')}-rollouts"
+
+    def build(folder: Path) -> Any:
+        trainer = build_trainer(training.opened, asked, config, folder, place, held_out)
+        for callback in _callbacks(trainer, config, rollouts):
+            trainer.add_callback(callback)
+        built.append(trainer)
+        return watched(trainer, METRICS)
+
+    built: list[Any] = []
+    evidence = training.run(build, METRICS, out, config.dtype)
     earned = series(evidence["history"], "reward")
     generations = evidence["steps"] // config.cycle
     evidence["metrics"] |= {"reward_first": earned[0], "reward_last": earned[-1]}
+    if held_out and built[0].state.best_metric is not None:
+        best = {
+            "held_out_reward_best": float(built[0].state.best_metric),
+            "best_step": int(built[0].state.best_global_step),
+        }
+        evidence["metrics"] |= best
     return {
         "rows_in": len(rows),
-        "rows_trained": len(questions),
+        "rows_trained": len(asked),
+        "rows_held_out": len(held_out),
+        "rollouts": rollouts if config.rollout_steps else None,
         "rows_too_long": len(rows) - len(questions),
         "rows_with_opening": sum(bool(question["opening"]) for question in questions),
         "completions": generations * config.generation_batch,
@@ -151,18 +187,7 @@ def grpo(
 
 def reward_functions() -> list[Callable[..., list[float | None]]]:
     """The rewards with TRL's calling convention: lists in, a list out, None where a reward does not apply."""
-
-    def batched(name: str) -> Callable[..., list[float | None]]:
-        def reward(
-            completions: list[str], options: list[str], answer_idx: list[str], opening: list[str], **_: Any
-        ) -> list[float | None]:
-            rows = zip(completions, options, answer_idx, opening, strict=True)
-            return [rewards(text, json.loads(letters), answer, start)[name] for text, letters, answer, start in rows]
-
-        reward.__name__ = name
-        return reward
-
-    return [batched(name) for name in REWARDS]
+    return once(REWARDS, lambda *given: rewards(*given))
 
 
 def worker(
@@ -173,9 +198,14 @@ def worker(
 
 
 def build_trainer(
-    opened: Any, questions: list[Row], config: GrpoConfig, output_dir: Path, place: TrainerPlace = HERE
+    opened: Any,
+    questions: list[Row],
+    config: GrpoConfig,
+    output_dir: Path,
+    place: TrainerPlace = HERE,
+    held_out: Sequence[Row] = (),
 ) -> Any:
-    """TRL's trainer on rendered questions, in our order."""
+    """TRL's trainer on rendered questions, in our order; `held_out` are evaluated every evaluation_steps."""
     from datasets import Dataset
 
     from components.training.cpu_head import score_labels_only
@@ -213,6 +243,9 @@ def build_trainer(
         vllm_tensor_parallel_size=place.vllm.tensor_parallel,
         vllm_enable_sleep_mode=place.vllm.sleep,
         vllm_max_model_length=config.max_prompt_length + config.max_completion_length,  # else the model's own 128k
+        vllm_importance_sampling_correction=config.vllm_correction != "none",
+        vllm_importance_sampling_mode="sequence_mask" if config.vllm_correction == "none" else config.vllm_correction,
+        **evaluation_fields(config.evaluation_steps, len(held_out), place),
         reward_weights=[getattr(config, f"reward_{name}") for name in REWARDS],
         shuffle_dataset=False,  # the order is ours
     )
@@ -222,15 +255,30 @@ def build_trainer(
         reward_funcs=reward_functions(),
         args=arguments,
         train_dataset=Dataset.from_list(questions).select(order),
+        eval_dataset=Dataset.from_list(list(held_out)) if held_out else None,
         processing_class=opened.tokenizer,
         rollout_func=_rollout(opened, config),
     )
     numbers = [questions[row]["row"] for row in order]
     # All questions of the generation: which rank answers which of them is TRL's affair.
     trainer.rows_of = lambda step, _: numbers[step // config.cycle * per_generation :][:per_generation]
+    if config.generator == "vllm":
+        seed_requests(trainer, config.seed)
+        log_dropped(trainer)
     if arguments.use_cpu:
         score_labels_only(trainer.model, config.temperature)
     return trainer
+
+
+def _callbacks(trainer: Any, config: GrpoConfig, rollouts: str) -> list[Any]:
+    found = []
+    if config.evaluation_rows:
+        found.append(best_callback(config.evaluation_steps, config.patience))
+    if config.max_steps_without_spread:
+        found.append(spread_callback(config.max_steps_without_spread))
+    if config.rollout_steps:
+        found.append(rollout_callback(trainer, rollouts, config.rollout_steps))
+    return found
 
 
 def _rollout(opened: Any, config: GrpoConfig) -> Any:

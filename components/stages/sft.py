@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from components.platform import faults
 from components.platform.models import local_model
+from components.training.live_metrics import watched
 from components.training.memory.terms import Work
 from components.training.packing import PackCollator, pack_steps
 from components.training.place import HERE, Split, TrainerPlace
@@ -84,7 +85,10 @@ def sft(
     encoded = encode_traces(rows, training.opened.tokenizer, config.max_length, config.too_long, mix)
     faults.point("sft")
     evidence = training.run(
-        lambda folder: build_trainer(training.opened, encoded, config, folder, place), METRICS, out, config.dtype
+        lambda folder: watched(build_trainer(training.opened, encoded, config, folder, place), METRICS),
+        METRICS,
+        out,
+        config.dtype,
     )
     return {
         "rows_in": len(rows),

@@ -39,7 +39,7 @@ LOG = logging.getLogger(__name__)
 
 
 # Fields that are no part of `resumed_part`.
-WITHOUT_EFFECT = ("save_steps", "gradient_checkpointing", "dtype")
+WITHOUT_EFFECT = ("save_steps", "gradient_checkpointing", "dtype", "rollout_steps")
 
 
 class TrainerConfig(BaseModel):

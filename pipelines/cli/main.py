@@ -37,6 +37,7 @@ VERBS = {
     "pin": ("recipes", "Pin a recipe's hub models and data sets to their commits."),
     "stage": ("recipes", "Store a recipe's local models and data for a cluster."),
     "compile": ("recipes", "Compile a pipeline to KFP's IR (YAML)."),
+    "recipe": ("recipes", "Print a recipe as it takes effect; --explain: why."),
     "submit": ("cluster", "Run a recipe once on a Kubeflow cluster."),
     "watch": ("cluster", "Follow a run on the cluster to its end."),
     "cancel": ("cluster", "End a run on the cluster before its time."),

@@ -1,4 +1,4 @@
-"""`biomed-r1 compile`, `pin`, `stage`: a recipe made ready for a cluster."""
+"""`biomed-r1 compile`, `pin`, `stage`: a recipe made ready for a cluster; `recipe`: what one says."""
 
 from __future__ import annotations
 
@@ -82,6 +82,29 @@ def stage_command(recipe: str, profile: str, out: Path | None) -> None:
     values = load_any_recipe(recipe)
     _write(recipe_text(staged_for(values, load_profile(profile))), out)
     LOG.info("%d stored%s", len(local_references(values)), f": {out}" if out else "")
+
+
+@click.command("recipe")
+@click.argument("name")
+@changes_option
+@click.option("--explain", is_flag=True, help="Every effective field of a training recipe, with its source.")
+def recipe_command(name: str, changes: tuple[str, ...], explain: bool) -> None:
+    """Print a recipe as it takes effect: NAME (a shipped one or a YAML file) with every default filled in."""
+    import yaml
+
+    from components.errors import InputError
+    from pipelines.settings.explained.explain import explained
+    from pipelines.settings.recipes import load_any_recipe
+    from pipelines.settings.training_recipe import TrainingRecipe
+
+    values = load_any_recipe(name, changes)
+    if not explain:
+        click.echo(yaml.safe_dump(values.model_dump(mode="json", by_alias=True), sort_keys=False), nl=False)
+        return
+    if not isinstance(values, TrainingRecipe):
+        raise InputError(f"--explain: recipe {values.name} trains nothing; leave it out to see its values")
+    for field in explained(values, name, changes):
+        click.echo(str(field))
 
 
 def _write(text: str, out: Path | None) -> None:

@@ -23,6 +23,8 @@ RUN_TAG = "biomed_r1.run"
 STAGE_TAG = "biomed_r1.stage"
 TASK_TAG = "biomed_r1.task"
 PID_TAG = "biomed_r1.process"
+# The run of the stage that this process, or the one that started it, is at work on.
+STAGE_RUN_VARIABLE = "BIOMED_R1_STAGE_MLFLOW_RUN"
 PARENT_VARIABLE = "BIOMED_R1_PARENT_RUN_ID"
 # How deep KFP's graphs of graphs, which its MLflow plugin repeats, are at most.
 MOST_LEVELS = 12
@@ -53,8 +55,11 @@ class Tracked:
     def metrics(self, values: Mapping[str, Any], step: int = 0) -> None:
         self.history([{"step": step, **values}])
 
-    def history(self, records: Sequence[Mapping[str, Any]]) -> None:
-        """Log records of `step` and named numbers; what is not a finite number is left out."""
+    def history(self, records: Sequence[Mapping[str, Any]], once: bool = False) -> None:
+        """Log records of `step` and named numbers; what is not a finite number is left out.
+
+        `once`: of a metric, only the steps that the run does not have yet.
+        """
         if self.run_id is None:
             return
         from mlflow.entities import Metric
@@ -66,8 +71,14 @@ class Tracked:
             for name, value in flatten(record).items()
             if name != "step" and isinstance(value, int | float) and math.isfinite(value)
         ]
+        if once:
+            known = {name: self._steps(name) for name in {metric.key for metric in batch}}
+            batch = [metric for metric in batch if metric.step not in known[metric.key]]
         for start in range(0, len(batch), 1000):
             _client().log_batch(self.run_id, metrics=batch[start : start + 1000])
+
+    def _steps(self, name: str) -> set[int]:
+        return {metric.step for metric in _client().get_metric_history(self.run_id, name)}
 
     def dataset(self, name: str, digest: str, source: str, rows: int, context: str) -> None:
         """Log a data set as an input of the run: its name, digest, source and size, none of its text."""
@@ -95,11 +106,12 @@ def stage_run(run: str, stage: str, name: str) -> Iterator[Tracked]:
         # KFP calls it as its graph does (`evaluate-4`), which says nothing to a reader.
         _client().update_run(injected, name=name)
         tracked.tags({RUN_TAG: run, STAGE_TAG: stage, TASK_TAG: name})
-        yield tracked
+        with _told(injected):
+            yield tracked
         return
     parent = os.environ.get(PARENT_VARIABLE) or parent_run(run)
     tags = {RUN_TAG: run, STAGE_TAG: stage, TASK_TAG: name, "mlflow.parentRunId": parent}
-    with _ended(_create(name, tags)) as tracked:
+    with _ended(_begun(run, name, tags)) as tracked, _told(str(tracked.run_id)):
         yield tracked
 
 
@@ -227,6 +239,30 @@ def _ended(run_id: str) -> Iterator[Tracked]:
         _client().set_terminated(run_id, "FAILED")
         raise
     _client().set_terminated(run_id, "FINISHED")
+
+
+@contextmanager
+def _told(run_id: str) -> Iterator[None]:
+    """Name the stage's run in the environment, for trainers and the processes that they start."""
+    before = os.environ.get(STAGE_RUN_VARIABLE)
+    os.environ[STAGE_RUN_VARIABLE] = run_id
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[STAGE_RUN_VARIABLE]
+        else:
+            os.environ[STAGE_RUN_VARIABLE] = before
+
+
+def _begun(run: str, name: str, tags: Mapping[str, str]) -> str:
+    """The stage's run: that of an earlier attempt which did not finish, so that curves go on in it, else a new one."""
+    wanted = f"tags.`{RUN_TAG}` = '{run}' and tags.`{TASK_TAG}` = '{name}' and attributes.status != 'FINISHED'"
+    found = _client().search_runs([_experiment()], wanted, max_results=1, order_by=["attributes.start_time DESC"])
+    if not found:
+        return _create(name, tags)
+    _client().update_run(found[0].info.run_id, status="RUNNING")
+    return str(found[0].info.run_id)
 
 
 def _create(name: str, tags: Mapping[str, str]) -> str:

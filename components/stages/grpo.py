@@ -259,8 +259,7 @@ def build_trainer(
         processing_class=opened.tokenizer,
         rollout_func=_rollout(opened, config),
     )
-    numbers = [questions[row]["row"] for row in order]
-    # All questions of the generation: which rank answers which of them is TRL's affair.
+    numbers = [questions[row]["row"] for row in order]  # of a whole generation: its ranks are TRL's affair
     trainer.rows_of = lambda step, _: numbers[step // config.cycle * per_generation :][:per_generation]
     if config.generator == "vllm":
         seed_requests(trainer, config.seed)

@@ -79,6 +79,10 @@ class TrainerConfig(BaseModel):
         """The keyword arguments that both TRL configs take for these fields."""
         import torch
 
+        use_cpu = self.device == "cpu" or not torch.cuda.is_available()
+        if use_cpu and "WORLD_SIZE" in os.environ:
+            # accelerate would call it cpu:0, a place where torch.load can put no optimizer state
+            os.environ.setdefault("ACCELERATE_TORCH_DEVICE", "cpu")
         return {
             "output_dir": str(output_dir),
             "max_steps": steps,
@@ -92,7 +96,7 @@ class TrainerConfig(BaseModel):
             "seed": self.seed,
             "bf16": self.bf16,
             "gradient_checkpointing": self.gradient_checkpointing,
-            "use_cpu": self.device == "cpu" or not torch.cuda.is_available(),
+            "use_cpu": use_cpu,
             "save_strategy": "steps",
             "save_steps": self.save_steps,
             "save_total_limit": None,  # a folder goes when it is uploaded, not when the next one comes

@@ -145,7 +145,7 @@ def grpo(
         local_model(model)  # fetched once, and not by every process
         given = {"mix": str(mix), "model": model, "config": config.model_dump(mode="json")}
         given |= {"checkpoints": checkpoints, "out": str(out), "code": code}
-        return launch("components.stages.grpo:worker", place, given)
+        return launch("components.stages.grpo", place, given)
     rows = read_questions(mix)
     training = open_training("grpo", mix, model, config, checkpoints, code)
     tokenizer = training.opened.tokenizer
@@ -288,3 +288,9 @@ def _rollout(opened: Any, config: GrpoConfig) -> Any:
 
     sampling = Sampling(config.max_completion_length, config.temperature, config.top_p)
     return Rollout(opened.model, opened.tokenizer, sampling)
+
+
+if __name__ == "__main__":
+    from components.training.workers.main import end_with
+
+    end_with(worker)

@@ -79,7 +79,7 @@ def sft(
         local_model(model)  # fetched once, and not by every process
         given = {"mix": str(mix), "model": model, "config": config.model_dump(mode="json")}
         given |= {"checkpoints": checkpoints, "out": str(out), "code": code}
-        return launch("components.stages.sft:worker", place, given)
+        return launch("components.stages.sft", place, given)
     rows = read_traces(mix)
     training = open_training("sft", mix, model, config, checkpoints, code)
     encoded = encode_traces(rows, training.opened.tokenizer, config.max_length, config.too_long, mix)
@@ -155,3 +155,9 @@ def build_trainer(
     if arguments.use_cpu:
         score_labels_only(trainer.model)
     return trainer
+
+
+if __name__ == "__main__":
+    from components.training.workers.main import end_with
+
+    end_with(worker)

@@ -56,7 +56,7 @@ def workers() -> list[psutil.Process]:
     found = []
     for process in psutil.Process().children(recursive=True):
         try:
-            if "RANK" in process.environ() and "components.training.workers.main" in process.cmdline():
+            if "RANK" in process.environ() and "components.stages.sft" in process.cmdline():
                 found.append((int(process.environ()["RANK"]), process))
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue

@@ -44,31 +44,31 @@ def elsewhere(place: TrainerPlace) -> bool:
     return place.processes > 1 and WORKER_VARIABLE not in os.environ
 
 
-def launch(function: str, place: TrainerPlace, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What `function` (`module:name`) returns when `place.processes` processes run it with `given` (JSON values).
+def launch(module: str, place: TrainerPlace, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What `place.processes` processes return that run `module` with `given` (JSON values); it ends in main.end_with.
 
     Raises the workers' own ReadableError, StoppedError among them; StageError when they died without a word.
     """
     with tempfile.TemporaryDirectory(prefix="workers-") as folder:
-        request = {"function": function, "place": place.model_dump(mode="json"), "given": dict(given)}
+        request = {"place": place.model_dump(mode="json"), "given": dict(given)}
         (Path(folder) / REQUEST).write_text(json.dumps(request), encoding="utf-8")
-        code = _torchrun(place, Path(folder))
+        code = _torchrun(module, place, Path(folder))
         if problem := _told(Path(folder)):
             raise problem
         evidence = Path(folder) / EVIDENCE
         if code or not evidence.is_file():
             raise StageError(
-                f"{function}: a process of the training died (torchrun ended with {code}) without saying why: killed, "
+                f"{module}: a process of the training died (torchrun ended with {code}) without saying why: killed, "
                 "or out of memory; the last stored checkpoint is continued from when it is started again"
             )
         return dict(json.loads(evidence.read_text(encoding="utf-8")))
 
 
-def _torchrun(place: TrainerPlace, folder: Path) -> int:
+def _torchrun(module: str, place: TrainerPlace, folder: Path) -> int:
     """Start the processes and wait for them; SIGTERM is passed on."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={place.processes}"]
     command += ["--max-restarts=0", f"--shutdown-timeout={GRACE_SECONDS}"]
-    command += ["-m", "components.training.workers.main", str(folder)]
+    command += ["-m", module, str(folder)]
     # torchrun would set one thread a process and say so; what the task was given is divided instead.
     threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // place.processes))
     environment = {**os.environ, WORKER_VARIABLE: "1", "OMP_NUM_THREADS": threads}

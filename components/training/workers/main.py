@@ -1,4 +1,4 @@
-"""One process of a training: `torchrun ... -m components.training.workers.main FOLDER`, with the request in FOLDER."""
+"""One process of a training: `torchrun ... -m components.stages.STAGE FOLDER`, with the request in FOLDER."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import json
 import os
 import sys
 import traceback
-from importlib import import_module
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NoReturn
 
 from components.errors import ReadableError
 from components.platform import logs
@@ -16,17 +17,26 @@ from components.training.place import TrainerPlace
 from components.training.workers.launch import EVIDENCE, REQUEST
 
 
-def main(folder: Path) -> int:
-    """Run what the request names; returns the exit code. An error that a person reads is left in the folder."""
+def end_with(train: Callable[..., dict[str, Any]]) -> NoReturn:
+    """Do as the request says with `train(place, **given)`, and end this process with its exit code."""
+    code = 1
+    try:
+        code = _run(train, Path(sys.argv[1]))
+    except BaseException:
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # the process group of a training that failed would wait for its peers
+
+
+def _run(train: Callable[..., dict[str, Any]], folder: Path) -> int:
+    """The exit code. An error that a person reads, and the first process's evidence, are left in the folder."""
     quiet_environment()
     logs.configure()
     rank = int(os.environ.get("RANK", "0"))
     request = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
-    module, _, name = request["function"].partition(":")
     try:
-        evidence = getattr(import_module(module), name)(
-            TrainerPlace.model_validate(request["place"]), **request["given"]
-        )
+        evidence = train(TrainerPlace.model_validate(request["place"]), **request["given"])
     except ReadableError as error:
         told = {"kind": type(error).__name__, "text": str(error), "exit_code": error.exit_code}
         (folder / f"error-{rank}.json").write_text(json.dumps(told), encoding="utf-8")
@@ -34,14 +44,3 @@ def main(folder: Path) -> int:
     if rank == 0:
         (folder / EVIDENCE).write_text(json.dumps(evidence), encoding="utf-8")
     return 0
-
-
-if __name__ == "__main__":
-    code = 1
-    try:
-        code = main(Path(sys.argv[1]))
-    except BaseException:
-        traceback.print_exc()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)  # the process group of a training that failed would wait for its peers

@@ -300,8 +300,10 @@ def register(model: str, judged: str, decision: Artifact, plan: str, run: str) -
 
 def finished(call: Call, product: Product) -> str:
     """The address of a training's result, whose checkpoints are deleted: nothing goes on from them any more."""
+    from components.training.checkpoints import forget
+
     try:
-        store.delete_prefix(resume_uri(call))
+        forget(resume_uri(call))
     except ReadableError as error:  # the result is stored, so this is no reason to fail
         LOG.warning("%s: its checkpoints were not deleted: %s", call.task, error)
     return product.uri

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import DamagedError, InputError, NewerSchemaError, UnavailableError
-from components.platform.storage import store
+from components.platform.storage import objects, store
 from components.training.saving.lease import NAME as LEASE
 from components.training.saving.lease import Contents, Lease, Published
 
@@ -103,10 +103,6 @@ class Checkpoints:
         contents = lease.change(lambda found: self._with(found, entry, best))
         self._delete_all_but(contents)
 
-    def forget(self) -> None:
-        """Delete everything of this training: its result is stored."""
-        store.delete_prefix(self.folder)
-
     def _with(self, found: Contents, entry: Published, best: int | None) -> Contents:
         """What is published once `entry` is: the newest, the best, and what a newer version of this program wrote."""
         best = found.best if best is None else best
@@ -179,6 +175,17 @@ class Checkpoints:
         """Folders of other trainings below the same address."""
         names = [name for name in store.list_children(self.uri) if name != self.key[:16]]
         return [name for name in names if LEASE in store.list_children(f"{self.uri}/{name}")]
+
+
+def forget(uri: str) -> None:
+    """Delete the checkpoints of all trainings below `uri`, each with its lease last: their result is stored."""
+    for key in store.list_children(uri):
+        names = store.list_children(f"{uri}/{key}")
+        for name in names:
+            if _NAME.fullmatch(name):
+                store.delete_prefix(f"{uri}/{key}/{name}")
+        if LEASE in names:
+            objects.delete(f"{uri}/{key}/{LEASE}")
 
 
 def _warn(text: str) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from components.errors import DamagedError, NewerSchemaError, UnavailableError
 from components.platform.storage import objects, store
-from components.training.checkpoints import Checkpoints, resume_key
+from components.training.checkpoints import Checkpoints, forget, resume_key
 from components.training.saving.lease import OvertakenError
 
 
@@ -137,6 +137,17 @@ def test_the_best_is_kept_beside_the_newest(checkpoints: Checkpoints, tmp_path: 
     for step, best in ((1, 1), (2, 2), (3, 2), (4, None), (5, 2)):
         checkpoints.put(saved(tmp_path, step), step, best)
     assert stored(checkpoints) == ["checkpoint-2-1", "checkpoint-4-1", "checkpoint-5-1"]
+
+
+@pytest.mark.parametrize("where", ["checkpoints", "in_s3"])
+def test_a_finished_training_leaves_nothing(request: pytest.FixtureRequest, where: str, tmp_path: Path) -> None:
+    checkpoints: Checkpoints = request.getfixturevalue(where)
+    for step in (1, 2):
+        checkpoints.put(saved(tmp_path, step), step)
+    forget(checkpoints.uri)
+    assert stored(checkpoints) == []
+    with pytest.raises(OvertakenError, match="finished by another attempt"):
+        checkpoints.put(saved(tmp_path, 3), 3)
 
 
 def test_an_older_attempt_can_neither_publish_nor_delete(in_s3: Checkpoints, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_killed_while_uploading_and_after(stage: str, tiny_model: Path, tmp_path
     # Nor that of the second; the first is complete by then.
     slow = start(stage, tmp_path, tiny_model, "out", "manifest:sleep=1")
     kill_when(slow, tmp_path, "checkpoint-2-2/manifest.json")
-    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out/config.json").exists()  # no model
 
     resumed = finish(start(stage, tmp_path, tiny_model, "out"), tmp_path, "out")
     assert resumed["resumed_from_step"] == 2 and resumed["steps"] == 6
@@ -74,4 +74,6 @@ def test_killed_while_uploading_and_after(stage: str, tiny_model: Path, tmp_path
     whole = finish(start(stage, tmp_path, tiny_model, "whole"), tmp_path, "whole")
     assert whole["resumed_from_step"] == 0
     assert whole["weights_sha256"] == resumed["weights_sha256"]
-    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]  # no work folder is left
+    # No work folder is left.
+    assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith((".training", ".saving"))]
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]

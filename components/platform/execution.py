@@ -23,10 +23,10 @@ from pydantic import BaseModel
 from components.errors import InputError
 from components.platform import events, failures, faults, logs
 from components.platform.folders.deletion import clear_workspaces, workspace
+from components.platform.formats.parquet import count_rows
 from components.platform.lineage import code_digest, git_revision
 from components.platform.machine import asked_gpus, check_gpus, home
 from components.platform.models import model_digest
-from components.platform.parquet import count_rows
 from components.platform.storage import store
 from components.platform.tracking import files
 from components.platform.tracking import runs as tracking

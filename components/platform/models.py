@@ -137,6 +137,8 @@ def card_file(ref: str, name: str, folder: Path) -> Path | None:
 
 
 def _checked(folder: Path, ref: str) -> Path:
+    if not folder.is_dir():
+        raise InputError(f"model {ref}: there is no folder {folder}; a model reference is {KINDS}")
     if not (folder / "config.json").is_file():
         raise InputError(f"model {ref}: {folder} has no config.json; a model reference is {KINDS}")
     if not any(folder.glob("*.safetensors")):

@@ -11,9 +11,9 @@ from typing import Literal
 from components.errors import InputError
 from components.platform import models
 from components.platform.folders.deletion import made_once
+from components.platform.formats.text_rows import format_of
 from components.platform.machine import home
 from components.platform.storage import store
-from components.platform.text_rows import format_of
 
 Kind = Literal["benchmarks", "train"]
 # JSON files that lie beside data and hold none: ours, and those of `datasets` and of hub repositories.
@@ -45,6 +45,8 @@ def source_files(source: str, kind: Kind) -> list[Path]:
     folder = _folder(source)
     if folder.is_file():
         return [folder]
+    if not folder.exists():
+        raise InputError(f"{source}: no such file or folder (seen from {Path.cwd()}); a source is {KINDS}")
     if (folder / kind).is_dir():
         folder = folder / kind
     found = sorted(p for p in folder.rglob("*") if _holds_questions(p, folder)) if folder.is_dir() else []

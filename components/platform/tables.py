@@ -10,7 +10,7 @@ from typing import Any
 
 from components.errors import InputError
 from components.platform.folders.deletion import replacing
-from components.platform.text_rows import format_of, opened, text_rows
+from components.platform.formats.text_rows import format_of, opened, text_rows
 from components.questions.items import COLUMNS, Item, item_row, parse_item
 
 
@@ -98,7 +98,7 @@ def iterate_rows(path: str | Path) -> Iterator[dict[str, Any]]:
 def _parquet(path: Path) -> Any:
     """The module parquet, loaded when it is needed; raises InputError where pyarrow is not installed."""
     try:
-        from components.platform import parquet
+        from components.platform.formats import parquet
     except ModuleNotFoundError as error:
         if error.name != "pyarrow":
             raise

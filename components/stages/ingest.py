@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from components.errors import InputError
 from components.platform import sources
+from components.platform.formats.text_rows import plain_name
 from components.platform.storage.store import file_sha256
 from components.platform.tables import read_rows, write_items
-from components.platform.text_rows import plain_name
 from components.questions import shapes
 from components.questions.items import OPENINGS, SOURCE_FILE, STRATUM_COLUMNS, Item, group_id, key_twins, parse_item
 from components.questions.prefills.templates import OPENINGS_VERSION, make_openings

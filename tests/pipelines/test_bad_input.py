@@ -102,7 +102,7 @@ CASES: dict[str, tuple[Case, list[str]]] = {
     ),
     "not json": (lambda t, r: folder(t, b'{"id": 1,\n'), ["medqa.jsonl", "row 1", "JSON"]),
     "truncated parquet": (truncated_parquet, ["medqa.parquet", "Parquet"]),
-    "no such folder": (lambda t, r: ["--data", str(t / "nothing")], ["nothing", "no .jsonl or .parquet"]),
+    "no such folder": (lambda t, r: ["--data", str(t / "nothing")], ["nothing", "no such file or folder"]),
     "no manifest": (lambda t, r: ["--data", f"{r}/nothing"], ["nothing", "manifest.json"]),
     "one changed byte": (changed_byte, ["medqa.jsonl", "differs from its manifest"]),
     "path leads out": (path_out, ["manifest.json", "../../outside", "refused"]),

@@ -13,7 +13,7 @@ import yaml
 from huggingface_hub import ModelCard
 
 from components.platform import execution
-from components.platform.parquet import count_rows
+from components.platform.formats.parquet import count_rows
 from components.platform.storage import objects, store
 from components.platform.tables import read_rows
 from components.platform.tracking import registry

@@ -95,8 +95,9 @@ def enforcing(policy: Any, bucket: str, prefix: str, upstream: Any) -> Callable[
 
     def allowed(wanted: str, resource: str, asked_prefix: str | None) -> bool:
         for statement in json.loads(text)["Statement"]:
-            if wanted not in statement["Action"] or not re.fullmatch(
-                statement["Resource"].replace("*", ".*"), resource
+            named = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
+            if wanted not in statement["Action"] or not any(
+                re.fullmatch(own.replace("*", ".*"), resource) for own in named
             ):
                 continue
             conditions = [(test, p) for test, of in statement.get("Condition", {}).items() for p in of["s3:prefix"]]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.errors import DamagedError, InputError
-from components.platform.parquet import count_rows
+from components.platform.formats.parquet import count_rows
 from components.platform.storage import objects
 from components.platform.tables import read_rows, write_rows
 

@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.errors import InputError
+from components.platform.formats.text_rows import FORMATS, listed, plain_name
 from components.platform.tables import read_rows, write_rows
-from components.platform.text_rows import FORMATS, listed, plain_name
 
 Rows = list[dict[str, Any]]
 BOM = b"\xef\xbb\xbf"

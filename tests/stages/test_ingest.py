@@ -143,7 +143,7 @@ def test_from_a_stored_directory(data: Path, tmp_path: Path, store_uri: str) -> 
     ("source", "said"),
     [
         ("hf:datasets/zou-lab/BioMed-R1-Eval", "40-digit commit"),
-        ("no-such-folder", "no .jsonl or .parquet files"),
+        ("no-such-folder", "no such file or folder"),
     ],
 )
 def test_sources_that_cannot_be_read(source: str, said: str, tmp_path: Path) -> None:

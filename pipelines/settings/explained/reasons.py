@@ -12,6 +12,8 @@ FREE = "free choice: "
 REASONS: dict[str, str] = {
     "name": FREE + "what a run, a schedule and a report call it",
     "description": FREE + "for people",
+    "promotion": FREE + "a person moves the champion's alias, after reading the report",
+    "await_deployment": FREE + "a run does not wait for a service that it may not have",
     "sealed": FREE + "a third of the questions decide and are quoted nowhere, so that the gate cannot be tuned against",
     "*.seed": FREE + "any number; the same one gives the same result",
     "*.device": FREE + "a GPU where there is one",
@@ -162,6 +164,7 @@ REASONS: dict[str, str] = {
     "report.examples": FREE + "what a person reads",
     "report.example_chars": FREE + "what a person reads",
     "report.removed_rows": FREE + "what a person reads",
+    "register.smoke": FREE + "three answers, with which a deployment compares its own",
     "register.name": FREE + "the registered model's name",
     "register.licence": FREE + "to be set with the base model",
     "register.base_model": FREE + "to be set with the base model",

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.errors import InputError
-from components.platform.text_rows import opened
+from components.platform.formats.text_rows import opened
 from components.questions.items import COLUMNS
 
 _FOOTER_BYTES = 1 << 16

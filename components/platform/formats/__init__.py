@@ -1,0 +1,1 @@
+"""Formats of table files: Parquet, and CSV, TSV, JSON and JSONL as rows of text."""

@@ -1,4 +1,4 @@
-"""biomed-r1 from a notebook or a script: `extract`, `score`, `compare`, `decide` and `stratify` as functions.
+"""biomed-r1 from a notebook or a script: `extract`, `score`, `compare`, `decide`, `stratify`, `rewards`.
 
 They take lists of mappings or pandas DataFrames and return plain dicts and lists. Nothing is read from or written to
 disk, except the classifier that `stratify` opens. Research software: never for clinical decisions.
@@ -12,7 +12,7 @@ from biomed_r1._own_packages import __version__
 
 _own_packages.load()
 
-from biomed_r1.functions import compare, decide, extract, score, stratify  # noqa: E402
+from biomed_r1.functions import compare, decide, extract, rewards, score, stratify  # noqa: E402
 from components.errors import InputError, ReadableError, StageError  # noqa: E402
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "compare",
     "decide",
     "extract",
+    "rewards",
     "score",
     "stratify",
 ]

@@ -19,6 +19,7 @@ from components.scoring.gate.flips import flips
 from components.scoring.gate.rules import Rules
 from components.scoring.outcomes import Answers, item_table, outcomes_of
 from components.scoring.slices import slices_of
+from components.training.rewards import rewards as _rewards
 
 
 class Frame(Protocol):
@@ -40,6 +41,15 @@ def extract(output: str, options: Mapping[str, str] | Sequence[str]) -> str | No
     """
     lettered = dict(options) if isinstance(options, Mapping) else dict(zip(_LETTERS, options, strict=False))
     return _extract(output, lettered)
+
+
+def rewards(output: str, options: Mapping[str, str], answer_idx: str, opening: str = "") -> dict[str, float | None]:
+    """What `biomed-r1 grpo` gives an output: `correctness` (0, 1), `format` (0, 0.5, 1), `self_correction` (-1, 0, 1).
+
+    `options` is {letter: text}, `answer_idx` the right letter. `opening` is the prefill that the output continues;
+    without one `self_correction` is None.
+    """
+    return _rewards(output, options, answer_idx, opening)
 
 
 def score(

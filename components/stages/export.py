@@ -1,4 +1,4 @@
-"""Export: the stratified questions as lm-evaluation-harness tasks, or in the published Parquet columns."""
+"""Export: the stratified questions for lm-evaluation-harness, inspect_ai or verifiers, or as published Parquet."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from components.errors import InputError
 from components.exports import lm_eval_tasks
+from components.exports.folders import write_folder
 from components.extraction import EXTRACTION_VERSION
 from components.platform.tables import write_items
 from components.questions.items import OPENINGS, STRATUM_COLUMNS, Item, items_digest
@@ -29,13 +30,13 @@ GROUP = "biomed_r1"
 
 
 class ExportConfig(BaseModel):
-    """How exported lm-eval tasks ask; the Parquet export reads none of it."""
+    """How exported tasks ask; the Parquet export reads none of it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     prompt: str = Field("direct", description="style of components/questions/prompts.py")
     settings: tuple[Literal["plain", "adversarial_0", "adversarial_1", "adversarial_2"], ...] = Field(
-        ("plain",), min_length=1, description="which openings the model gets; one task each"
+        ("plain",), min_length=1, description="which openings the model gets; lm-eval: one task each"
     )
     max_new_tokens: int = Field(64, ge=1, description="an answer is cut there; as in `evaluate`")
 
@@ -75,6 +76,34 @@ def export_lm_eval(items: Sequence[Item], config: ExportConfig, out: Path) -> di
         _write_yaml(out / f"{GROUP}.yaml", _group(GROUP, plain))
     count = sum(len(tasks) for tasks in groups.values())
     return {"rows_in": len(items), "tasks": count, "groups": {g: len(t) for g, t in groups.items()}}
+
+
+def export_folder(items: Sequence[Item], form: str, config: ExportConfig, out: Path) -> dict[str, Any]:
+    """Write `items` to `out` with code that inspect_ai or verifiers runs; `form` is a key of exports.folders.CODE.
+
+    Answers are greedy and marked by our extraction; verifiers gets the rewards of grpo. Raises InputError for an item
+    without the opening a setting needs.
+    """
+    rows = []
+    for (stratum, benchmark), members in _parts(items).items():
+        for setting in config.settings:
+            _check_openings(members, setting)
+        for item in members:
+            prompt = _prompt(item, config.prompt)
+            openings = {s: item.opening(SETTINGS.index(s) - 1) for s in config.settings if s != "plain"}
+            rows.append(
+                {"id": item.id, "stratum": stratum, "benchmark": benchmark, "prompt": prompt}
+                | {"options": item.options, "answer_idx": item.answer_idx, "openings": openings}
+            )
+    record = {
+        "settings": list(config.settings),
+        "prompt": prompt_version(config.prompt),
+        "max_new_tokens": config.max_new_tokens,
+        "extraction": EXTRACTION_VERSION,
+        "items_digest": items_digest(items),
+    }
+    write_folder(form, rows, record, out)
+    return {"rows_in": len(items), "rows_out": len(rows), **record}
 
 
 def export_parquet(items: Sequence[Item], out: Path) -> dict[str, Any]:
@@ -127,17 +156,21 @@ def _check_names(items: Sequence[Item], settings: Sequence[str]) -> None:
 
 
 def _document(item: Item, prompt: str) -> dict[str, Any]:
-    messages = build_messages(item, prompt)
-    if [m["role"] for m in messages] != ["user"]:
-        raise InputError(f"prompt: {prompt} has other messages than one of the user; lm-eval tasks hold one")
     openings = {name: item.opening(k) or "" for k, name in enumerate(OPENINGS)}
     options = json.dumps(item.options, ensure_ascii=False)
     return {
         "id": item.id,
-        "prompt": messages[0]["content"],
+        "prompt": _prompt(item, prompt),
         "options": options,
         "answer_idx": item.answer_idx,
     } | openings
+
+
+def _prompt(item: Item, style: str) -> str:
+    messages = build_messages(item, style)
+    if [m["role"] for m in messages] != ["user"]:
+        raise InputError(f"prompt: {style} has other messages than one of the user; exported tasks hold one")
+    return messages[0]["content"]
 
 
 def _check_openings(items: Sequence[Item], setting: str) -> None:

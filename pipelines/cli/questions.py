@@ -122,21 +122,30 @@ def curate_command(
 
 @click.command("export")
 @click.option("--items", required=True, type=FILE, help="Stratified questions.")
-@click.option("--to", "form", required=True, type=click.Choice(["lm-eval", "parquet"]), help="What to write.")
+@click.option(
+    "--to",
+    "form",
+    required=True,
+    type=click.Choice(["lm-eval", "inspect-ai", "verifiers", "parquet"]),
+    help="What to write.",
+)
 @click.option("--out", required=True, type=FOLDER, help="Folder to write.")
 @json_option
 @config_options
 def export_command(items: Path, form: str, out: Path, json_file: Path | None, config: GivenConfig) -> None:
-    """Write the strata as lm-evaluation-harness tasks, or the questions in the published Parquet columns."""
+    """Write the questions for lm-evaluation-harness, inspect_ai or verifiers, or in the published Parquet columns."""
     from components.platform.config import write_json
     from components.platform.tables import read_items
-    from components.stages.export import ExportConfig, export_lm_eval, export_parquet
+    from components.stages.export import ExportConfig, export_folder, export_lm_eval, export_parquet
 
     settings = config.parse(ExportConfig)
     questions = read_items(items)
     if form == "parquet":
         evidence = export_parquet(questions, out)
         click.echo(f"{len(questions)} questions of {len(evidence['benchmarks'])} benchmarks in {out}")
+    elif form != "lm-eval":
+        evidence = export_folder(questions, form, settings, out)
+        click.echo(f"{len(questions)} questions in {out}; {out / 'README.md'} says how to run them")
     else:
         evidence = export_lm_eval(questions, settings, out)
         groups = ", ".join(evidence["groups"])

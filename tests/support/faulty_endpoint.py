@@ -8,7 +8,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -38,6 +38,7 @@ class FaultyEndpoint(ThreadingHTTPServer):
         self.stop_after: int | None = None  # from this request on nothing is answered while `open` is cleared
         self.planned: list[tuple[int, dict[str, str], Any]] = []  # answers to the next requests, before any other
         self.remark = ""  # becomes part of every answer
+        self.text: Callable[[dict[str, Any]], str] | None = None  # writes the answer to a request's body
         self.thinking: list[int] = []  # tokens that the next answers are billed beyond what was asked for
 
     @property
@@ -86,6 +87,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(429, {"Retry-After": "0.05"}, {"error": {"message": "slow down", "code": "rate_limit_exceeded"}})
             return
         value = completion(body, self.server.remark)
+        if self.server.text is not None:
+            value["choices"][0]["message"]["content"] = self.server.text(body)
         with self.server.lock:
             thought = self.server.thinking.pop(0) if self.server.thinking else 0
             value["usage"]["completion_tokens"] += thought
@@ -135,6 +138,7 @@ def completion(body: dict[str, Any], remark: str = "", **changes: Any) -> dict[s
     return {
         "id": "x",
         "object": "chat.completion",
+        "created": 0,
         "model": f"{body.get('model')}-2025-01-31",
         "choices": [{"index": 0, "message": message, "finish_reason": changes.pop("finish_reason", "stop")}],
         "usage": {"prompt_tokens": prompt, "completion_tokens": written, "total_tokens": prompt + written},

@@ -47,3 +47,9 @@ class ConflictError(ReadableError):
     """Somebody else changed the same thing first (exit code 4): nothing of this change was made."""
 
     exit_code = 4
+
+
+class StoppedError(ReadableError):
+    """The work was told to stop and did, in a state from which it goes on (exit code 75, EX_TEMPFAIL)."""
+
+    exit_code = 75

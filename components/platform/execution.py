@@ -133,17 +133,28 @@ def run_id(given: str) -> str:
 
 def stage_key(stage: str, digests: Mapping[str, str], config: BaseModel, code: str) -> str:
     """The name of a stage's result: sha256 over stage, input digests, config and code."""
-    parts = [stage, dict(sorted(digests.items())), config.model_dump(mode="json"), code]
+    return config_key(stage, digests, config.model_dump(mode="json"), code)
+
+
+def config_key(stage: str, digests: Mapping[str, str], config: Mapping[str, Any], code: str) -> str:
+    parts = [stage, dict(sorted(digests.items())), config, code]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:40]
 
 
+def resumed_part(config: BaseModel) -> dict[str, Any]:
+    """What of a config work must share to be continued: a trainer says so itself (`resumed_part`), else all of it."""
+    own = getattr(config, "resumed_part", None)
+    return dict(own()) if own else config.model_dump(mode="json")
+
+
 def resume_uri(call: Call) -> str:
-    """Where a trainer keeps its checkpoints: as `stage_key`, but without the code.
+    """Where a trainer keeps its checkpoints: as `stage_key`, but without the code and without what changes no result.
 
     A change of code is recorded with the checkpoint and no reason to start over (design D6).
     """
     digests = {name: input_digest(value) for name, value in call.inputs.items()}
-    uri = f"{store_root()}/checkpoints/{call.stage}/{stage_key(call.stage, digests, call.config, '')}"
+    key = config_key(call.stage, digests, resumed_part(call.config), "")
+    uri = f"{store_root()}/checkpoints/{call.stage}/{key}"
     fresh = os.environ.get(FRESH_VARIABLE)
     return f"{uri}-{fresh}" if fresh else uri
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from components.errors import InputError
+from components.errors import DamagedError, InputError
 from components.platform.folders.deletion import made_once
 from components.platform.folders.marks import MARK
 from components.platform.machine import home
@@ -83,19 +83,28 @@ def endpoint_name(ref: str) -> str | None:
 
 
 def weights_digest(folder: Path) -> str:
-    """sha256 over a folder's safetensors, in name order (what "the same weights" means in receipts and summaries)."""
+    """sha256 over a folder's safetensors, in name order (what "the same weights" means in receipts and summaries).
+
+    Raises DamagedError for a folder without any: nothing has no digest.
+    """
+    paths = sorted(folder.glob("*.safetensors"))
+    if not paths:
+        raise DamagedError(f"{folder}: no *.safetensors: no weights were written there")
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in paths:
         digest.update(store.file_sha256(path).encode())
     return digest.hexdigest()
 
 
 def stored_weights_digest(manifest: Mapping[str, Any]) -> str:
-    """`weights_digest` of a stored model, from its manifest alone."""
+    """`weights_digest` of a stored model, from its manifest alone; raises DamagedError where that lists no weights."""
+    files = [(str(file["path"]), str(file["sha256"])) for file in manifest["files"]]
+    weights = sorted(file for file in files if file[0].endswith(".safetensors") and "/" not in file[0])
+    if not weights:
+        raise DamagedError("the manifest of a model lists no *.safetensors; store the model again")
     digest = hashlib.sha256()
-    for entry in sorted(manifest["files"], key=lambda file: str(file["path"])):
-        if str(entry["path"]).endswith(".safetensors") and "/" not in entry["path"]:
-            digest.update(str(entry["sha256"]).encode())
+    for _, sha256 in weights:
+        digest.update(sha256.encode())
     return digest.hexdigest()
 
 

@@ -2,7 +2,7 @@
 
 Roots are the pointers, the registered versions, the receipts of recent and of running runs, and whatever was written
 of late. From each the inputs that its manifest names are followed. The rest is older than the given age and nobody's.
-Records (receipts, plans, ledger, seal, serving) are small and stay.
+Records (receipts, plans, ledger, seal, serving, leases of trainings) are small and stay.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import PurePosixPath
 from typing import Any
 
 from components.errors import DamagedError, InputError, NewerSchemaError
 from components.platform import faults
 from components.platform.execution import CHECKPOINTS, EVIDENCE
 from components.platform.storage import objects, store
+from components.platform.storage.claims import LEASE
 from components.platform.storage.journal import forget
 from components.platform.tracking import registry
 from components.platform.tracking.runs import running
@@ -27,7 +29,7 @@ from components.serving.pointer import read
 # The directories of a store that can go, each whole; the name in front is the kind that a list shows.
 _KINDS = (
     re.compile(r"(?P<kind>artifacts/[\w-]+)/[^/]+"),
-    re.compile(r"(?P<kind>checkpoints/[\w-]+?)(-\w+)?/[^/]+/checkpoint-\d+"),
+    re.compile(r"(?P<kind>checkpoints/[\w-]+?)(-\w+)?/[^/]+/[^/]+/checkpoint-[\d-]+(?=/)"),
     re.compile(r"(?P<kind>checkpoints/[\w-]+?)(-\w+)?/[^/]+"),
     re.compile(r"(?P<kind>inputs)/[^/]+"),
     re.compile(r"(?P<kind>doctor)/[^/]+"),
@@ -99,7 +101,7 @@ def plan(root: str, older_than: timedelta) -> Plan:
     finished = _finished(root, directories)
     found = Plan(root, cutoff, receipts=frozenset(receipts))
     for directory in directories.values():
-        if directory.newest < finished.get(directory.path.rpartition("/")[0], _NEVER):
+        if directory.newest < finished.get(str(PurePosixPath(directory.path).parents[1]), _NEVER):
             directory.why = "its training has ended well"
         elif directory.path in needed or directory.newest >= cutoff:
             found.kept.append(directory)
@@ -141,7 +143,7 @@ def _directories(listed: Iterable[objects.Listed]) -> dict[str, Directory]:
     directories: dict[str, Directory] = {}
     for file in listed:
         match = next((found for kind in _KINDS if (found := kind.match(f"{file.path}"))), None)
-        if match is None or match.end() == len(file.path):
+        if match is None or match.end() == len(file.path) or file.path.endswith(f"/{LEASE}"):
             continue  # a record, or a file where directories are
         directories.setdefault(match[0], Directory(match[0], match["kind"])).add(file)
     return directories

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from components.platform import faults
 from components.platform.folders.outputs import check
+from components.platform.models import local_model
 from components.training.live_metrics import watched
 from components.training.lora import add_adapter, plain_model
 from components.training.memory.terms import Work
@@ -22,6 +23,7 @@ from components.training.rl.watching import best_callback, rollout_callback, spr
 from components.training.rows import Row, TooLong, read_questions, render_questions
 from components.training.sharding import check_world, keep_outputs, sharding_fields
 from components.training.trainer import TrainerConfig, data_order, import_trl, open_training, series
+from components.training.workers.launch import elsewhere, launch
 
 METRICS = {
     "loss": "loss",
@@ -142,6 +144,11 @@ def grpo(
     says how a step is split.
     """
     mix, out = Path(mix), check(Path(out))
+    if elsewhere(place):
+        local_model(model)  # fetched once, and not by every process
+        given = {"mix": str(mix), "model": model, "config": config.model_dump(mode="json")}
+        given |= {"checkpoints": checkpoints, "out": str(out), "code": code}
+        return launch("components.stages.grpo", place, given)
     rows = read_questions(mix)
     training = open_training("grpo", mix, model, config, checkpoints, code)
     if config.lora:
@@ -187,6 +194,13 @@ def grpo(
 def reward_functions() -> list[Callable[..., list[float | None]]]:
     """The rewards with TRL's calling convention: lists in, a list out, None where a reward does not apply."""
     return once(REWARDS, lambda *given: rewards(*given))
+
+
+def worker(
+    place: TrainerPlace, mix: str, model: str, config: dict[str, Any], checkpoints: str, out: str, code: str
+) -> dict[str, Any]:
+    """`grpo` in one of several processes, from what the first process wrote down (workers/launch.py)."""
+    return grpo(Path(mix), model, GrpoConfig.model_validate(config), checkpoints, Path(out), code, place)
 
 
 def build_trainer(
@@ -251,6 +265,8 @@ def build_trainer(
         processing_class=opened.tokenizer,
         rollout_func=_rollout(opened, config),
     )
+    numbers = [questions[row]["row"] for row in order]  # of a whole generation: its ranks are TRL's affair
+    trainer.rows_of = lambda step, _: numbers[step // config.cycle * per_generation :][:per_generation]
     if config.generator == "vllm":
         seed_requests(trainer, config.seed)
         log_dropped(trainer)
@@ -278,3 +294,9 @@ def _rollout(opened: Any, config: GrpoConfig) -> Any:
 
     sampling = Sampling(config.max_completion_length, config.temperature, config.top_p)
     return Rollout(opened.model, opened.tokenizer, sampling)
+
+
+if __name__ == "__main__":
+    from components.training.workers.main import end_with
+
+    end_with(worker)

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from components.platform import faults
 from components.platform.folders.outputs import check
+from components.platform.models import local_model
 from components.training.live_metrics import watched
 from components.training.lora import add_adapter, plain_model
 from components.training.memory.terms import Work
@@ -18,7 +19,8 @@ from components.training.packing import PackCollator, pack_steps
 from components.training.place import HERE, Split, TrainerPlace
 from components.training.rows import Encoded, TooLong, encode_traces, read_traces
 from components.training.sharding import check_world, keep_outputs, sharding_fields
-from components.training.trainer import TrainerConfig, data_order, import_trl, open_training
+from components.training.trainer import TrainerConfig, data_order, import_trl, open_training, rows_of
+from components.training.workers.launch import elsewhere, launch
 
 LOG = logging.getLogger(__name__)
 METRICS = {
@@ -76,6 +78,11 @@ def sft(
     the same config, data and weights. `code` is recorded in their manifests. `place` says how a step is split.
     """
     mix, out = Path(mix), check(Path(out))
+    if elsewhere(place):
+        local_model(model)  # fetched once, and not by every process
+        given = {"mix": str(mix), "model": model, "config": config.model_dump(mode="json")}
+        given |= {"checkpoints": checkpoints, "out": str(out), "code": code}
+        return launch("components.stages.sft", place, given)
     rows = read_traces(mix)
     training = open_training("sft", mix, model, config, checkpoints, code)
     if config.lora:
@@ -100,6 +107,13 @@ def sft(
     }
 
 
+def worker(
+    place: TrainerPlace, mix: str, model: str, config: dict[str, Any], checkpoints: str, out: str, code: str
+) -> dict[str, Any]:
+    """`sft` in one of several processes, from what the first process wrote down (workers/launch.py)."""
+    return sft(Path(mix), model, SftConfig.model_validate(config), checkpoints, Path(out), code, place)
+
+
 def build_trainer(
     opened: Any, encoded: Encoded, config: SftConfig, output_dir: Path, place: TrainerPlace = HERE
 ) -> Any:
@@ -116,11 +130,12 @@ def build_trainer(
     if config.tokens_per_pack:
         lengths = [len(row["input_ids"]) for row in encoded.rows]
         packed = pack_steps(lengths, order, per_step, config.tokens_per_pack, place.processes)
-        split = Split(1, packed.per_step // place.processes)
+        split, units = Split(1, packed.per_step // place.processes), packed.packs
         data, collator = Dataset.from_dict({"rows": packed.packs}), PackCollator(encoded.rows)
         LOG.info("sft: %d packs a step, idle share %.1f %%", packed.per_step, 100 * packed.idle_share)
     else:
         data, collator = Dataset.from_list(encoded.rows).select(order), None
+        units = [[row] for row in order]
     trl = import_trl()
     arguments = trl.SFTConfig(
         **config.arguments(output_dir, steps, split),
@@ -141,6 +156,14 @@ def build_trainer(
         data_collator=collator,
         processing_class=opened.tokenizer,
     )
+    numbers = [[encoded.numbers[row] for row in unit] for unit in units]
+    trainer.rows_of = rows_of(numbers, split, place.processes)
     if arguments.use_cpu:
         score_labels_only(plain_model(trainer.model))
     return trainer
+
+
+if __name__ == "__main__":
+    from components.training.workers.main import end_with
+
+    end_with(worker)

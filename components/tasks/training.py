@@ -7,10 +7,12 @@ works, so one that finds its result stored reads manifests and nothing else. KFP
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.errors import ReadableError
 from components.platform.config import parse_config
 from components.platform.execution import (
     CHECKPOINTS,
@@ -35,6 +37,8 @@ from components.tasks.patience import patient
 
 if TYPE_CHECKING:
     from components.training.place import TrainerPlace
+
+LOG = logging.getLogger(__name__)
 
 # The files of the stages' directories that other stages read.
 TRAIN, LABELS, BENCHMARKS = "train.parquet", "labels.parquet", "benchmarks.parquet"
@@ -145,7 +149,7 @@ def sft(mix: str, model: str, plan: str, run: str) -> str:
                 CHECKPOINTS: resume_uri(call),
             }
 
-    return execute(call, work).uri
+    return finished(call, execute(call, work))
 
 
 @patient
@@ -164,7 +168,7 @@ def grpo(mix: str, model: str, plan: str, run: str) -> str:
                 CHECKPOINTS: resume_uri(call),
             }
 
-    return execute(call, work).uri
+    return finished(call, execute(call, work))
 
 
 @patient
@@ -305,6 +309,17 @@ def register(model: str, judged: str, decision: Artifact, plan: str, run: str) -
             return stage.register(model, verdict, scores, recipe, context, settings, out, made)
 
     return str(execute(call, work).evidence["version"])
+
+
+def finished(call: Call, product: Product) -> str:
+    """The address of a training's result, whose checkpoints are deleted: nothing goes on from them any more."""
+    from components.training.checkpoints import forget
+
+    try:
+        forget(resume_uri(call))
+    except ReadableError as error:  # the result is stored, so this is no reason to fail
+        LOG.warning("%s: its checkpoints were not deleted: %s", call.task, error)
+    return product.uri
 
 
 def forget_journal(product: Product) -> None:

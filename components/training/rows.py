@@ -19,12 +19,13 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids and labels of the rows that fit, and how many did not."""
+    """Token ids and labels of the rows that fit, their numbers in the mix (from 1), and how many did not fit."""
 
     rows: list[dict[str, list[int]]]
     too_long: int
     prompt_tokens: int
     learned_tokens: int
+    numbers: tuple[int, ...] = ()
 
 
 def read_traces(mix: Path) -> list[Row]:
@@ -45,6 +46,7 @@ def encode_traces(rows: Sequence[Row], tokenizer: Any, max_length: int, too_long
     """
     end = end_of_turn(tokenizer)
     encoded: list[dict[str, list[int]]] = []
+    numbers: list[int] = []
     skipped = prompt_tokens = learned_tokens = 0
     for number, row in enumerate(rows, start=1):
         prompt = prompt_ids(tokenizer, row)
@@ -59,14 +61,15 @@ def encode_traces(rows: Sequence[Row], tokenizer: Any, max_length: int, too_long
             continue
         prompt_tokens += len(prompt)
         learned_tokens += len(completion)
+        numbers.append(number)
         encoded.append({"input_ids": prompt + completion, "labels": [IGNORED] * len(prompt) + completion})
     if not encoded:
         raise InputError(f"{mix}: all {len(rows)} rows are longer than max_length {max_length} tokens; raise it")
-    return Encoded(encoded, skipped, prompt_tokens, learned_tokens)
+    return Encoded(encoded, skipped, prompt_tokens, learned_tokens, tuple(numbers))
 
 
 def render_questions(rows: Sequence[Row], tokenizer: Any, max_prompt: int, too_long: TooLong, mix: Path) -> list[Row]:
-    """Rows as TRL takes them, the prompt as text that ends inside the assistant's turn.
+    """Rows as TRL takes them: the prompt as text that ends inside the assistant's turn, the number in the mix (from 1).
 
     TRL opens a new turn for chat messages, which would end a planted opening.
     """
@@ -74,7 +77,8 @@ def render_questions(rows: Sequence[Row], tokenizer: Any, max_prompt: int, too_l
     for number, row in enumerate(rows, start=1):
         tokens = len(prompt_ids(tokenizer, row))
         if tokens <= max_prompt:
-            questions.append({**row, "prompt": prompt_text(tokenizer, row), "options": json.dumps(row["options"])})
+            text, options = prompt_text(tokenizer, row), json.dumps(row["options"])
+            questions.append({**row, "prompt": text, "options": options, "row": number})
         elif too_long == "fail":
             raise InputError(
                 f"{mix}: row {number}: prompt: {tokens} tokens, more than max_prompt_length {max_prompt}; raise it or "

@@ -9,8 +9,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,20 +18,27 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from components.errors import StageError
 from components.platform import progress
-from components.platform.folders.deletion import clear_workspaces, workspace
-from components.platform.folders.outputs import claimed
 from components.platform.machine import needs_space
 from components.platform.models import local_model, weights_digest
 from components.platform.storage import store
-from components.training.checkpoints import Checkpoints, resume_key, upload_callback
+from components.training.checkpoints import Checkpoints, resume_key
 from components.training.lora import Lora
 from components.training.place import Split
 from components.training.pretrained import Dtype, Pretrained, load_pretrained, save_plain
+from components.training.saving.callback import check_ended, saving_callback, stop_requests
+from components.training.saving.finite import check_states, watch_gradients
+from components.training.saving.uploads import Uploads, uploading
+from components.training.workers.folder import work_folder
+from components.training.workers.ranks import gathered, together
 
 Records = list[dict[str, float]]
 
 
 LOG = logging.getLogger(__name__)
+
+
+# Fields that are no part of `resumed_part`.
+WITHOUT_EFFECT = ("save_steps", "gradient_checkpointing", "dtype", "rollout_steps")
 
 
 class TrainerConfig(BaseModel):
@@ -55,6 +61,14 @@ class TrainerConfig(BaseModel):
     dtype: Dtype = "float32"  # of the weights that are handed on
     lora: Lora | None = None  # null: every weight is trained
 
+    def resumed_part(self) -> dict[str, Any]:
+        """What one training must share with another to go on from its checkpoint.
+
+        Left out is what changes no result: how often it saves, how memory is saved, and the format that the finished
+        weights are written in. Where it runs, and how a step is split there, is no part of a config at all.
+        """
+        return self.model_dump(mode="json", exclude=set(WITHOUT_EFFECT))
+
     @property
     def optimizer_bytes(self) -> int:
         """Bytes of optimizer state for each trained weight; Adafactor keeps rows and columns only."""
@@ -64,6 +78,10 @@ class TrainerConfig(BaseModel):
         """The keyword arguments that both TRL configs take for these fields."""
         import torch
 
+        use_cpu = self.device == "cpu" or not torch.cuda.is_available()
+        if use_cpu and "WORLD_SIZE" in os.environ:
+            # accelerate would call it cpu:0, a place where torch.load can put no optimizer state
+            os.environ.setdefault("ACCELERATE_TORCH_DEVICE", "cpu")
         return {
             "output_dir": str(output_dir),
             "max_steps": steps,
@@ -77,10 +95,10 @@ class TrainerConfig(BaseModel):
             "seed": self.seed,
             "bf16": self.bf16,
             "gradient_checkpointing": self.gradient_checkpointing,
-            "use_cpu": self.device == "cpu" or not torch.cuda.is_available(),
+            "use_cpu": use_cpu,
             "save_strategy": "steps",
             "save_steps": self.save_steps,
-            "save_total_limit": 1,
+            "save_total_limit": None,  # a folder goes when it is uploaded, not when the next one comes
             "logging_strategy": "steps",
             "logging_steps": 1,
             "logging_nan_inf_filter": False,  # a loss that is no number is to be seen
@@ -97,23 +115,29 @@ class Training:
     opened: Pretrained
     checkpoints: Checkpoints
     start_digest: str
+    cycle: int = 1  # steps that belong together: saved and stopped only at their end
 
     def run(self, build: Callable[[Path], Any], names: Mapping[str, str], out: Path, dtype: Dtype) -> dict[str, Any]:
         """Train with what `build(output_dir)` returns, resuming where possible, and save; returns shared evidence.
 
-        `names` maps the trainer's names of metrics to ours. Raises StageError for a loss that is no number, InputError
-        for a full disk.
+        `names` maps the trainer's names of metrics to ours. Raises StageError for a loss or gradient that is no number
+        and for a training that ended before its last step, StoppedError when it was told to stop, InputError for a
+        full disk.
         """
         with needs_space(out), work_folder(out) as work:
             trainer = build(work / "trainer")
-            resumed = _train(trainer, self.checkpoints, work)
-            records = history(trainer.state.log_history, names)
-            if trainer.is_world_process_zero():
-                save_plain(trainer.accelerator.unwrap_model(trainer.model), self.opened.tokenizer, out, dtype)
+            with uploading(self.checkpoints) as uploads:
+                resumed, ended_early = _train(trainer, self.checkpoints, work, uploads, self.cycle)
+                records = history(trainer.state.log_history, names)
+                check_states(trainer, self.checkpoints.stage)
+                if trainer.is_world_process_zero():
+                    save_plain(trainer.accelerator.unwrap_model(trainer.model), self.opened.tokenizer, out, dtype)
+            together(trainer)  # the others end when the first has stored what it had to
         steps = int(trainer.state.global_step)
         return {
             "steps": steps,
             "resumed_from_step": resumed,
+            **({"ended_early": ended_early} if ended_early else {}),
             "pad_rule": self.opened.pad_rule,
             "end_rule": self.opened.end_rule,
             "weights_sha256_start": self.start_digest,
@@ -134,8 +158,9 @@ def open_training(stage: str, mix: Path, model: str, config: TrainerConfig, uri:
     base = local_model(model)
     start = weights_digest(base)
     inputs = (("mix", store.file_sha256(mix)), ("weights", start))
-    key = resume_key(stage, config.model_dump(mode="json"), inputs)
-    return Training(load_pretrained(base, config.seed), Checkpoints(uri, stage, key, inputs, code), start)
+    key = resume_key(stage, config.resumed_part(), inputs)
+    checkpoints = Checkpoints(uri, stage, key, inputs, code)
+    return Training(load_pretrained(base, config.seed), checkpoints, start, getattr(config, "cycle", 1))
 
 
 def data_order(rows: int, wanted: int, seed: int) -> list[int]:
@@ -153,17 +178,23 @@ def data_order(rows: int, wanted: int, seed: int) -> list[int]:
     return order[:wanted]
 
 
+def rows_of(units: Sequence[Sequence[int]], split: Split, ranks: int) -> Callable[[int, int], list[int]]:
+    """Which rows a rank reads at a step (from 0).
+
+    `units` are what one sequence of a batch holds (a row or a pack of rows), in order: batches go to the ranks in turn.
+    """
+    per_step = split.micro_batch * split.accumulation * ranks
+
+    def of(step: int, rank: int) -> list[int]:
+        block = units[step * per_step : (step + 1) * per_step]
+        mine = [unit for place, unit in enumerate(block) if place // split.micro_batch % ranks == rank]
+        return [row for unit in mine for row in unit]
+
+    return of
+
+
 def series(records: Sequence[Mapping[str, float]], name: str) -> list[float]:
     return [record[name] for record in records if name in record]
-
-
-@contextmanager
-def work_folder(out: Path) -> Iterator[Path]:
-    """An empty folder inside `out`, on its disk, removed at the end; a killed run's is removed by the next."""
-    with claimed(out) as found:
-        clear_workspaces(found)
-        with workspace(found, ".training-") as folder:
-            yield folder
 
 
 def quiet_libraries() -> None:
@@ -192,21 +223,26 @@ def import_trl(vllm: bool = False) -> Any:
     return trl
 
 
-def _train(trainer: Any, checkpoints: Checkpoints, work: Path) -> int:
-    """Run a TRL trainer from its newest complete checkpoint; returns the step it resumed from (0: the beginning)."""
+def _train(trainer: Any, checkpoints: Checkpoints, work: Path, uploads: Uploads, cycle: int) -> tuple[int, str]:
+    """Run a TRL trainer from its newest complete checkpoint.
+
+    Returns the step it resumed from (0: the beginning), and why it ended before its last step ("": it did not).
+    """
     from transformers import PrinterCallback
 
+    stage, resume, first = checkpoints.stage, work / "resume", trainer.is_world_process_zero()
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(_watching_callback(checkpoints.stage))
-    trainer.add_callback(upload_callback(checkpoints, Path(trainer.args.output_dir)))
-    found = checkpoints.newest(work / "resume")
-    if found is None:
-        trainer.train()
-        return 0
-    folder, step = found
-    LOG.info("%s: resuming from step %d of %d", checkpoints.stage, step, trainer.args.max_steps)
-    trainer.train(resume_from_checkpoint=str(folder))
-    return step
+    trainer.add_callback(_watching_callback(stage))
+    watch_gradients(trainer, stage)
+    # The first process takes the lease and fetches; the others, on the same disk, are told what.
+    fetched = checkpoints.newest(resume) if first else None
+    at = int(gathered(trainer, [fetched[1] if fetched else 0])[0][0])
+    with stop_requests() as stop:
+        trainer.add_callback(saving_callback(trainer, stage, uploads, stop, cycle, resume))
+        if at:
+            LOG.info("%s: resuming from step %d of %d", stage, at, trainer.args.max_steps)
+        trainer.train(resume_from_checkpoint=str(resume / f"checkpoint-{at}") if at else None)
+        return at, check_ended(trainer, stage, uploads, stop)
 
 
 def history(log: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> Records:
@@ -240,7 +276,8 @@ def _watching_callback(stage: str) -> Any:
                 raise StageError(
                     f"{stage}: step {state.global_step}: the loss is {loss}; lower learning_rate or switch bf16 off"
                 )
-            if logs and "loss" in logs and (last or now - self.shown >= progress.PLAIN_LINE_SECONDS):
+            first = state.is_world_process_zero
+            if first and logs and "loss" in logs and (last or now - self.shown >= progress.PLAIN_LINE_SECONDS):
                 self.shown = now
                 progress.line(f"{stage} step (loss {loss:.3f})", state.global_step, state.max_steps, now - self.started)
 

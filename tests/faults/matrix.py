@@ -234,8 +234,9 @@ def _under_way(column: str, place: Path, process: subprocess.Popen[bytes]) -> bo
     if column == "sft":
         from components.platform.storage import store
 
-        names = store.list_children(f"s3://biomed-r1/faults/{place.name}/checkpoints")
-        return any(name.startswith("checkpoint-") for name in names)
+        return any(
+            "/checkpoint-" in name for name in store.list_files(f"s3://biomed-r1/faults/{place.name}/checkpoints")
+        )
     return any((place / "h/runs").glob("*/logs/evaluate-m.log"))
 
 
@@ -245,7 +246,8 @@ def _twice(command: list[str], column: str, place: Path, environment: dict[str, 
     ends = [_ended(process) for process in processes]
     if any("Traceback (most recent call last)" in said for _, said in ends):
         return "TRACEBACK", next(said for _, said in ends if "Traceback" in said)[-600:]
-    bad = [said for code, said in ends if code]
+    # Of two that train the same, the one that started last goes on.
+    bad = [said for code, said in ends if code and "training was started again" not in said]
     return (f"LOST: {_last(bad[0])}" if bad else RECOVERED), ""
 
 

@@ -27,11 +27,11 @@ pytestmark = pytest.mark.slow
 PLANS: dict[int, tuple[str, str]] = {
     0: ("random", ""),
     1: ("random", ""),
-    2: ("half", "sft/.*/checkpoint-1"),
-    3: ("half", "sft/.*/checkpoint-2"),
-    4: ("half", "grpo/.*/checkpoint-1"),
-    5: ("after", "sft/.*/checkpoint-1"),
-    6: ("after", "grpo/.*/checkpoint-1"),
+    2: ("half", r"sft/.*/checkpoint-1-\d+"),
+    3: ("half", r"sft/.*/checkpoint-2-\d+"),
+    4: ("half", r"grpo/.*/checkpoint-1-\d+"),
+    5: ("after", r"sft/.*/checkpoint-1-\d+"),
+    6: ("after", r"grpo/.*/checkpoint-1-\d+"),
     7: ("random", ""),
     8: ("random", ""),
     9: ("random", ""),
@@ -123,9 +123,8 @@ def complete_checkpoints(root: str, before: set[str]) -> dict[str, int]:
     """stage -> the step of its newest complete checkpoint that this test's run left."""
     kept: dict[str, int] = {}
     for path in set(store.list_files(f"{root}/checkpoints")) - before:
-        stage, _, folder, name = [*path.split("/", 3), "", "", ""][:4]
-        if name == "manifest.json":
-            kept[stage] = max(kept.get(stage, 0), int(folder.rsplit("-", 1)[-1]))
+        if found := re.fullmatch(r"(\w+)/.*/checkpoint-(\d+)-[\d-]+/manifest\.json", path):
+            kept[found[1]] = max(kept.get(found[1], 0), int(found[2]))
     return kept
 
 

@@ -148,16 +148,10 @@ def test_no_question_text_in_mlflow(finished: Any, client: Any, tmp_path: Path) 
     assert not [q for q in questions if json.dumps(q)[1:-1] in recorded]
 
 
-def test_checkpoints_have_manifests(finished: Any) -> None:
+def test_a_finished_training_leaves_no_checkpoints(finished: Any) -> None:
     root = finished.summary["s3_prefix"]
-    for stage in ("sft", "grpo"):
-        keys = store.list_children(f"{root}/checkpoints/{stage}")
-        kept = [
-            f"{root}/checkpoints/{stage}/{k}/{c}"
-            for k in keys
-            for c in store.list_children(f"{root}/checkpoints/{stage}/{k}")
-        ]
-        assert any(store.exists(uri) for uri in kept), stage
+    assert {finished.stage(stage)["evidence"]["resumed_from_step"] for stage in ("sft", "grpo")} == {0}
+    assert not [path for path in store.list_files(f"{root}/checkpoints") if path.startswith(("sft/", "grpo/"))]
 
 
 def test_a_version_is_registered_with_its_lineage(finished: Any, client: Any) -> None:

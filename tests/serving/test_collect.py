@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from components.errors import InputError, UnavailableError
 from components.platform.storage import objects, store
+from components.platform.storage.claims import LEASE
 from components.platform.tracking import registry
 from components.platform.tracking.answers import quickly
 from components.serving import collect
@@ -101,11 +102,13 @@ def test_checkpoints_of_a_finished_training_go_at_any_age(store_uri: str, tmp_pa
     files.mkdir()
     done, going = f"{root}/checkpoints/sft/{'a' * 40}", f"{root}/checkpoints/sft/{'b' * 40}"
     for where in (done, going):
-        store.put_dir(files, f"{where}/checkpoint-2", stage="sft", key="k")
+        store.put_dir(files, f"{where}/{'1' * 16}/checkpoint-2-1", stage="sft", key="k")
+        store.put_json(f"{where}/{'1' * 16}/{LEASE}", {})
     receipt(root, artifact(root, files, "sft", checkpoints=done))
-    assert doomed(root) == {f"checkpoints/sft/{'a' * 40}/checkpoint-2": "its training has ended well"}
-    store.put_dir(files, f"{done}/checkpoint-4", stage="sft", key="k")
-    assert len(doomed(root)) == 1, "a later one is of a training that goes on"
+    old = f"checkpoints/sft/{'a' * 40}/{'1' * 16}/checkpoint-2-1"
+    assert doomed(root) == {old: "its training has ended well"}
+    store.put_dir(files, f"{done}/{'1' * 16}/checkpoint-4-2-2", stage="sft", key="k")
+    assert list(doomed(root)) == [old], "a later one is of a training that goes on"
 
 
 def test_staged_inputs_that_a_plan_names_stay(store_uri: str, tmp_path: Path, later: None) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from components.errors import InputError, StageError
+from components.errors import InputError, StageError, StoppedError
 from components.platform.models import weights_digest
 from components.platform.tables import write_rows
 from components.stages.sft import SftConfig, build_trainer, sft
+from components.training.place import TrainerPlace
+from components.training.saving.callback import end_early
 from components.training.trainer import data_order
 from pipelines.cli.training import sft_command
 
@@ -74,7 +78,7 @@ def test_a_resumed_training_ends_with_the_same_weights(
     assert [record["step"] for record in whole["history"]] == [1, 2, 3, 4, 5, 6]
     assert whole["metrics"]["loss_last"] < whole["metrics"]["loss_first"]
     assert whole["weights_sha256"] != whole["weights_sha256_start"] == weights_digest(tiny_model)
-    assert [path.name for path in checkpoints.iterdir()] == ["checkpoint-4"]
+    assert sorted(path.name for path in checkpoints.glob("*/checkpoint-*")) == ["checkpoint-2-1", "checkpoint-4-1"]
     kinds = {path.suffix for path in (tmp_path / "whole").iterdir()}
     assert kinds == {".safetensors", ".json", ".jinja"}  # no optimizer state, no pickles
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "whole").dtype == torch.float32
@@ -95,13 +99,13 @@ def test_a_resumed_training_ends_with_the_same_weights(
     assert all(safe is True for _, safe in loaded)
     assert "other code" in capsys.readouterr().err  # said, and no reason to start over
 
-    weights = checkpoints / "checkpoint-4" / "model.safetensors"
+    (weights,) = checkpoints.glob("*/checkpoint-4-1/model.safetensors")
     body = bytearray(weights.read_bytes())
     body[-1] ^= 1
     weights.write_bytes(body)
-    fresh = sft(mix, str(tiny_model), CONFIG, str(checkpoints), tmp_path / "fresh")
-    assert fresh["resumed_from_step"] == 0
-    assert fresh["weights_sha256"] == whole["weights_sha256"]
+    older = sft(mix, str(tiny_model), CONFIG, str(checkpoints), tmp_path / "older")
+    assert older["resumed_from_step"] == 2
+    assert older["weights_sha256"] == whole["weights_sha256"]
     assert "differs from its manifest" in capsys.readouterr().err
 
 
@@ -143,9 +147,148 @@ def test_a_failed_training_leaves_no_half_model(
 
 def test_a_loss_that_is_no_number_ends_the_training(mix: Path, tiny_model: Path, tmp_path: Path) -> None:
     wild = CONFIG.model_copy(update={"learning_rate": 1e30})
-    with pytest.raises(StageError, match=r"step \d: the loss is (nan|inf); lower learning_rate"):
+    # With the first update the weights are so large that a gradient is no number any more, and later no loss.
+    wrong = r"step \d: the (loss|gradient's norm) is (nan|inf).* lower learning_rate"
+    with pytest.raises(StageError, match=wrong):
         sft(mix, str(tiny_model), wild, str(tmp_path / "checkpoints"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_gradient_that_is_no_number_is_neither_learned_nor_stored(
+    mix: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a step that saves, with a finite loss: the command repeated ends where an undisturbed one does."""
+    import torch
+    from transformers import Trainer
+
+    checkpoints = tmp_path / "checkpoints"
+    step = Trainer.training_step
+
+    def spoiled(trainer: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
+        loss = step(trainer, model, *args, **kwargs)
+        if trainer.state.global_step == 3:
+            next(model.parameters()).grad[0, 0] = torch.nan
+        return loss
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "training_step", spoiled)
+        told = r"step 4: the gradient's norm is nan although the loss is finite; .* \(rank 0, rows \d, \d\); nothing"
+        with pytest.raises(StageError, match=told):
+            sft(mix, str(tiny_model), CONFIG, str(checkpoints), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert [path.name for path in checkpoints.glob("*/checkpoint-*")] == ["checkpoint-2-1"]
+    again = sft(mix, str(tiny_model), CONFIG, str(checkpoints), tmp_path / "out")
+    whole = sft(mix, str(tiny_model), CONFIG, str(tmp_path / "other"), tmp_path / "whole")
+    assert again["resumed_from_step"] == 2
+    assert again["weights_sha256"] == whole["weights_sha256"]
+
+
+def test_weights_that_are_no_numbers_are_not_stored(
+    mix: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from transformers import Trainer
+
+    step = Trainer.training_step
+
+    def spoiled(trainer: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
+        loss = step(trainer, model, *args, **kwargs)
+        if trainer.state.global_step == 1:
+            with torch.no_grad():  # of a token that no row has, so that loss and gradient stay finite
+                model.get_input_embeddings().weight[17] = torch.inf
+                model.get_input_embeddings().weight.grad[17] = 0
+        return loss
+
+    monkeypatch.setattr(Trainer, "training_step", spoiled)
+    with pytest.raises(
+        StageError, match=r"step 2: weights or optimizer states are no finite numbers \(here: model.emb"
+    ):
+        sft(mix, str(tiny_model), CONFIG, str(tmp_path / "checkpoints"), tmp_path / "out")
+    assert not list((tmp_path / "checkpoints").glob("*/checkpoint-*"))
+
+
+def test_told_to_stop_it_saves_and_goes_on_from_there(
+    mix: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGTERM in step 3, at which nothing would be saved: exit code 75, no model, and the same weights in the end."""
+    from transformers import Trainer
+
+    checkpoints, step = tmp_path / "checkpoints", Trainer.training_step
+
+    def told(trainer: Any, *args: Any, **kwargs: Any) -> Any:
+        if trainer.state.global_step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(trainer, *args, **kwargs)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "training_step", told)
+        with pytest.raises(StoppedError, match="after step 3 of 6; its checkpoint is stored") as stopped:
+            sft(mix, str(tiny_model), CONFIG, str(checkpoints), tmp_path / "out")
+    assert stopped.value.exit_code == 75 and signal.getsignal(signal.SIGTERM) is before
+    assert not (tmp_path / "out").exists()
+    again = sft(mix, str(tiny_model), CONFIG, str(checkpoints), tmp_path / "out")
+    whole = sft(mix, str(tiny_model), CONFIG, str(tmp_path / "other"), tmp_path / "whole")
+    assert again["resumed_from_step"] == 3
+    assert again["weights_sha256"] == whole["weights_sha256"]
+
+
+@pytest.mark.parametrize("change", [{"save_steps": 1}, {"micro_batch": 1}, {"dtype": "bfloat16"}])
+def test_what_changes_no_result_is_no_reason_to_start_over(
+    mix: Path, tiny_model: Path, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    """Saved at other steps, another split of the batch, another format of the finished weights."""
+    short = CONFIG.model_copy(update={"max_steps": 4, "dtype": "float32"})
+    whole = sft(mix, str(tiny_model), short, str(tmp_path / "c"), tmp_path / "whole")
+    place = TrainerPlace(micro_batch=change.pop("micro_batch", None))
+    other = short.model_copy(update=change)
+    again = sft(mix, str(tiny_model), other, str(tmp_path / "c"), tmp_path / "again", place=place)
+    assert again["resumed_from_step"] == 2
+    assert largest_difference(tmp_path / "whole", tmp_path / "again") < (1e-6 if "dtype" not in change else 1e-2)
+    assert whole["history"][2]["loss"] == pytest.approx(again["history"][2]["loss"], abs=1e-5)
+
+
+def largest_difference(first: Path, second: Path) -> float:
+    from safetensors.torch import load_file
+
+    one, other = (load_file(folder / "model.safetensors") for folder in (first, second))
+    assert one.keys() == other.keys()
+    return max(float((one[name].float() - other[name].float()).abs().max()) for name in one)
+
+
+def ended_at(step: int, reason: str) -> Any:
+    """Trainer.__init__ with a callback more, which ends the training at this step."""
+    from transformers import Trainer, TrainerCallback
+
+    class Ends(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.global_step == step:
+                end_early(control, reason) if reason else setattr(control, "should_training_stop", True)
+
+    made = Trainer.__init__
+
+    def init(trainer: Any, *args: Any, **kwargs: Any) -> None:
+        made(trainer, *args, **kwargs)
+        trainer.add_callback(Ends())
+
+    return init
+
+
+def test_a_training_that_ends_early_is_not_finished(
+    mix: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transformers.Trainer.__init__", ended_at(3, ""))
+    with pytest.raises(StageError, match="ended at step 3 of 6 without a reason; its model is not handed on"):
+        sft(mix, str(tiny_model), CONFIG, str(tmp_path / "checkpoints"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_callback_may_end_a_training_and_says_why(
+    mix: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transformers.Trainer.__init__", ended_at(3, "no better for 2 evaluations"))
+    evidence = sft(mix, str(tiny_model), CONFIG, str(tmp_path / "checkpoints"), tmp_path / "out")
+    assert (evidence["steps"], evidence["ended_early"]) == (3, "no better for 2 evaluations")
 
 
 def test_a_full_disk_is_said_plainly(mix: Path, tiny_model: Path, tmp_path: Path) -> None:

@@ -44,10 +44,11 @@ def finish(process: subprocess.Popen[bytes], folder: Path, out: str) -> dict[str
     return json.loads((folder / f"{out}.json").read_text())  # type: ignore[no-any-return]
 
 
-def kill_when(process: subprocess.Popen[bytes], path: Path) -> None:
+def kill_when(process: subprocess.Popen[bytes], folder: Path, name: str) -> None:
+    """Kill the process as soon as the store has this file of a checkpoint."""
     deadline = time.monotonic() + 200
-    while not path.exists():
-        assert process.poll() is None, f"ended before {path} appeared"
+    while not list(folder.glob(f"c/*/{name}")):
+        assert process.poll() is None, f"ended before {name} appeared"
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
@@ -59,12 +60,13 @@ def kill_when(process: subprocess.Popen[bytes], path: Path) -> None:
 def test_killed_while_uploading_and_after(stage: str, tiny_model: Path, tmp_path: Path) -> None:
     write_rows([row(number) for number in range(5)], tmp_path / "mix.parquet")
     # The manifest of the first checkpoint never gets written.
-    kill_when(start(stage, tmp_path, tiny_model, "out", "manifest:sleep=300"), tmp_path / "c/checkpoint-2/config.json")
-    assert not (tmp_path / "c/checkpoint-2/manifest.json").exists()
+    first = start(stage, tmp_path, tiny_model, "out", "manifest:sleep=300")
+    kill_when(first, tmp_path, "checkpoint-2-1/config.json")
+    assert not list(tmp_path.glob("c/*/checkpoint-2-1/manifest.json"))
     # Nor that of the second; the first is complete by then.
-    slow = start(stage, tmp_path, tiny_model, "out", "manifest:sleep=3")
-    kill_when(slow, tmp_path / "c/checkpoint-2/manifest.json")
-    assert not (tmp_path / "out").exists()
+    slow = start(stage, tmp_path, tiny_model, "out", "manifest:sleep=1")
+    kill_when(slow, tmp_path, "checkpoint-2-2/manifest.json")
+    assert not (tmp_path / "out/config.json").exists()  # no model
 
     resumed = finish(start(stage, tmp_path, tiny_model, "out"), tmp_path, "out")
     assert resumed["resumed_from_step"] == 2 and resumed["steps"] == 6
@@ -72,4 +74,6 @@ def test_killed_while_uploading_and_after(stage: str, tiny_model: Path, tmp_path
     whole = finish(start(stage, tmp_path, tiny_model, "whole"), tmp_path, "whole")
     assert whole["resumed_from_step"] == 0
     assert whole["weights_sha256"] == resumed["weights_sha256"]
-    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]  # no work folder is left
+    # No work folder is left.
+    assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith((".training", ".saving"))]
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]

@@ -9,6 +9,8 @@ from components.errors import DamagedError, InputError
 from components.platform.folders.marks import MARK, listed, mark_of
 from components.platform.storage import store
 
+# Beside the checkpoints of a training, in a folder named after its key: which of them count (training/saving/lease.py).
+LEASE = "lease.json"
 _CHECKPOINT = re.compile(r"checkpoint-\d+")
 
 
@@ -30,7 +32,7 @@ def claim_checkpoints(uri: str, option: str = "--checkpoints") -> None:
         )
     if _is_marked(uri):
         return
-    if names and not named:
+    if names and not named and not any(LEASE in store.list_children(f"{uri}/{name}") for name in names):
         raise InputError(
             f"{option} {uri}: holds files, none of them biomed-r1's ({', '.join(names[:3])}); name an empty place"
         )

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
@@ -30,6 +30,8 @@ LOG = logging.getLogger(__name__)
 PARALLEL_FILES = 4
 # Seconds before an answer that broke off is asked for again, then twice as long each time.
 FIRST_WAIT = 0.2
+_COPY_CHUNK, _PART = 1 << 20, 8 << 20
+_MOST_PARTS = 5_000
 _ABSENT = ("NoSuchKey", "404", "NoSuchBucket", "NotFound")
 _CONFLICT = ("PreconditionFailed", "412", "ConditionalRequestConflict", "409")
 # What a person mends, and waiting does not.
@@ -196,14 +198,22 @@ def delete_files(uri: str, names: Sequence[str]) -> None:
         delete(f"{uri.rstrip('/')}/{name}")
 
 
-def put_file(path: Path, uri: str) -> None:
-    """Upload a file (in parts where it is large)."""
-    if not _is_s3(uri):
-        Path(uri).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, uri)
-        return
-    bucket, key = split(uri)
-    _asked(uri, lambda: client().upload_file(str(path), bucket, key))
+def put_file(path: Path, uri: str) -> tuple[str, int]:
+    """Upload a file (in parts where it is large); returns the sha256 and the size of the bytes that were sent.
+
+    Hashed while it is read: reading 100 GB a second time would take as long as the upload.
+    """
+    with path.open("rb") as file:
+        source = _Hashed(file)
+        if not _is_s3(uri):
+            Path(uri).parent.mkdir(parents=True, exist_ok=True)
+            with Path(uri).open("wb") as target:
+                shutil.copyfileobj(source, target, _COPY_CHUNK)
+        else:
+            bucket, key = split(uri)
+            settings = _transfer(path.stat().st_size)
+            _asked(uri, lambda: client().upload_fileobj(source, bucket, key, Config=settings))
+    return source.digest.hexdigest(), source.size
 
 
 def get_file(uri: str, path: Path) -> bool:
@@ -299,6 +309,31 @@ def sdk_client(**settings: Any) -> Any:
         raise InputError(
             f"S3: {error}; check AWS_PROFILE, AWS_ENDPOINT_URL_S3 and the files ~/.aws/config and ~/.aws/credentials"
         ) from None
+
+
+class _Hashed:
+    """A file that is read once, from its beginning to its end, and hashed on the way.
+
+    It has no `seek`: boto3 would read each part of a file that has one twice, and not in order.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+        self.size = 0
+
+    def read(self, amount: int = -1) -> bytes:
+        chunk = self._file.read(amount)
+        self.digest.update(chunk)
+        self.size += len(chunk)
+        return chunk
+
+
+def _transfer(size: int) -> Any:
+    """How a file of `size` bytes is cut into parts: S3 takes at most 10,000 of them."""
+    from boto3.s3.transfer import TransferConfig
+
+    return TransferConfig(multipart_chunksize=max(_PART, -(-size // _MOST_PARTS)))
 
 
 def _is_s3(uri: str) -> bool:

@@ -36,6 +36,8 @@ __all__ = ["check", "get_json", "list_children", "list_files", "put_json"]
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
 _HASH_CHUNK = 1 << 20
+# A file that differs from its manifest may have been damaged on its way here.
+_READINGS = 2
 
 
 def file_sha256(path: Path) -> str:
@@ -80,8 +82,8 @@ def put_dir(
 
     def upload(path: Path, name: str) -> dict[str, Any]:
         faults.point("upload")
-        send(path, f"{uri}/{name}")
-        return {"path": name, "size": path.stat().st_size, "sha256": file_sha256(path)}
+        digest, size = send(path, f"{uri}/{name}")
+        return {"path": name, "size": size, "sha256": digest}
 
     put_json(f"{uri}/{MARK}", mark_of(names))
     with ThreadPoolExecutor(PARALLEL_FILES) as pool:
@@ -148,10 +150,12 @@ def get_dir(uri: str, folder: Path) -> dict[str, Any]:
     def download(partial: Path, entry: Mapping[str, Any]) -> None:
         source, target = f"{uri}/{entry['path']}", partial / entry["path"]
         target.parent.mkdir(parents=True, exist_ok=True)
-        if not fetch(source, target):
-            raise DamagedError(f"{source}: missing, although the manifest lists it; store the directory again")
-        if target.stat().st_size != entry["size"] or file_sha256(target) != entry["sha256"]:
-            raise DamagedError(f"{source}: differs from its manifest (size or sha256); it is damaged, store it again")
+        for _ in range(_READINGS):
+            if not fetch(source, target):
+                raise DamagedError(f"{source}: missing, although the manifest lists it; store the directory again")
+            if target.stat().st_size == entry["size"] and file_sha256(target) == entry["sha256"]:
+                return
+        raise DamagedError(f"{source}: differs from its manifest (size or sha256); it is damaged, store it again")
 
     with workspace(folder.parent, f".{folder.name[:80]}.partial-") as work:
         partial = work / folder.name

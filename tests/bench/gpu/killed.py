@@ -30,7 +30,7 @@ def main() -> None:
     found: dict[str, Any] = {"steps": STEPS, "unbroken_seconds": whole["seconds"]}
     started = time.perf_counter()
     process = start(folder, "broken", args.cpu)
-    while not any((folder / "checkpoints-broken").glob("checkpoint-*/manifest.json")):
+    while not any((folder / "checkpoints-broken").glob("*/checkpoint-*/manifest.json")):
         if process.poll() is not None or time.perf_counter() - started > 200:
             raise RuntimeError("no checkpoint was seen before the training ended")
         time.sleep(0.02)

@@ -1,0 +1,29 @@
+"""The folder that a training works in: one on the disk of its result, the same for all processes of a node."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from components.platform.folders.deletion import clear_workspaces, workspace
+from components.platform.folders.outputs import claimed
+
+# Set in the processes that launch.py starts: the folder that they share.
+WORKER_VARIABLE = "BIOMED_R1_WORKER"
+
+
+@contextmanager
+def work_folder(out: Path) -> Iterator[Path]:
+    """An empty folder inside `out`, on its disk, removed at the end; a killed run's is removed by the next.
+
+    One of several processes gets the folder that the process which started them has made, and leaves its removal to it.
+    """
+    if shared := os.environ.get(WORKER_VARIABLE):
+        yield Path(shared)
+        return
+    with claimed(out) as found:
+        clear_workspaces(found)
+        with workspace(found, ".training-") as folder:
+            yield folder

@@ -1,0 +1,46 @@
+"""One process of a training: `torchrun ... -m components.stages.STAGE FOLDER`, with the request in FOLDER."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from components.errors import ReadableError
+from components.platform import logs
+from components.platform.environment import quiet_environment
+from components.training.place import TrainerPlace
+from components.training.workers.launch import EVIDENCE, REQUEST
+
+
+def end_with(train: Callable[..., dict[str, Any]]) -> NoReturn:
+    """Do as the request says with `train(place, **given)`, and end this process with its exit code."""
+    code = 1
+    try:
+        code = _run(train, Path(sys.argv[1]))
+    except BaseException:
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # the process group of a training that failed would wait for its peers
+
+
+def _run(train: Callable[..., dict[str, Any]], folder: Path) -> int:
+    """The exit code. An error that a person reads, and the first process's evidence, are left in the folder."""
+    quiet_environment()
+    logs.configure()
+    rank = int(os.environ.get("RANK", "0"))
+    request = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
+    try:
+        evidence = train(TrainerPlace.model_validate(request["place"]), **request["given"])
+    except ReadableError as error:
+        told = {"kind": type(error).__name__, "text": str(error), "exit_code": error.exit_code}
+        (folder / f"error-{rank}.json").write_text(json.dumps(told), encoding="utf-8")
+        return error.exit_code
+    if rank == 0:
+        (folder / EVIDENCE).write_text(json.dumps(evidence), encoding="utf-8")
+    return 0

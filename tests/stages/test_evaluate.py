@@ -265,8 +265,3 @@ def test_adversarial_means_all_three_prefills(given: Any, expected: tuple[str, .
 def test_settings_that_are_none(given: Any) -> None:
     with pytest.raises(ValidationError, match="settings"):
         config(settings=given)
-
-
-@pytest.mark.parametrize("given", ["adversarial", "adversarial_1, adversarial", ["adversarial_0", "adversarial"]])
-def test_adversarial_means_all_three_and_each_setting_once(given: Any) -> None:
-    assert sorted(EvaluateConfig(settings=given).settings) == ["adversarial_0", "adversarial_1", "adversarial_2"]

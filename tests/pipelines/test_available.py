@@ -50,7 +50,7 @@ def test_a_model_that_no_hub_has_to_give_is_looked_for_here(tmp_path: Path) -> N
     gone = recipe.models[0].model_copy(update={"name": "gone", "model": str(tmp_path / "gone")})
     stored = gone.model_copy(update={"name": "stored", "model": "s3://bucket/model"})
     found, left_out = available(recipe.model_copy(update={"models": (*recipe.models, gone, stored)}), hub)
-    assert list(left_out) == ["gone"] and "has no config.json" in left_out["gone"]
+    assert list(left_out) == ["gone"] and "there is no folder" in left_out["gone"]
     assert [m.name for m in found.models] == ["SmolLM2-direct", "SmolLM2-stepwise", "stored"]
 
 

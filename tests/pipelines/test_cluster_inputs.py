@@ -141,7 +141,7 @@ def test_a_model_that_is_not_even_here_is_named(verb: Verb, site: str, tmp_path:
     mine = tmp_path / "mine.yaml"
     mine.write_text(f"extends: smoke\nbase_model: {tmp_path}/nothing\n", encoding="utf-8")
     done = verb("stage", str(mine), "--profile", site)
-    assert done.code == 2 and f"{tmp_path}/nothing has no config.json" in done.stderr and done.stdout == ""
+    assert done.code == 2 and f"there is no folder {tmp_path}/nothing" in done.stderr and done.stdout == ""
 
 
 def test_a_profile_without_a_store(verb: Verb) -> None:

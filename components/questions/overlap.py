@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy.sparse import csr_matrix
 
 from components.questions.grams import Array, Sets, Vocabulary, stems_and_options, unique
 from components.questions.items import Item
@@ -296,11 +295,15 @@ def _matrix(sets: Sets, weights: Weights, among: Array | None = None) -> Any:
     if among is not None:
         keep &= _picked(among, columns)
     place = (sets.owner[keep], columns[keep])
+    from scipy.sparse import csr_matrix  # a quarter of a second that a compile need not wait for
+
     return csr_matrix((weights.of(columns[keep]), place), shape=(sets.count, len(weights.known)))
 
 
 def _plain(matrix: Any) -> Any:
     """The same entries, each of them 1."""
+    from scipy.sparse import csr_matrix
+
     return csr_matrix((np.ones_like(matrix.data), matrix.indices, matrix.indptr), shape=matrix.shape)
 
 

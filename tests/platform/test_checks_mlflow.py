@@ -274,6 +274,7 @@ def test_the_documented_calls_are_all_that_a_run_makes(
         with tracking.stage_run(run, "ingest", "ingest") as tracked:
             tracked.params({"a": 1})
             tracked.metrics({"loss": 1.0})
+            tracked.history([{"step": 1, "loss": 0.5}], once=True)
             tracked.dataset("d", "0" * 8, "s3://b/d", 1, "train")
             monkeypatch.setenv("MLFLOW_RUN_ID", str(tracked.run_id))
         with tracking.stage_run(run, "ingest", "ingest"):

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from compiled_pipelines import SITE, site_profile
 
-from pipelines.local.docker_runner import PASSED_ON
+from pipelines.local.docker_runner import NAMES
 from pipelines.settings.pins import pin_text
 from pipelines.settings.recipes import key_variables, load_any_recipe
 
@@ -31,7 +31,9 @@ for profile in profiles:
     for kind in ("ir", "manifest"):
         name, _, file = profile.rpartition("=")
         out = f"{folder}/{name}-{kind}.yaml"
-        where = ["--pipeline", pipeline, "--recipe", recipe, "--profile", file, "--format", kind, "-o", out]
+        # At least a sequence for each GPU of the largest profile.
+        large = ["--set", "sft.global_batch=16", "--set", "grpo.prompts_per_step=16"] if pipeline == "training" else []
+        where = ["--pipeline", pipeline, "--recipe", recipe, "--profile", file, "--format", kind, "-o", out, *large]
         cli.main(["compile", *where], standalone_mode=False)
 """
 
@@ -40,7 +42,7 @@ def secret_variables() -> set[str]:
     """Every environment variable that a profile, a recipe, a runner or a client of ours takes a secret from."""
     found = {variable for name in PROFILES for secret in site_profile(name).secrets for variable in secret.keys}
     found |= {name for recipe in RECIPES.values() for name in key_variables(load_any_recipe(recipe))}
-    found |= {name for name in PASSED_ON if SECRET.fullmatch(name)}
+    found |= {name for name in NAMES if SECRET.fullmatch(name)}
     # As the code writes a variable's name: in quotes, and in no other module's constant.
     sources = [
         path.read_text(encoding="utf-8")

@@ -21,7 +21,7 @@ from filelock import FileLock
 from components.errors import InputError, StageError
 from components.platform.folders.deletion import replacing
 from components.platform.machine import home
-from components.platform.storage import objects, store
+from components.platform.storage import s3, store
 from components.platform.tracking import runs as tracking
 from pipelines.local import server_process, tokens
 from pipelines.local.ports import HOST, free_ports
@@ -238,7 +238,7 @@ def _wait(name: str, server: Mapping[str, Any], token: str) -> None:
             if name == "mlflow":
                 tracking.check()
             else:
-                objects.create_bucket(BUCKET)
+                s3.create_bucket(BUCKET)
                 store.check(os.environ["BIOMED_R1_STORE"])
             return tokens.store(name, server, token)
         except (InputError, OSError) as error:

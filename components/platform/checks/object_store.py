@@ -19,7 +19,7 @@ from typing import Any
 
 from components.platform.checks.findings import Finding
 from components.platform.folders.deletion import DELETE_OBJECT
-from components.platform.storage import objects
+from components.platform.storage import s3
 
 WRITERS = 8
 READ_ATTEMPTS = 4
@@ -67,7 +67,7 @@ class _RefusedError(Exception):
 
 def check_store(uri: str) -> Iterator[Finding]:
     """Findings for `s3://bucket/prefix`, in seconds; raises InputError where that is not what `uri` is."""
-    bucket, prefix = objects.split(uri)
+    bucket, prefix = s3.split(uri)
     own = "/".join(part for part in (prefix.rstrip("/"), f"doctor/{uuid.uuid4().hex}") if part)
     store = _Store(_client(), bucket, own)
     put = _tried("S3 put", lambda: _put(store), full="the store is full: free space or raise its quota")
@@ -90,7 +90,7 @@ def check_store(uri: str) -> Iterator[Finding]:
 
 def check_conditions(uri: str) -> Iterator[Finding]:
     """Whether of eight writers at once one wins, as `check_store` finds, and the clock: all that a pointer leans on."""
-    bucket, prefix = objects.split(uri)
+    bucket, prefix = s3.split(uri)
     own = "/".join(part for part in (prefix.rstrip("/"), f"doctor/{uuid.uuid4().hex}") if part)
     store = _Store(_client(), bucket, own)
     yield _tried(f"S3 conditional put, {WRITERS} at once", lambda: _race(store))
@@ -101,7 +101,7 @@ def check_conditions(uri: str) -> Iterator[Finding]:
 
 def _client() -> Any:
     retries = {"total_max_attempts": 4, "mode": "standard"}
-    return objects.sdk_client(connect_timeout=3, read_timeout=10, retries=retries, max_pool_connections=WRITERS)
+    return s3.sdk_client(connect_timeout=3, read_timeout=10, retries=retries, max_pool_connections=WRITERS)
 
 
 def _put(store: _Store) -> None:
@@ -115,7 +115,7 @@ def _get(store: _Store) -> None:
 
 
 def _body(store: _Store, key: str) -> bytes:
-    """An object's content; one that breaks off is asked for again, as a run does (platform/storage/objects.py)."""
+    """An object's content; one that breaks off is asked for again, as a run does (platform/storage/s3.py)."""
     for left in reversed(range(READ_ATTEMPTS)):
         try:
             return bytes(_answered(store, _asked(store, "get_object", Key=key)["Body"].read))

@@ -76,7 +76,7 @@ def ours(shape: Any, where: torch.device, rows: Any, folder: str, case: Any) -> 
         device="cpu" if where.type == "cpu" else "auto",
     )
     opened = SimpleNamespace(model=random_model(shape, where, attention), tokenizer=tokenizer_of(shape.vocabulary))
-    encoded = Encoded(rows, 0, 0, 0)
+    encoded = Encoded(rows, 0, 0, 0, tuple(range(1, len(rows) + 1)))
     return build_trainer(opened, encoded, config, Path(folder), TrainerPlace(micro_batch=micro))
 
 

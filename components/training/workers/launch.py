@@ -61,13 +61,13 @@ def launch(
     with needs_space(out), work_folder(out) as folder:
         request = {"place": place.model_dump(mode="json"), "given": given}
         (folder / REQUEST).write_text(json.dumps(request), encoding="utf-8")
-        code = _torchrun(module, place, folder)
+        status = _torchrun(module, place, folder)
         if problem := _told(folder):
             raise problem
         evidence = folder / EVIDENCE
-        if code or not evidence.is_file():
+        if status or not evidence.is_file():
             raise StageError(
-                f"{module}: a process of the training died (torchrun ended with {code}) without saying why: killed, "
+                f"{module}: a process of the training died (torchrun ended with {status}) without saying why: killed, "
                 "or out of memory; the last stored checkpoint is continued from when it is started again"
             )
         return dict(json.loads(evidence.read_text(encoding="utf-8")))

@@ -79,17 +79,32 @@ class Weights:
         return np.where(columns >= 0, self._weight[columns] if len(self._weight) else 0.0, self._unseen)
 
 
+@dataclass(frozen=True)
 class Side:
     """Items as arrays: totals of each, and sparse rows of known grams (stems, options, rare ones of either)."""
 
-    def __init__(self, stems: Sets, options: Sets, weights: Weights, rare: Array) -> None:
-        self.stem = _totals(stems, weights)
-        self.option = _totals(options, weights)
-        self.stem_common = _totals(stems, weights, ~rare)
-        self.option_common = _totals(options, weights, ~rare)
-        self.stems = _matrix(stems, weights)
-        self.options = _matrix(options, weights)
-        self.rare = _matrix(_union(stems, options), weights, rare)
+    stem: Array
+    option: Array
+    stem_common: Array
+    option_common: Array
+    stems: Any
+    options: Any
+    rare: Any
+
+    @classmethod
+    def of(cls, stems: Sets, options: Sets, weights: Weights, rare: Array) -> Side:
+        return cls(
+            stem=_totals(stems, weights),
+            option=_totals(options, weights),
+            stem_common=_totals(stems, weights, ~rare),
+            option_common=_totals(options, weights, ~rare),
+            stems=_matrix(stems, weights),
+            options=_matrix(options, weights),
+            rare=_matrix(_union(stems, options), weights, rare),
+        )
+
+    def only(self, rows: Array) -> Side:
+        return Side(**{name: values[rows] for name, values in vars(self).items()})
 
 
 @dataclass(frozen=True)
@@ -181,9 +196,9 @@ def decontaminate(
     asked = stems_and_options(questions, n, vocabulary)
     weights = Weights(*asked)
     rare = weights.items_with <= MAX_POSTINGS
-    given = Side(*stems_and_options(items, n, vocabulary), weights, rare)
+    given = Side.of(*stems_and_options(items, n, vocabulary), weights, rare)
     # Both kinds of evidence need the stem: stem x whole, or the root of stem x options.
-    pairs = compared(given, Side(*asked, weights, rare), threshold**2, 0.0)
+    pairs = compared(given, Side.of(*asked, weights, rare), threshold**2, 0.0)
     score = pairs.contamination
     best: dict[int, int] = {}
     for k in np.flatnonzero(score >= threshold).tolist():
@@ -204,13 +219,12 @@ def without_near_duplicates(items: Sequence[Item], n: int, threshold: float) -> 
     weights = Weights(stems, options)
     first = _first_of_equals(stems, options)
     alone = np.flatnonzero(first == np.arange(len(ranked)))  # ranks of those that stand for their equals
-    _, often = np.unique(_only(_union(stems, options), first).grams, return_counts=True)
     # Of one question's copies the first stands for all, so that many copies do not make its words common ones.
-    known = np.isin(weights.known, _only(_union(stems, options), first).grams)
+    seen, often = np.unique(_only(_union(stems, options), first).grams, return_counts=True)
     rare = np.zeros(len(weights.known), dtype=bool)
-    rare[known] = often <= MAX_POSTINGS
-    side = Side(stems, options, weights, rare)
-    chosen = _rows(side, alone)
+    rare[weights.columns(seen)] = often <= MAX_POSTINGS
+    side = Side.of(stems, options, weights, rare)
+    chosen = side.only(alone)
     pairs = compared(chosen, chosen, threshold, threshold)
     matched = _greedy(pairs, threshold)
     out: dict[int, tuple[int, Overlap]] = {
@@ -260,13 +274,6 @@ def _only(sets: Sets, first: Array) -> Sets:
     """The grams of the items that stand for their equals."""
     keep = first[sets.owner] == sets.owner
     return Sets(sets.owner[keep], sets.grams[keep], sets.count)
-
-
-def _rows(side: Side, rows: Array) -> Side:
-    chosen = object.__new__(Side)
-    for name, values in vars(side).items():
-        setattr(chosen, name, values[rows])
-    return chosen
 
 
 def _union(one: Sets, other: Sets) -> Sets:

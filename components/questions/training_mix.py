@@ -122,7 +122,7 @@ def choose(
     """
     best: dict[str, Item] = {}
     traced: dict[str, Item] = {}
-    for item in sorted(items, key=lambda i: (-min(prob[i.id], min_prob), seeded_rank(group_of(i), seed), i.id)):
+    for item in _preferred(items, prob, min_prob, seed):
         best.setdefault(group_of(item), item)
         if item.id in usable:
             traced.setdefault(group_of(item), item)
@@ -144,7 +144,7 @@ def pick(
     `usable`: ids that can be taken; None takes any.
     """
     best: dict[str, Item] = {}
-    for item in sorted(items, key=lambda i: (-min(prob[i.id], min_prob), seeded_rank(group_of(i), seed), i.id)):
+    for item in _preferred(items, prob, min_prob, seed):
         if usable is None or item.id in usable:
             best.setdefault(group_of(item), item)
     return list(best.values())[:size]
@@ -168,6 +168,11 @@ def take_share(items: Sequence[Item], share: float, seed: int) -> set[str]:
 def seeded_rank(name: str, seed: int) -> str:
     """A key that sorts names in an order that depends on nothing but them and the seed."""
     return hashlib.sha256(f"{seed}|{name}".encode()).hexdigest()
+
+
+def _preferred(items: Sequence[Item], prob: Mapping[str, float], min_prob: float, seed: int) -> list[Item]:
+    """Those with prob >= min_prob in seeded order, then the others by falling probability."""
+    return sorted(items, key=lambda i: (-min(prob[i.id], min_prob), seeded_rank(group_of(i), seed), i.id))
 
 
 def _example(item: Item, style: str, opening: str, text: str, kind: str) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,9 +10,7 @@ from pydantic import Field, model_validator
 
 from components.platform import faults
 from components.platform.folders.outputs import check
-from components.platform.models import local_model
-from components.training.live_metrics import watched
-from components.training.lora import add_adapter, plain_model
+from components.training.lora import plain_model
 from components.training.memory.terms import Work
 from components.training.place import HERE, Split, TrainerPlace
 from components.training.rewards import REWARDS, rewards
@@ -145,15 +142,9 @@ def grpo(
     """
     mix, out = Path(mix), check(Path(out))
     if elsewhere(place):
-        local_model(model)  # fetched once, and not by every process
-        given = {"mix": str(mix), "model": model, "config": config.model_dump(mode="json")}
-        given |= {"checkpoints": checkpoints, "out": str(out), "code": code}
-        return launch("components.stages.grpo", place, given)
+        return launch("components.stages.grpo", place, mix, model, config, checkpoints, out, code)
     rows = read_questions(mix)
     training = open_training("grpo", mix, model, config, checkpoints, code)
-    if config.lora:
-        adapted = add_adapter(training.opened.model, config.lora, config.seed)
-        training = replace(training, opened=replace(training.opened, model=adapted))
     tokenizer = training.opened.tokenizer
     questions = render_questions(rows, tokenizer, config.max_prompt_length, config.too_long, mix)
     faults.point("grpo")
@@ -164,20 +155,12 @@ def grpo(
         trainer = build_trainer(training.opened, asked, config, folder, place, held_out)
         for callback in _callbacks(trainer, config, rollouts):
             trainer.add_callback(callback)
-        built.append(trainer)
-        return watched(trainer, METRICS)
+        return trainer
 
-    built: list[Any] = []
     evidence = training.run(build, METRICS, out, config.dtype)
     earned = series(evidence["history"], "reward")
     generations = evidence["steps"] // config.cycle
     evidence["metrics"] |= {"reward_first": earned[0], "reward_last": earned[-1]}
-    if held_out and built[0].state.best_metric is not None:
-        best = {
-            "held_out_reward_best": float(built[0].state.best_metric),
-            "best_step": int(built[0].state.best_global_step),
-        }
-        evidence["metrics"] |= best
     return {
         "rows_in": len(rows),
         "rows_trained": len(asked),
@@ -194,13 +177,6 @@ def grpo(
 def reward_functions() -> list[Callable[..., list[float | None]]]:
     """The rewards with TRL's calling convention: lists in, a list out, None where a reward does not apply."""
     return once(REWARDS, lambda *given: rewards(*given))
-
-
-def worker(
-    place: TrainerPlace, mix: str, model: str, config: dict[str, Any], checkpoints: str, out: str, code: str
-) -> dict[str, Any]:
-    """`grpo` in one of several processes, from what the first process wrote down (workers/launch.py)."""
-    return grpo(Path(mix), model, GrpoConfig.model_validate(config), checkpoints, Path(out), code, place)
 
 
 def build_trainer(
@@ -299,4 +275,4 @@ def _rollout(opened: Any, config: GrpoConfig) -> Any:
 if __name__ == "__main__":
     from components.training.workers.main import end_with
 
-    end_with(worker)
+    end_with(grpo, GrpoConfig)

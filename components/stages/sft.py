@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,9 +10,7 @@ from pydantic import Field, model_validator
 
 from components.platform import faults
 from components.platform.folders.outputs import check
-from components.platform.models import local_model
-from components.training.live_metrics import watched
-from components.training.lora import add_adapter, plain_model
+from components.training.lora import plain_model
 from components.training.memory.terms import Work
 from components.training.packing import PackCollator, pack_steps
 from components.training.place import HERE, Split, TrainerPlace
@@ -79,22 +76,13 @@ def sft(
     """
     mix, out = Path(mix), check(Path(out))
     if elsewhere(place):
-        local_model(model)  # fetched once, and not by every process
-        given = {"mix": str(mix), "model": model, "config": config.model_dump(mode="json")}
-        given |= {"checkpoints": checkpoints, "out": str(out), "code": code}
-        return launch("components.stages.sft", place, given)
+        return launch("components.stages.sft", place, mix, model, config, checkpoints, out, code)
     rows = read_traces(mix)
     training = open_training("sft", mix, model, config, checkpoints, code)
-    if config.lora:
-        adapted = add_adapter(training.opened.model, config.lora, config.seed)
-        training = replace(training, opened=replace(training.opened, model=adapted))
     encoded = encode_traces(rows, training.opened.tokenizer, config.max_length, config.too_long, mix)
     faults.point("sft")
     evidence = training.run(
-        lambda folder: watched(build_trainer(training.opened, encoded, config, folder, place), METRICS),
-        METRICS,
-        out,
-        config.dtype,
+        lambda folder: build_trainer(training.opened, encoded, config, folder, place), METRICS, out, config.dtype
     )
     return {
         "rows_in": len(rows),
@@ -105,13 +93,6 @@ def sft(
         "epochs": evidence["steps"] * config.global_batch / len(encoded.rows),
         **evidence,
     }
-
-
-def worker(
-    place: TrainerPlace, mix: str, model: str, config: dict[str, Any], checkpoints: str, out: str, code: str
-) -> dict[str, Any]:
-    """`sft` in one of several processes, from what the first process wrote down (workers/launch.py)."""
-    return sft(Path(mix), model, SftConfig.model_validate(config), checkpoints, Path(out), code, place)
 
 
 def build_trainer(
@@ -166,4 +147,4 @@ def build_trainer(
 if __name__ == "__main__":
     from components.training.workers.main import end_with
 
-    end_with(worker)
+    end_with(sft, SftConfig)

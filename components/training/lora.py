@@ -35,7 +35,7 @@ def add_adapter(model: Any, lora: Lora, seed: int) -> Any:
     except ImportError:
         raise InputError("lora: the package peft is not installed; pip install 'biomed-r1[lora]'") from None
     torch.manual_seed(seed)
-    model.to(torch.bfloat16 if torch.cuda.is_available() else torch.float32)
+    cast_weights(model, torch.bfloat16 if torch.cuda.is_available() else torch.float32)
     config = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,
@@ -43,11 +43,18 @@ def add_adapter(model: Any, lora: Lora, seed: int) -> Any:
         target_modules="all-linear",  # every linear layer but the head
         task_type="CAUSAL_LM",
     )
-    adapted = get_peft_model(model, config)
-    for parameter in adapted.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.float()
-    return adapted
+    return get_peft_model(model, config)  # which keeps the adapter in fp32
+
+
+def cast_weights(model: Any, dtype: Any) -> Any:
+    """The model with its weights in `dtype`, and only those.
+
+    `model.to(dtype)` also rounds the rotary frequencies, which are a buffer: in bf16, positions of some thousand tokens
+    turn by radians more or less than in the same model once it is loaded from its file.
+    """
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(dtype)
+    return model
 
 
 def merged(model: Any, folder: Path) -> Any:

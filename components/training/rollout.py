@@ -14,6 +14,7 @@ import torch
 
 from components.engines.base import Sampling
 from components.engines.transformers_engine import TransformersEngine, _Row, use_grouped_attention
+from components.training.lora import cast_weights
 
 
 class Rollout(TransformersEngine):
@@ -26,7 +27,7 @@ class Rollout(TransformersEngine):
         self.sampling = sampling
         self.stop = frozenset(end_ids(policy, tokenizer))
         self.device = torch.device("cpu")
-        self.model = copy.deepcopy(policy).to(dtype).requires_grad_(False).eval()
+        self.model = cast_weights(copy.deepcopy(policy), dtype).requires_grad_(False).eval()
         use_grouped_attention(self.model)
 
     def __call__(self, prompts: list[str], trainer: Any) -> dict[str, Any]:

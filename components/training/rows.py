@@ -25,7 +25,7 @@ class Encoded:
     too_long: int
     prompt_tokens: int
     learned_tokens: int
-    numbers: tuple[int, ...] = ()
+    numbers: tuple[int, ...]
 
 
 def read_traces(mix: Path) -> list[Row]:

@@ -6,23 +6,22 @@ Heavy libraries are imported inside functions, so that the configs can be read w
 from __future__ import annotations
 
 import logging
-import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from components.errors import StageError
 from components.platform import progress
 from components.platform.machine import needs_space
 from components.platform.models import local_model, weights_digest
 from components.platform.storage import store
 from components.training.checkpoints import Checkpoints, resume_key
-from components.training.lora import Lora
+from components.training.live_metrics import renamed, watched
+from components.training.lora import Lora, add_adapter
 from components.training.place import Split
 from components.training.pretrained import Dtype, Pretrained, load_pretrained, save_plain
 from components.training.saving.callback import check_ended, saving_callback, stop_requests
@@ -125,7 +124,7 @@ class Training:
         full disk.
         """
         with needs_space(out), work_folder(out) as work:
-            trainer = build(work / "trainer")
+            trainer = watched(build(work / "trainer"), names)
             with uploading(self.checkpoints) as uploads:
                 resumed, ended_early = _train(trainer, self.checkpoints, work, uploads, self.cycle)
                 records = history(trainer.state.log_history, names)
@@ -133,7 +132,11 @@ class Training:
                 if trainer.is_world_process_zero():
                     save_plain(trainer.accelerator.unwrap_model(trainer.model), self.opened.tokenizer, out, dtype)
             together(trainer)  # the others end when the first has stored what it had to
-        steps = int(trainer.state.global_step)
+        state = trainer.state
+        steps = int(state.global_step)
+        best = {}
+        if state.best_metric is not None:
+            best = {"held_out_reward_best": float(state.best_metric), "best_step": int(state.best_global_step)}
         return {
             "steps": steps,
             "resumed_from_step": resumed,
@@ -147,20 +150,27 @@ class Training:
                 "loss_last": records[-1]["loss"],
                 "steps": steps,
                 "resumed_from_step": resumed,
+                **best,
             },
             "history": records,
         }
 
 
 def open_training(stage: str, mix: Path, model: str, config: TrainerConfig, uri: str, code: str) -> Training:
-    """Load `model` (a reference) for training; checkpoints count only for the same config, data, weights."""
+    """Load `model` (a reference) for training, with the recipe's adapter if it has one.
+
+    Checkpoints count only for the same config, data, weights.
+    """
     quiet_libraries()
     base = local_model(model)
     start = weights_digest(base)
     inputs = (("mix", store.file_sha256(mix)), ("weights", start))
     key = resume_key(stage, config.resumed_part(), inputs)
     checkpoints = Checkpoints(uri, stage, key, inputs, code)
-    return Training(load_pretrained(base, config.seed), checkpoints, start, getattr(config, "cycle", 1))
+    opened = load_pretrained(base, config.seed)
+    if config.lora:
+        opened = replace(opened, model=add_adapter(opened.model, config.lora, config.seed))
+    return Training(opened, checkpoints, start, getattr(config, "cycle", 1))
 
 
 def data_order(rows: int, wanted: int, seed: int) -> list[int]:
@@ -247,21 +257,11 @@ def _train(trainer: Any, checkpoints: Checkpoints, work: Path, uploads: Uploads,
 
 def history(log: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> Records:
     """One record per step of a trainer's log, of finite numbers only; `names` maps its names of metrics to ours."""
-    records = []
-    for entry in log:
-        if "loss" not in entry:
-            continue
-        if not math.isfinite(entry["loss"]):
-            raise StageError(
-                f"step {entry['step']}: the loss is {entry['loss']}; lower learning_rate or switch bf16 off"
-            )
-        values = {ours: float(entry[theirs]) for theirs, ours in names.items() if entry.get(theirs) is not None}
-        records.append({"step": entry["step"], **{k: v for k, v in values.items() if math.isfinite(v)}})
-    return records
+    return [renamed(entry, names, entry["step"]) for entry in log if "loss" in entry]
 
 
 def _watching_callback(stage: str) -> Any:
-    """Shows progress, and ends a training whose loss is no number before it costs more."""
+    """Shows progress."""
     from transformers import TrainerCallback
 
     class Watch(TrainerCallback):
@@ -269,16 +269,12 @@ def _watching_callback(stage: str) -> Any:
             self.started = self.shown = time.monotonic()
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:  # noqa: ARG002
+            if not logs or "loss" not in logs or not state.is_world_process_zero:
+                return
             now = time.monotonic()
-            last = state.global_step >= state.max_steps
-            loss = float((logs or {}).get("loss", math.nan))
-            if logs and "loss" in logs and not math.isfinite(loss):
-                raise StageError(
-                    f"{stage}: step {state.global_step}: the loss is {loss}; lower learning_rate or switch bf16 off"
-                )
-            first = state.is_world_process_zero
-            if first and logs and "loss" in logs and (last or now - self.shown >= progress.PLAIN_LINE_SECONDS):
+            step, last = state.global_step, state.max_steps
+            if step >= last or now - self.shown >= progress.PLAIN_LINE_SECONDS:
                 self.shown = now
-                progress.line(f"{stage} step (loss {loss:.3f})", state.global_step, state.max_steps, now - self.started)
+                progress.line(f"{stage} step (loss {logs['loss']:.3f})", step, last, now - self.started)
 
     return Watch()

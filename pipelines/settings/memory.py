@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from components.errors import InputError
 from components.training.memory.shapes import Shape, shape_of
-from components.training.memory.terms import GIB, Term, Work, terms, total, vllm_weights
+from components.training.memory.terms import GIB, Term, terms, total, vllm_weights
+from components.training.place import TrainerPlace
 from pipelines.settings.profile import Profile
 from pipelines.settings.recipes import AnyRecipe
 from pipelines.settings.training_recipe import TrainingRecipe
@@ -33,10 +34,11 @@ class Sum:
         return f"{self.stage}: {self.size / GIB:.1f} GiB of {self.limit / GIB:.1f} a GPU on {self.parts}: {said}"
 
 
-def sums(recipe: AnyRecipe, profile: Profile) -> list[Sum]:
+def check_memory(recipe: AnyRecipe, profile: Profile) -> list[Sum]:
     """The sum of each trainer, where the profile says how large its GPUs are and the model's shape is known.
 
-    Raises InputError for a step that cannot be split evenly over the profile's processes.
+    Raises InputError naming the largest terms of each that does not fit, and for a step that cannot be split evenly
+    over the profile's processes.
     """
     place = profile.trainer
     if not isinstance(recipe, TrainingRecipe):
@@ -46,15 +48,10 @@ def sums(recipe: AnyRecipe, profile: Profile) -> list[Sum]:
         return []
     parts = f"{place.nodes} x {max(1, place.gpus)} GPUs"
     limit = place.gpu_gib * GIB
-    return [Sum(work.stage, tuple(terms(shape, work, place)), limit, parts) for work in works]
-
-
-def check_memory(recipe: AnyRecipe, profile: Profile) -> list[Sum]:
-    """The sums, when all fit; raises InputError naming the largest terms of each that does not."""
-    found = sums(recipe, profile)
+    found = [Sum(work.stage, tuple(terms(shape, work, place)), limit, parts) for work in works]
     problems = [_too_large(entry) for entry in found if entry.size > entry.limit]
-    if isinstance(recipe, TrainingRecipe) and found and (shape := shape_of(recipe.base_model)):
-        problems += _too_small_for_vllm(shape, recipe.grpo.work(profile.trainer), profile)
+    if recipe.grpo.generator == "vllm":
+        problems += _too_small_for_vllm(shape, place, place.vllm.memory * limit)
     if problems:
         raise InputError("\n".join(f"recipe {recipe.name} on profile {profile.name}: {text}" for text in problems))
     return found
@@ -68,10 +65,10 @@ def _too_large(entry: Sum) -> str:
     )
 
 
-def _too_small_for_vllm(shape: Shape, work: Work, profile: Profile) -> list[str]:
-    needed = vllm_weights(shape, profile.trainer)
-    given = profile.trainer.vllm.memory * (profile.trainer.gpu_gib or 0) * GIB
-    if not work.vllm or needed.size < given:
+def _too_small_for_vllm(shape: Shape, place: TrainerPlace, given: float) -> list[str]:
+    """What is wrong with `given` bytes of a GPU for vLLM."""
+    needed = vllm_weights(shape, place)
+    if needed.size < given:
         return []
     return [
         f"grpo: vLLM has {given / GIB:.1f} GiB a GPU and needs more than {needed.size / GIB:.1f}; raise "

@@ -113,6 +113,14 @@ def test_sets_share_no_group_and_prefer_reasoning() -> None:
     assert all(prob[i.id] > 0.5 for i in sft + rl)
 
 
+def test_above_the_line_the_seed_decides_and_not_the_probability() -> None:
+    items = [item(number) for number in range(20)]
+    equal = dict.fromkeys((one.id for one in items), 0.6)
+    rising = {one.id: 0.6 + number / 100 for number, one in enumerate(items)}
+    picked = [[one.id for one in mix.pick(items, None, prob, 0.5, 10, seed=1)] for prob in (equal, rising)]
+    assert picked[0] == picked[1]
+
+
 def test_the_less_likely_fill_up_where_reasoning_runs_out() -> None:
     items = [item(n) for n in range(40)]
     prob = {i.id: 0.9 if n < 10 else 0.4 - n / 200 for n, i in enumerate(items)}

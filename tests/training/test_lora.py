@@ -30,6 +30,26 @@ def test_without_peft_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -
         add_adapter(object(), Lora(), 0)
 
 
+def test_frozen_weights_are_bf16_on_a_gpu_and_positions_are_as_exact_as_before(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rotary frequencies in bf16 would train another model than the one that is loaded afterwards."""
+    pytest.importorskip("peft")
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    adapted = add_adapter(model, CONFIG.lora or Lora(), 0)
+    trained = {parameter.dtype for parameter in adapted.parameters() if parameter.requires_grad}
+    frozen = {parameter.dtype for parameter in adapted.parameters() if not parameter.requires_grad}
+    assert (trained, frozen) == ({torch.float32}, {torch.bfloat16})
+    assert any("inv_freq" in name for name in before)
+    for name, buffer in model.named_buffers():
+        assert buffer.dtype == torch.float32 and torch.equal(buffer, before[name]), name
+
+
 def test_a_lora_training_hands_on_merged_weights_and_the_adapter(tiny_model: Path, tmp_path: Path) -> None:
     pytest.importorskip("peft")
     import torch

@@ -129,6 +129,8 @@ def test_a_training_with_held_out_questions_keeps_its_best_and_its_rollouts(
     assert (evidence["rows_in"], evidence["rows_trained"], evidence["rows_held_out"]) == (8, 4, 4)
     assert evidence["metrics"]["best_step"] in (2, 4)
     assert evidence["metrics"]["held_out_reward_best"] >= 0
+    (lease,) = Path(uri).glob("*/lease.json")
+    assert json.loads(lease.read_text())["best"] == 2, "the only one that was stored: none is at the last step"
     kept = [store.get_json(f"{uri}-rollouts/step-00000{step}.json")["rows"] for step in (2, 4)]
     assert [len(rows) for rows in kept] == [4, 4]
     assert set(kept[0][0]) == {"prompt", "completion", "advantage", "rewards"}

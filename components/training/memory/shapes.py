@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from components.platform.models import ENDPOINT, local_model
@@ -61,7 +60,7 @@ def shape_of(reference: str) -> Shape | None:
         return KNOWN[name]
     if reference.startswith(("hf:", "s3://", "registry:", "package:", ENDPOINT)):
         return None
-    file = Path(local_model(reference)) / "config.json"
+    file = local_model(reference) / "config.json"
     return read_shape(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from components.errors import ReadableError, StageError
 from components.platform.storage import store
+from components.training.saving.callback import end_early
 
 LOG = logging.getLogger(__name__)
 NO_SPREAD = "frac_reward_zero_std"
@@ -20,8 +21,6 @@ def best_callback(every: int, patience: int | None) -> Any:
     from transformers import TrainerCallback
 
     class Best(TrainerCallback):
-        worse = 0
-
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:  # noqa: ARG002
             if state.global_step % every == 0:
                 control.should_save = True
@@ -34,10 +33,10 @@ def best_callback(every: int, patience: int | None) -> Any:
             since = (state.global_step - (state.best_global_step or 0)) // every
             LOG.info("grpo: step %d: held-out reward %.3f, best %.3f", state.global_step, reward, state.best_metric)
             if patience is not None and since >= patience:
-                control.should_training_stop = True
-                control.early_stop_reason = (
+                end_early(
+                    control,
                     f"no better held-out reward for {since} evaluations; the best was {state.best_metric:.3f} at step "
-                    f"{state.best_global_step}"
+                    f"{state.best_global_step}",
                 )
             return control
 

@@ -13,14 +13,17 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from components import errors
 from components.errors import InputError, ReadableError, StageError
 from components.platform.machine import needs_space
+from components.platform.models import local_model
 from components.training.place import TrainerPlace
 from components.training.workers.folder import WORKER_VARIABLE, work_folder
 
@@ -44,23 +47,27 @@ def elsewhere(place: TrainerPlace) -> bool:
     return place.processes > 1 and WORKER_VARIABLE not in os.environ
 
 
-def launch(module: str, place: TrainerPlace, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What `place.processes` processes return that run `module` with `given` (JSON values); it ends in main.end_with.
+def launch(
+    module: str, place: TrainerPlace, mix: Path, model: str, config: BaseModel, checkpoints: str, out: Path, code: str
+) -> dict[str, Any]:
+    """What `place.processes` processes return that run `module`, a trainer's stage; it ends in main.end_with.
 
-    `given["out"]` is the folder of the result: they work inside it, in a folder that is removed here.
+    `out` is the folder of the result: they work inside it, in a folder that is removed here.
     Raises the workers' own ReadableError, StoppedError among them; StageError when they died without a word.
     """
-    out = Path(given["out"])
+    local_model(model)  # fetched once, and not by every process
+    given = {"mix": str(mix), "model": model, "config": config.model_dump(mode="json")}
+    given |= {"checkpoints": checkpoints, "out": str(out), "code": code}
     with needs_space(out), work_folder(out) as folder:
-        request = {"place": place.model_dump(mode="json"), "given": dict(given)}
+        request = {"place": place.model_dump(mode="json"), "given": given}
         (folder / REQUEST).write_text(json.dumps(request), encoding="utf-8")
-        code = _torchrun(module, place, folder)
+        status = _torchrun(module, place, folder)
         if problem := _told(folder):
             raise problem
         evidence = folder / EVIDENCE
-        if code or not evidence.is_file():
+        if status or not evidence.is_file():
             raise StageError(
-                f"{module}: a process of the training died (torchrun ended with {code}) without saying why: killed, "
+                f"{module}: a process of the training died (torchrun ended with {status}) without saying why: killed, "
                 "or out of memory; the last stored checkpoint is continued from when it is started again"
             )
         return dict(json.loads(evidence.read_text(encoding="utf-8")))

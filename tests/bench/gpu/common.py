@@ -17,8 +17,6 @@ HALF = Shape(24, 1024, 4096, 32768, 16, 8, 64, tied=True)  # 0.4B: 4.6 GB of wei
 TINY = Shape(2, 64, 128, 512, 4, 2, 16, tied=True)
 LLAMA_8B = KNOWN["meta-llama/Llama-3.1-8B-Instruct"]
 QWEN_32B = KNOWN["Qwen/Qwen2.5-32B-Instruct"]
-# Dense bf16 arithmetic of both cards (NVIDIA's data sheets, SXM).
-PEAK_FLOPS = 989e12
 
 
 def options(description: str) -> argparse.Namespace:

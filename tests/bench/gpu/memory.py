@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 from common import LLAMA_8B, QWEN_32B, TINY, clock, config_of, device, options, save
 
+from components.training.lora import Lora, add_adapter
 from components.training.memory.shapes import Shape
 from components.training.memory.terms import CONTEXT, GIB, Work, terms, total
 from components.training.place import TrainerPlace
@@ -93,10 +94,9 @@ def sharded(shape: Shape, processes: int, where: torch.device, rank: int | None)
 
     mesh = init_device_mesh(where.type, (processes,))
     with torch.device("meta"):
-        frozen = torch.float32 if rank is None else torch.bfloat16
-        model = AutoModelForCausalLM.from_config(config_of(shape), dtype=frozen)
+        model = AutoModelForCausalLM.from_config(config_of(shape), dtype=torch.float32)
         add_fused_lm_head(model, outputs=("log_probs", "entropy", "is_top1"))
-        whole = model if rank is None else adapted(model, rank)
+        whole = model if rank is None else add_adapter(model, Lora(rank=rank, alpha=rank), seed=0)
     model.gradient_checkpointing_enable()
     model.enable_input_require_grads()
     model.train()
@@ -111,16 +111,6 @@ def sharded(shape: Shape, processes: int, where: torch.device, rank: int | None)
         for name, buffer in whole.named_buffers():
             buffer.copy_(torch.linspace(1, 1e-4, buffer.numel()).view_as(buffer)) if "freq" in name else buffer.zero_()
     return whole
-
-
-def adapted(model: Any, rank: int) -> Any:
-    from peft import LoraConfig, get_peft_model
-
-    found = get_peft_model(model, LoraConfig(r=rank, lora_alpha=rank, target_modules="all-linear"))
-    for parameter in found.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.float()
-    return found
 
 
 if __name__ == "__main__":

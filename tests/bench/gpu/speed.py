@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import LLAMA_1B, PEAK_FLOPS, TINY, clock, device, flops_per_token, options, random_model, save
+from common import LLAMA_1B, TINY, clock, device, flops_per_token, options, random_model, save
 from tiny import tokenizer_of
 
 from components.stages.sft import SftConfig, build_trainer
+from components.training.live_metrics import PEAK_FLOPS
 from components.training.place import TrainerPlace
 from components.training.rows import Encoded
 
@@ -75,7 +76,7 @@ def ours(shape: Any, where: torch.device, rows: Any, folder: str, case: Any) -> 
         device="cpu" if where.type == "cpu" else "auto",
     )
     opened = SimpleNamespace(model=random_model(shape, where, attention), tokenizer=tokenizer_of(shape.vocabulary))
-    encoded = Encoded(rows, 0, 0, 0)
+    encoded = Encoded(rows, 0, 0, 0, tuple(range(1, len(rows) + 1)))
     return build_trainer(opened, encoded, config, Path(folder), TrainerPlace(micro_batch=micro))
 
 
@@ -126,7 +127,7 @@ def timed(trainer: Any, rows: Any, shape: Any, where: torch.device) -> dict[str,
     return {
         "seconds_per_step": round(seconds / timed_steps, 3),
         "tokens_per_second": round(speed),
-        "mfu": round(speed * flops_per_token(shape) / PEAK_FLOPS, 3),
+        "mfu": round(speed * flops_per_token(shape) / PEAK_FLOPS["H100"], 3),
         "peak_gib": None if where.type == "cpu" else round(torch.cuda.max_memory_allocated() / 2**30, 1),
         "loss_first": trainer.state.log_history[0]["loss"],
         "last_step": profile.found,

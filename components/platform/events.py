@@ -41,9 +41,14 @@ def events_of(task: str) -> Iterator[dict[str, Any]]:
     event(task, "finished", **details)
 
 
+def read(run_folder: Path) -> list[dict[str, Any]]:
+    """The events of a local run so far, oldest first; none where it has none yet."""
+    path = run_folder / FILE
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+
+
 def unfinished(run_folder: Path) -> list[str]:
     """Tasks of a local run that started and did not finish, in the order in which they started."""
-    path = run_folder / FILE
-    events = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+    events = read(run_folder)
     ended = {event["task"] for event in events if event["state"] == "finished"}
     return [event["task"] for event in events if event["state"] == "started" and event["task"] not in ended]

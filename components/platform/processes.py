@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,17 @@ import psutil
 HOST = "127.0.0.1"
 
 
-def spawn(command: Sequence[str], log: Path, extra: Mapping[str, str], cwd: Path | None = None) -> dict[str, Any]:
-    """Start a command that outlives this process, its words in `log`; returns what `alive` and `stop` need."""
+def spawn(
+    command: Sequence[str],
+    log: Path,
+    extra: Mapping[str, str],
+    cwd: Path | None = None,
+    pass_fds: Sequence[int] = (),
+) -> dict[str, Any]:
+    """Start a command that outlives this process, its words in `log`; returns what `alive` and `stop` need.
+
+    `pass_fds` are open files that it keeps, a lock for example.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:
         # A session of its own: Ctrl-C in this terminal is not the server's to handle.
@@ -29,6 +38,7 @@ def spawn(command: Sequence[str], log: Path, extra: Mapping[str, str], cwd: Path
             env={**os.environ, **extra},
             cwd=cwd or log.parent,
             start_new_session=True,
+            pass_fds=pass_fds,
         )
     return {"pid": process.pid, "created": psutil.Process(process.pid).create_time(), "log": str(log)}
 
@@ -45,20 +55,24 @@ def alive(server: Mapping[str, Any] | None) -> bool:
 
 
 def stop(pid: int, grace: float = 5.0) -> None:
-    """End a server and its children: asked first, killed after `grace` seconds."""
+    """End a process and its children: asked first, killed after `grace` seconds."""
     try:
         process = psutil.Process(pid)
-        family = [process, *process.children(recursive=True)]
+        end([process, *process.children(recursive=True)], grace)
     except psutil.NoSuchProcess:
         return
+
+
+def end(family: Sequence[psutil.Process], grace: float = 5.0) -> None:
+    """End processes: asked first, killed after `grace` seconds; returns when they have ended."""
     for member in family:
-        try:
-            member.send_signal(signal.SIGTERM)
-        except psutil.NoSuchProcess:
-            continue
+        with suppress(psutil.NoSuchProcess):
+            member.terminate()
     _, living = psutil.wait_procs(family, timeout=grace)
     for member in living:
-        member.kill()
+        with suppress(psutil.NoSuchProcess):
+            member.kill()
+    psutil.wait_procs(living, timeout=grace)
 
 
 def is_free(port: int, host: str = HOST) -> bool:

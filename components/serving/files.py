@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from components.errors import DamagedError
-from components.platform.storage import objects, store
+from components.platform.storage import objects, s3, store
 
 _NAMED = 5
 
@@ -26,7 +26,7 @@ def verified(uri: str, digest: str = "", every_byte: bool = True) -> dict[str, A
     sizes = {file.path: file.size for file in objects.describe_files(uri)}
     problems = [text for entry in manifest["files"] if (text := _listed(entry, sizes))]
     if every_byte and not problems:
-        with ThreadPoolExecutor(objects.PARALLEL_FILES) as pool:
+        with ThreadPoolExecutor(s3.PARALLEL_FILES) as pool:
             problems = [text for text in pool.map(lambda entry: _read(uri, entry), manifest["files"]) if text]
     if problems:
         more = f" and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""

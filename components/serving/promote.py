@@ -17,6 +17,8 @@ from components.serving.pointer import Changed, Pointer, Proposed, Served, first
 
 Promotion = Literal["manual", "auto"]
 Result = Literal["promoted", "refused", "proposed", "already", "rolled back"]
+# What a reason begins with that is one of the gate's own.
+REFUSED_BY_GATE = "the gate refused it"
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ def refusals(root: str, name: str, candidate: Served, champion: Served | None, p
     decision = decisions.read(candidate.decision)
     if decision.get("decision") != "promote":
         failed = [str(reason["text"]) for reason in decision.get("reasons", []) if not reason.get("passed")]
-        reasons += [f"the gate refused it: {text}" for text in failed or [decision.get("verdict", "see its decision")]]
+        reasons += [f"{REFUSED_BY_GATE}: {text}" for text in failed or [decision.get("verdict", "see its decision")]]
     if (about := decisions.weights(decision, "candidate")) != candidate.weights:
         reasons.append(f"its decision is about other weights ({about[:12] or 'none named'}): evaluate and compare it")
     if champion and (baseline := decisions.weights(decision, "baseline")) != champion.weights:

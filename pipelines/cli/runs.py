@@ -64,15 +64,13 @@ def _folder(run: str | None) -> Path | None:
 
 def _tasks(folder: Path) -> list[tuple[str, str, float | None]]:
     """(task, state, seconds) of a run in the pipeline's order; "waiting" for what has not begun."""
-    from components.platform.events import FILE
+    from components.platform import events
     from pipelines.settings.recipes import parse_recipe
     from pipelines.settings.tasks import expected
 
-    path = folder / FILE
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     begun: dict[str, float] = {}
     found: dict[str, tuple[str, float | None]] = {}
-    for event in map(json.loads, lines):
+    for event in events.read(folder):
         task, state = event["task"], event["state"]
         if state == "started":
             begun[task], found[task] = event["time"], ("running", None)

@@ -7,30 +7,18 @@ import socket
 from pathlib import Path
 
 from components.errors import InputError
-
-# A name of this machine that every part of the servers can bind to and be reached at.
-HOST = "127.0.0.1"
+from components.platform.processes import HOST, is_free
 
 
 def free_ports(first: int, count: int, spread: bool = False) -> list[int]:
     """`count` free ports from `first` on; with `spread` SeaweedFS's gRPC has the port 10000 above each to itself."""
     found: list[int] = []
     for port in range(first, first + 400):
-        if _is_free(port) and (not spread or (_is_free(port + 10000) and not _has_socket(port + 10000))):
+        if is_free(port) and (not spread or (is_free(port + 10000) and not _has_socket(port + 10000))):
             found.append(port)
         if len(found) == count:
             return found
     raise InputError(f"no {count} free ports from {first} to {first + 400} on {HOST}; stop what holds them")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
 
 
 def _has_socket(port: int) -> bool:

@@ -16,12 +16,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
 import yaml
 
 from components.errors import StageError
 from components.platform import events, execution, logs, notify
 from components.platform.machine import home
+from components.platform.processes import stop
 from components.platform.tracking import files, names, notes
 from components.platform.tracking import runs as tracking
 from pipelines.local import docker_runner, doctor, servers
@@ -175,14 +175,7 @@ def _end_tree(process: subprocess.Popen[bytes]) -> None:
     """Leave no child behind: the runner, its task, and an engine the task may have started."""
     if process.poll() is not None:
         return
-    runner = psutil.Process(process.pid)
-    family = [runner, *runner.children(recursive=True)]
-    for member in family:
-        with suppress(psutil.NoSuchProcess):
-            member.terminate()
-    _, living = psutil.wait_procs(family, GRACE_SECONDS)
-    for member in living:
-        member.kill()
+    stop(process.pid, GRACE_SECONDS)
     process.wait()
 
 

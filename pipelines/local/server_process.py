@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import signal
-import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Any
 import psutil
 
 from components.platform.machine import home
+from components.platform.processes import spawn as spawn_process
 
 # In the environment of a server and its children: TOKEN:NAME.
 VARIABLE = "BIOMED_R1_SERVER"
@@ -28,22 +27,11 @@ def spawn(name: str, token: str, command: Sequence[str], extra: Mapping[str, str
     """Start a server that outlives this process; returns its process id and log."""
     log = home() / "servers" / f"{name}.log"
     # Safe path: the folder that it starts in has one called as MLflow is.
-    variables = {**os.environ, **extra, VARIABLE: f"{token}:{name}", "PYTHONSAFEPATH": "1"}
-    with log.open("ab") as file, _lock_file(name).open("a") as lock:
+    variables = {**extra, VARIABLE: f"{token}:{name}", "PYTHONSAFEPATH": "1"}
+    with _lock_file(name).open("a") as lock:
         with suppress(OSError):  # a disk without locks
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # A session of its own: Ctrl-C in the run's terminal is the run's to handle, not the servers'.
-        process = subprocess.Popen(
-            list(command),
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            env=variables,
-            cwd=log.parent,
-            start_new_session=True,
-            pass_fds=[lock.fileno()],
-        )
-    return {"pid": process.pid, "log": str(log)}
+        return spawn_process(command, log, variables, pass_fds=[lock.fileno()])
 
 
 def holds_its_files(name: str) -> bool:
@@ -83,18 +71,6 @@ def elsewhere(found: Sequence[psutil.Process]) -> bool:
     """Whether processes live in another network namespace than this one, so that their ports are out of reach."""
     mine = _network("self")
     return any(_network(str(process.pid)) not in (mine, "") for process in found)
-
-
-def stop(found: Sequence[psutil.Process]) -> None:
-    """End a server's processes: asked first, then killed."""
-    for process in found:
-        with suppress(psutil.NoSuchProcess):
-            process.send_signal(signal.SIGTERM)
-    _, living = psutil.wait_procs(found, timeout=5)
-    for process in living:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(living, timeout=5)
 
 
 def _network(process: str) -> str:

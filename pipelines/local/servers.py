@@ -21,10 +21,11 @@ from filelock import FileLock
 from components.errors import InputError, StageError
 from components.platform.folders.deletion import replacing
 from components.platform.machine import home
-from components.platform.storage import objects, store
+from components.platform.processes import HOST, end
+from components.platform.storage import s3, store
 from components.platform.tracking import runs as tracking
 from pipelines.local import server_process, tokens
-from pipelines.local.ports import HOST, free_ports
+from pipelines.local.ports import free_ports
 
 NAMES = ("s3", "mlflow")
 BUCKET = "biomed-r1"
@@ -144,7 +145,7 @@ def down(names: Sequence[str] = ("mlflow", "s3"), force: bool = False) -> list[s
         except OSError:  # a disk without locks
             pass
         found = {name: server_process.processes(name, token) for name in names}
-        server_process.stop([process for family in found.values() for process in family])
+        end([process for family in found.values() for process in family])
         for name in names:
             if not found[name] and tokens.answers(name, read_state().get(name), token):
                 raise InputError(f"the {name} server's process cannot be seen from here; stop it in its container")
@@ -238,7 +239,7 @@ def _wait(name: str, server: Mapping[str, Any], token: str) -> None:
             if name == "mlflow":
                 tracking.check()
             else:
-                objects.create_bucket(BUCKET)
+                s3.create_bucket(BUCKET)
                 store.check(os.environ["BIOMED_R1_STORE"])
             return tokens.store(name, server, token)
         except (InputError, OSError) as error:

@@ -12,6 +12,7 @@ from components.platform.storage import store
 from components.platform.tracking import files, notes
 from components.platform.tracking.runs import Tracked, run_address
 from components.questions.sharding import task_name
+from components.serving.promote import REFUSED_BY_GATE
 from pipelines.settings.evaluation_recipe import EvaluationRecipe
 from pipelines.settings.recipes import AnyRecipe
 from pipelines.settings.training_recipe import TrainingRecipe
@@ -113,7 +114,10 @@ def print_summary(summary: Mapping[str, Any]) -> None:
     ):
         console.print(f"{label:8} {value}", highlight=False, markup=False)
     if asked := summary["promotion"]:
-        text = f"version {asked['version']} {asked['outcome']}: {'; '.join(asked['reasons'])}"
+        # The gate's own reasons stand above, a line each.
+        others = [text for text in asked["reasons"] if not text.startswith(REFUSED_BY_GATE)]
+        refused = [f"{REFUSED_BY_GATE} (its reasons are above)"] if len(others) < len(asked["reasons"]) else []
+        text = f"version {asked['version']} {asked['outcome']}: {'; '.join([*refused, *others])}"
         console.print(f"{'promote':8} {text}", highlight=False, markup=False)
 
 

@@ -7,7 +7,7 @@ import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.local.ports import HOST
+from components.platform.processes import HOST
 
 SECONDS = 3
 _EXPERIMENT_TAG = "biomed_r1.server"

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from components.errors import InputError
-from components.platform.words import did_you_mean
+from components.platform.words import near
 
 
 class Section(BaseModel):
@@ -52,9 +52,9 @@ def shipped_or_file(name: str, kind: Literal["recipes", "profiles"]) -> Path:
     if name.endswith((".yaml", ".yml")) and Path(name).is_file():
         return Path(name)
     shipped = sorted(p.stem for p in folder.glob("*.yaml"))
-    near = did_you_mean(name, shipped) if "did" in did_you_mean(name, shipped) else ""
     raise InputError(
-        f"{kind[:-1]} {name!r}: neither a YAML file nor one of the shipped ones ({', '.join(shipped)}){near}"
+        f"{kind[:-1]} {name!r}: neither a YAML file nor one of the shipped ones ({', '.join(shipped)})"
+        f"{near(name, shipped)}"
     )
 
 

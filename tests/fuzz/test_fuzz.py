@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from components.errors import InputError
-from components.platform.storage import objects
+from components.platform.storage import s3
 from components.platform.tracking import registry
 from components.platform.tracking import runs as tracking
 from components.stages.compare import CompareConfig, score_files
@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The files that command lines name; clients of the servers out of reach are forgotten afterwards."""
     made = tmp_path_factory.mktemp("fuzz")
     lay_out(made)
-    caches = (objects.client, tracking._client, tracking._experiment, registry._client)
+    caches = (s3.client, tracking._client, tracking._experiment, registry._client)
     for cache in caches:
         cache.cache_clear()
     yield made

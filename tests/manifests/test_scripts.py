@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from kubectl import MANIFESTS, ROOT, SCRIPTS, pod_specs
 
-from components.platform.storage import objects, store
+from components.platform.storage import objects, s3, store
 from components.platform.tracking import registry
 
 
@@ -109,7 +109,7 @@ def test_the_store_is_tried(
 
 
 def test_an_s3_server_takes_the_lifecycle(servers: Mapping[str, str]) -> None:
-    client, bucket = objects.client(), f"lifecycle-{uuid.uuid4().hex[:8]}"
+    client, bucket = s3.client(), f"lifecycle-{uuid.uuid4().hex[:8]}"
     rules = json.loads((MANIFESTS / "base/s3-lifecycle.json").read_text(encoding="utf-8"))
     client.create_bucket(Bucket=bucket)
     client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration=rules)

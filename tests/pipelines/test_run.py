@@ -14,7 +14,7 @@ from huggingface_hub import ModelCard
 
 from components.platform import execution
 from components.platform.formats.parquet import count_rows
-from components.platform.storage import objects, store
+from components.platform.storage import s3, store
 from components.platform.tables import read_rows
 from components.platform.tracking import registry
 from components.platform.tracking import runs as tracking
@@ -76,7 +76,7 @@ def test_no_secret_is_in_what_a_run_leaves(finished: Any, canary: str, servers: 
     bucket, _, key = prefix.removeprefix("s3://").partition("/")
     for name in store.list_files(prefix):
         if not name.endswith(".safetensors"):
-            body = objects.client().get_object(Bucket=bucket, Key=f"{key}/{name}")["Body"]
+            body = s3.client().get_object(Bucket=bucket, Key=f"{key}/{name}")["Body"]
             texts[f"{prefix}/{name}"] = body.read()
     # A task's name is in each of them, so a scan that read the wrong place does not pass.
     holding = [where for where, text in texts.items() if b"evaluate-base" in text]

@@ -132,11 +132,11 @@ def test_why_a_task_failed_is_read_from_the_store(kfp: KfpServer, verb: Verb, st
 def test_a_store_that_does_not_answer_leaves_kfp_s_word(
     kfp: KfpServer, verb: Verb, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from components.platform.storage import objects
+    from components.platform.storage import s3
 
     monkeypatch.setenv("BIOMED_R1_STORE", "s3://nowhere/x")
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
-    monkeypatch.setattr(objects, "client", objects.client.__wrapped__)
+    monkeypatch.setattr(s3, "client", s3.client.__wrapped__)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     kfp.script = [recorded("smoke-succeeded")]
     ended = submit(verb, kfp, "--wait")

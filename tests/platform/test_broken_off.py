@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from components.errors import DamagedError, UnavailableError
-from components.platform.storage import objects, store
+from components.platform.storage import objects, s3, store
 
 Cut = Callable[[bytes, bytes], bytes]
 
@@ -79,10 +79,10 @@ def line(servers: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterato
     server = Line(servers["AWS_ENDPOINT_URL_S3"])
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{server.server_address[1]}")
-    monkeypatch.setattr(objects, "FIRST_WAIT", 0.001)
-    objects.client.cache_clear()
+    monkeypatch.setattr(s3, "FIRST_WAIT", 0.001)
+    s3.client.cache_clear()
     yield server
-    objects.client.cache_clear()
+    s3.client.cache_clear()
     server.shutdown()
     server.server_close()
 

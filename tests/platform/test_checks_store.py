@@ -19,7 +19,7 @@ from faulty_proxy import Answer, Asked, Proxy, proxy, s3_error
 from components.errors import InputError
 from components.platform.checks.findings import Finding, found
 from components.platform.checks.object_store import check_conditions, check_store
-from components.platform.storage import objects, store
+from components.platform.storage import objects, s3, store
 
 POLICY = Path(__file__).resolve().parents[2] / "docs/policies/s3.json"
 VERBS = ["S3 put", "S3 get", "S3 get of what is not there", "S3 list", "S3 conditional put, 8 at once",
@@ -54,9 +54,9 @@ def upstream(servers: Mapping[str, str]) -> Any:
 def objects_client(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The storage layer's clients keep the address they were made with."""
     monkeypatch.setattr(objects, "_KEPT", set())
-    objects.client.cache_clear()
+    s3.client.cache_clear()
     yield
-    objects.client.cache_clear()
+    s3.client.cache_clear()
 
 
 def checked(uri: str) -> dict[str, Finding]:
@@ -204,14 +204,16 @@ def test_what_may_not_be_deleted_stays_and_the_training_goes_on(
 
     through(refusing("s3:DeleteObject"))
     kept = Checkpoints(f"{store_uri}/sft", "sft", "k")
-    for step in (1, 2, 2):
+    for step in (1, 2, 3):
         folder = tmp_path / f"checkpoint-{step}"
         folder.mkdir(exist_ok=True)
         (folder / "model.safetensors").write_text(str(step))
         kept.put(folder, step)
     found = kept.newest(tmp_path / "work")
-    assert found is not None and found[1] == 2
-    assert objects.list_children(f"{store_uri}/sft") == ["checkpoint-1", "checkpoint-2"]
+    assert found is not None and found[1] == 3
+    # Two are kept and the oldest should have gone.
+    names = [name for name in objects.list_children(f"{store_uri}/sft/k") if name.startswith("checkpoint")]
+    assert names == ["checkpoint-1-1", "checkpoint-2-1", "checkpoint-3-1"]
     assert caplog.text.count("what a run would delete stays; a lifecycle rule can expire it") == 1
     assert "no s3:DeleteObject" in caplog.text
 

@@ -10,7 +10,7 @@ import pytest
 
 from components.errors import InputError
 from components.platform.environment import LOOPBACK, quiet_environment
-from components.platform.storage import objects
+from components.platform.storage import s3
 from pipelines.local import docker_runner
 
 
@@ -31,7 +31,7 @@ def profile(servers: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_profile_s_region_endpoint_and_keys_are_used(profile: None) -> None:
-    client = objects.sdk_client()
+    client = s3.sdk_client()
     assert client.meta.region_name == "eu-central-1"
     client.put_object(Bucket="biomed-r1", Key="profile", Body=b"x")
     assert client.get_object(Bucket="biomed-r1", Key="profile")["Body"].read() == b"x"
@@ -49,13 +49,13 @@ def test_a_region_s_variables(
 ) -> None:
     for name, value in changed.items():
         monkeypatch.setenv(name, value)
-    assert objects.sdk_client().meta.region_name == region
+    assert s3.sdk_client().meta.region_name == region
 
 
 def test_a_profile_that_is_not_there_is_said_plainly(profile: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "no-such")
     with pytest.raises(InputError, match=r"no-such.*check AWS_PROFILE"):
-        objects.sdk_client()
+        s3.sdk_client()
 
 
 def test_a_container_gets_what_a_process_has(profile: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

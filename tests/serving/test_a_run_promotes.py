@@ -10,7 +10,7 @@ import pytest
 
 from components.errors import StageError, UnavailableError
 from components.platform import notify
-from components.platform.storage import objects, store
+from components.platform.storage import objects, s3, store
 from components.serving import pointer
 from components.serving.deploy import status as statuses
 from components.serving.pointer import Served
@@ -53,8 +53,8 @@ def test_a_decision_against_an_older_champion_is_refused_and_the_run_goes_on(she
 
 def test_damaged_weights_are_refused(shelf: Any) -> None:
     one = shelf.register()
-    bucket, key = objects.split(f"{one.uri}/model.safetensors")
-    objects.client().put_object(Bucket=bucket, Key=key, Body=b"other")
+    bucket, key = s3.split(f"{one.uri}/model.safetensors")
+    s3.client().put_object(Bucket=bucket, Key=key, Body=b"other")
     refused = asked(shelf, "1")
     assert refused["outcome"] == "refused" and "model.safetensors" in refused["reasons"][0]
     assert pointer.read(shelf.root, shelf.name) is None

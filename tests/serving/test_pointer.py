@@ -19,7 +19,7 @@ import pytest
 from faulty_proxy import Answer, Asked, proxy, s3_error
 
 from components.errors import ConflictError, DamagedError, InputError, NewerSchemaError, UnavailableError
-from components.platform.storage import objects
+from components.platform.storage import objects, s3
 from components.platform.storage.champion import pointer_uri
 from components.serving import audit, pointer
 from components.serving.pointer import Changed, Pointer, Served
@@ -224,8 +224,8 @@ def dropping(servers: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> Ite
     """Puts a proxy before the store; a client that asks twice at most asks through it."""
     with proxy(servers["AWS_ENDPOINT_URL_S3"]) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
-        through = objects.client.__wrapped__(quick=True)
-        monkeypatch.setattr(objects, "client", lambda quick=False: through)
+        through = s3.client.__wrapped__(quick=True)
+        monkeypatch.setattr(s3, "client", lambda quick=False: through)
         yield server.rules.append
 
 

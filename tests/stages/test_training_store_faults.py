@@ -13,7 +13,7 @@ import pytest
 from faulty_proxy import Answer, Asked, proxy, s3_error
 
 from components.errors import StoppedError
-from components.platform.storage import objects
+from components.platform.storage import s3
 from components.platform.tables import write_rows
 from components.stages.sft import SftConfig, sft
 from components.training.saving import callback as saving
@@ -71,13 +71,13 @@ def test_a_store_that_fails_now_and_then(
     monkeypatch.setattr("components.training.trainer.saving_callback", with_stops)
     with proxy(servers["AWS_ENDPOINT_URL_S3"], faults) as server, monkeypatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL_S3", server.url)
-        objects.client.cache_clear()
+        s3.client.cache_clear()
         for step in list(stop_at):
             with pytest.raises(StoppedError, match=f"after step {step} of 12; its checkpoint is stored"):
                 sft(mix, str(tiny_model), CONFIG, store_uri, tmp_path / "out")
             stop_at.remove(step)
         last = sft(mix, str(tiny_model), CONFIG, store_uri, tmp_path / "out")
-    objects.client.cache_clear()
+    s3.client.cache_clear()
     assert last["resumed_from_step"] == 9
     assert last["weights_sha256"] == whole["weights_sha256"]
     assert faults.planted > 10

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from components.platform.storage import objects, store
+from components.platform.storage import s3, store
 
 Turn = Literal["go", "lose the answer", "die"]
 
@@ -145,7 +145,7 @@ def memory_store() -> Iterator[Memory]:
     """Every `s3://` address is in memory until the end of the block, and nothing sleeps between two tries."""
     memory = Memory()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(objects, "client", lambda: memory)
+        patch.setattr(s3, "client", lambda: memory)
         patch.setattr(store, "ThreadPoolExecutor", _Inline)
         patch.setattr(store, "git_revision", lambda: "test")
         patch.setattr("tenacity.nap.time.sleep", lambda _: None)

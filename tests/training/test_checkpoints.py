@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.errors import DamagedError, NewerSchemaError, UnavailableError
-from components.platform.storage import objects, store
+from components.platform.storage import s3, store
 from components.training.checkpoints import Checkpoints, forget, resume_key
 from components.training.saving.lease import OvertakenError
 
@@ -226,10 +226,10 @@ def test_a_store_that_does_not_answer_now_is_no_damage(
         with proxy(servers["AWS_ENDPOINT_URL_S3"], busy) as server, monkeypatch.context() as patch:
             patch.setenv("AWS_ENDPOINT_URL_S3", server.url)
             patch.setattr(time, "sleep", lambda _: None)
-            objects.client.cache_clear()
+            s3.client.cache_clear()
             with pytest.raises(UnavailableError, match="checkpoint-4-1"):
                 replace(in_s3).newest(tmp_path / "work")
-        objects.client.cache_clear()
+        s3.client.cache_clear()
     assert store.list_files(in_s3.folder) == before
 
 

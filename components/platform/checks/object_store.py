@@ -21,7 +21,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt
 
 from components.platform.checks.findings import Finding
 from components.platform.folders.deletion import remove_object
-from components.platform.storage import objects
+from components.platform.storage import s3
 
 WRITERS = 8
 READ_ATTEMPTS = 4
@@ -98,16 +98,14 @@ def check_conditions(uri: str) -> Iterator[Finding]:
 
 
 def _opened(uri: str) -> _Store:
-    bucket, prefix = objects.split(uri)
+    bucket, prefix = s3.split(uri)
     own = "/".join(part for part in (prefix.rstrip("/"), f"doctor/{uuid.uuid4().hex}") if part)
     return _Store(_client(), bucket, own)
 
 
 def _client(**settings: Any) -> Any:
     retries = {"total_max_attempts": 4, "mode": "standard"}
-    return objects.sdk_client(
-        connect_timeout=3, read_timeout=10, retries=retries, max_pool_connections=WRITERS, **settings
-    )
+    return s3.sdk_client(connect_timeout=3, read_timeout=10, retries=retries, max_pool_connections=WRITERS, **settings)
 
 
 def _put(store: _Store) -> None:
@@ -121,7 +119,7 @@ def _get(store: _Store) -> None:
 
 
 def _body(store: _Store, key: str) -> bytes:
-    """An object's content; one that breaks off is asked for again, as a run does (platform/storage/objects.py)."""
+    """An object's content; one that breaks off is asked for again, as a run does (platform/storage/s3.py)."""
     patient = Retrying(retry=retry_if_exception(_broke_off), stop=stop_after_attempt(READ_ATTEMPTS), reraise=True)
     return bytes(patient(lambda: _answered(store, _asked(store, "get_object", Key=key)["Body"].read)))
 

@@ -1,7 +1,7 @@
 """Directories in an object store: a manifest, written last, makes one exist.
 
-Every function takes a URI that is `s3://bucket/prefix/...` or a local folder, with the same meaning. Single objects
-and the connection itself: objects.py.
+Every function takes a URI that is `s3://bucket/prefix/...` or a local folder, with the same meaning. Single objects are
+in objects.py.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from components.platform.folders.deletion import replacing, workspace
 from components.platform.folders.marks import MARK, inside, listed, mark_of
 from components.platform.lineage import git_revision
 from components.platform.storage.objects import (
-    PARALLEL_FILES,
-    check,
     delete_files,
     get_json,
     list_children,
@@ -30,6 +28,7 @@ from components.platform.storage.objects import (
 )
 from components.platform.storage.objects import get_file as fetch
 from components.platform.storage.objects import put_file as send
+from components.platform.storage.s3 import PARALLEL_FILES, check
 
 __all__ = ["check", "get_json", "list_children", "list_files", "put_json"]
 

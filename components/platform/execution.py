@@ -31,7 +31,7 @@ from components.platform.storage import store
 from components.platform.tracking import files
 from components.platform.tracking import runs as tracking
 
-EVIDENCE = "evidence.json"
+EVIDENCE = files.EVIDENCE
 # Below the home folder: where tasks work, and what is made once and kept.
 SCRATCH, CACHES = "scratch", ("models", "classifiers", "data")
 # The field of a trainer's evidence that says where its checkpoints were: nobody needs them once it has ended well.
@@ -154,14 +154,17 @@ def resume_uri(call: Call) -> str:
     """
     digests = {name: input_digest(value) for name, value in call.inputs.items()}
     key = config_key(call.stage, digests, resumed_part(call.config), "")
-    uri = f"{store_root()}/checkpoints/{call.stage}/{key}"
-    fresh = os.environ.get(FRESH_VARIABLE)
-    return f"{uri}-{fresh}" if fresh else uri
+    return _unfinished(f"{call.stage}/{key}")
 
 
 def journal_uri(stage: str) -> str:
     """Where a stage keeps records of unfinished work, each below a key of everything that could change one."""
-    uri = f"{store_root()}/checkpoints/{stage}"
+    return _unfinished(stage)
+
+
+def _unfinished(what: str) -> str:
+    """Where unfinished work is kept; a fresh run has a place of its own, with nothing in it."""
+    uri = f"{store_root()}/checkpoints/{what}"
     fresh = os.environ.get(FRESH_VARIABLE)
     return f"{uri}-{fresh}" if fresh else uri
 

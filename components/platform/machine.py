@@ -29,7 +29,7 @@ def needs_space(folder: Path) -> Iterator[None]:
         raise
     except Exception as error:
         told = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
-        free = shutil.disk_usage(_existing(folder)).free
+        free = shutil.disk_usage(existing(folder)).free
         if told or (isinstance(error, OSError | RuntimeError) and free < NEARLY_NOTHING):
             raise InputError(
                 f"{folder}: no space left on this disk ({free / 1e6:.0f} MB free); free some, or point BIOMED_R1_HOME "
@@ -38,8 +38,9 @@ def needs_space(folder: Path) -> Iterator[None]:
         raise
 
 
-def _existing(folder: Path) -> Path:
-    return folder if folder.exists() or folder == folder.parent else _existing(folder.parent)
+def existing(folder: Path) -> Path:
+    """The folder itself or the nearest one above it that is there."""
+    return folder if folder.exists() or folder == folder.parent else existing(folder.parent)
 
 
 def asked_gpus() -> int:

@@ -45,7 +45,7 @@ def local_model(ref: str) -> Path:
     elif ref.startswith("s3://"):
         folder = _stored(ref)
     elif ref.startswith("registry:"):
-        folder = _stored(_registered(ref))
+        folder = _stored(stored_uri(ref))
     elif ref.startswith(ENDPOINT):
         raise InputError(f"model {ref}: lives behind an endpoint and has no weights to load here")
     else:
@@ -61,7 +61,7 @@ def model_digest(ref: str) -> str:
     if ref.startswith("hf:"):
         return "@".join(_split_hub(ref))
     if ref.startswith(("s3://", "registry:")):
-        uri = _registered(ref) if ref.startswith("registry:") else ref
+        uri = stored_uri(ref) if ref.startswith("registry:") else ref
         manifest = store.read_manifest(uri)
         if manifest is None:
             raise InputError(f"model {ref}: {uri} has no {store.MANIFEST}: nothing complete was stored there")
@@ -193,16 +193,12 @@ def _cached(name: str, make: Callable[[Path], object]) -> Path:
 
 def stored_uri(ref: str) -> str:
     """The S3 URI of a model that a registry reference names; raises InputError where there is none."""
-    return _registered(ref)
+    from components.platform.tracking import registry
 
-
-def _registered(ref: str) -> str:
-    from components.platform.tracking.registry import source_uri
-
-    found = re.fullmatch(r"registry:([\w.-]+)(?:@([\w.-]+)|#(\d+))", ref)
+    found = registry.REFERENCE.fullmatch(ref)
     if not found:
         raise InputError(f"model {ref}: write registry:NAME@ALIAS or registry:NAME#VERSION")
-    return source_uri(found[1], alias=found[2], version=found[3])
+    return registry.source_uri(found[1], alias=found[2], version=found[3])
 
 
 def _split_hub(ref: str) -> tuple[str, str]:

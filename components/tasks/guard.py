@@ -36,8 +36,8 @@ def doctor(plan: str, run: str, run_date: str) -> None:
     plans.write(store_root(), plan)
     workflow = place.read_workflow(run_id(run)) if place.in_cluster() else None
     source = tracking.source_tags(f"biomed-r1 submit, recipe {read.tags.get('recipe', '')}", "JOB")
-    tracking.open_pipeline(run_id(run), read.parameters, read.tags | source | run_times(run_date, workflow))
-    parent = tracking.pipeline_parent(run_id(run))
+    tags = read.tags | source | run_times(run_date, workflow)
+    parent = tracking.open_pipeline(run_id(run), read.parameters, tags)
     parent.note(read.tags.get("description", ""), notes.where(run_id(run), store_root()))
     files.log_text(parent, "plan.yaml", read.readable)
 

@@ -90,7 +90,7 @@ def check_receipts_readable() -> None:
 
 
 def _decision(run_id: str) -> str:
-    root = os.environ[execution.STORE_VARIABLE].rstrip("/")
+    root = execution.store_root()
     receipt = execution.read_receipts(root, run_id).get("compare")
     if receipt is None:
         raise StageError(

@@ -16,7 +16,7 @@ from components.platform.checks.findings import Check, Finding, found
 from components.platform.checks.object_store import check_store
 from components.platform.checks.place import check_home
 from components.platform.checks.tracking_server import check_tracking
-from components.platform.machine import home
+from components.platform.machine import existing, home
 from components.questions.items import QUESTION_TYPES, Item
 from components.stages.ingest import labelled_items, read_source
 from pipelines.settings.memory import check_memory
@@ -67,10 +67,7 @@ def _check_labels(recipe: AnyRecipe, benchmarks: Sequence[Item]) -> None:
 def check_disk(needed: int = NEEDED_DISK_BYTES) -> None:
     """Raise InputError unless the home folder's disk has room for a run."""
     needed = int(os.environ.get("BIOMED_R1_NEEDED_DISK_BYTES", needed))
-    folder = home()
-    while not folder.exists():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free
+    free = shutil.disk_usage(existing(home())).free
     if free < needed:
         raise InputError(
             f"BIOMED_R1_HOME={home()}: {free / 1e9:.1f} GB free, a run writes up to {needed / 1e9:.1f} GB; "

@@ -35,7 +35,6 @@ def summarise(run_id: str, recipe: AnyRecipe, folder: Path, receipts: Receipts, 
     parent.metrics(scored["evidence"].get("metrics", {}))
     files.log_results(parent, receipts)
     parent.note(notes.ended(parent, receipts, (made["gate"] or {}).get("decision")))
-    root = os.environ[execution.STORE_VARIABLE].rstrip("/")
     return {
         "schema_version": 1,
         "run_id": run_id,
@@ -49,7 +48,7 @@ def summarise(run_id: str, recipe: AnyRecipe, folder: Path, receipts: Receipts, 
         "mlflow_uri": os.environ.get("MLFLOW_TRACKING_URI"),
         "mlflow_run_id": parent.run_id,
         "mlflow_run_url": run_address(parent.run_id) if parent.run_id else None,
-        "s3_prefix": root,
+        "s3_prefix": execution.store_root(),
         "gpu_seconds": sum(float(r.get("gpu_seconds", 0)) for r in receipts.values()),
     }
 

@@ -21,7 +21,7 @@ def answers(name: str, server: Mapping[str, Any] | None, token: str) -> bool:
         return False
     try:
         if name == "s3":
-            return _ask(f"http://{HOST}:{server['filer']}/buckets/biomed-r1/.biomed-r1-token") == token
+            return _ask(_object(server)) == token
         found = json.loads(_ask(f"{_mlflow(server)}/experiments/get?experiment_id=0"))
         return {_EXPERIMENT_TAG: token}.items() <= {t["key"]: t["value"] for t in found["experiment"]["tags"]}.items()
     except (OSError, ValueError, KeyError):
@@ -31,10 +31,14 @@ def answers(name: str, server: Mapping[str, Any] | None, token: str) -> bool:
 def store(name: str, server: Mapping[str, Any], token: str) -> None:
     """Give a server that has just begun to answer the token; raises OSError when it does not take it."""
     if name == "s3":
-        _ask(f"http://{HOST}:{server['filer']}/buckets/biomed-r1/.biomed-r1-token", token.encode(), "PUT", "text/plain")
+        _ask(_object(server), token.encode(), "PUT", "text/plain")
         return
     body = json.dumps({"experiment_id": "0", "key": _EXPERIMENT_TAG, "value": token}).encode()
     _ask(f"{_mlflow(server)}/experiments/set-experiment-tag", body, "POST", "application/json")
+
+
+def _object(server: Mapping[str, Any]) -> str:
+    return f"http://{HOST}:{server['filer']}/buckets/biomed-r1/.biomed-r1-token"
 
 
 def _mlflow(server: Mapping[str, Any]) -> str:

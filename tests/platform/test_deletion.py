@@ -217,6 +217,16 @@ def test_a_prefix_that_we_did_not_write_is_not_deleted(uri: str, tmp_path: Path)
     assert store.list_files(uri) == names
 
 
+@pytest.mark.parametrize("mark", [{"written_by": "biomed-r1"}, {"written_by": "biomed-r1", "files": "a"}, [1], "x"])
+def test_a_mark_without_a_list_of_files_is_none(uri: str, mark: object) -> None:
+    objects.put_json(f"{uri}/{MARK}", mark)
+    objects.put_json(f"{uri}/mine.json", 1)
+    store.delete_prefix(uri)
+    assert store.list_files(uri) == ["mine.json"]
+    with pytest.raises(InputError, match="none of them biomed-r1's"):
+        claim_checkpoints(uri)
+
+
 def test_of_a_half_upload_what_was_uploaded_is_deleted(
     uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,8 +17,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from tenacity import Retrying, retry_if_exception, stop_after_attempt
+
 from components.platform.checks.findings import Finding
-from components.platform.folders.deletion import DELETE_OBJECT
+from components.platform.folders.deletion import remove_object
 from components.platform.storage import s3
 
 WRITERS = 8
@@ -67,9 +69,7 @@ class _RefusedError(Exception):
 
 def check_store(uri: str) -> Iterator[Finding]:
     """Findings for `s3://bucket/prefix`, in seconds; raises InputError where that is not what `uri` is."""
-    bucket, prefix = s3.split(uri)
-    own = "/".join(part for part in (prefix.rstrip("/"), f"doctor/{uuid.uuid4().hex}") if part)
-    store = _Store(_client(), bucket, own)
+    store = _opened(uri)
     put = _tried("S3 put", lambda: _put(store), full="the store is full: free space or raise its quota")
     if put.level == "failed" and (other := _without_chunks(store)):
         put = other
@@ -90,18 +90,22 @@ def check_store(uri: str) -> Iterator[Finding]:
 
 def check_conditions(uri: str) -> Iterator[Finding]:
     """Whether of eight writers at once one wins, as `check_store` finds, and the clock: all that a pointer leans on."""
-    bucket, prefix = s3.split(uri)
-    own = "/".join(part for part in (prefix.rstrip("/"), f"doctor/{uuid.uuid4().hex}") if part)
-    store = _Store(_client(), bucket, own)
+    store = _opened(uri)
     yield _tried(f"S3 conditional put, {WRITERS} at once", lambda: _race(store))
     yield _tried("S3 conditional replacement", lambda: _replace(store))
     yield _deleted(store)
     yield from _clock(store)
 
 
-def _client() -> Any:
+def _opened(uri: str) -> _Store:
+    bucket, prefix = s3.split(uri)
+    own = "/".join(part for part in (prefix.rstrip("/"), f"doctor/{uuid.uuid4().hex}") if part)
+    return _Store(_client(), bucket, own)
+
+
+def _client(**settings: Any) -> Any:
     retries = {"total_max_attempts": 4, "mode": "standard"}
-    return s3.sdk_client(connect_timeout=3, read_timeout=10, retries=retries, max_pool_connections=WRITERS)
+    return s3.sdk_client(connect_timeout=3, read_timeout=10, retries=retries, max_pool_connections=WRITERS, **settings)
 
 
 def _put(store: _Store) -> None:
@@ -116,13 +120,12 @@ def _get(store: _Store) -> None:
 
 def _body(store: _Store, key: str) -> bytes:
     """An object's content; one that breaks off is asked for again, as a run does (platform/storage/s3.py)."""
-    for left in reversed(range(READ_ATTEMPTS)):
-        try:
-            return bytes(_answered(store, _asked(store, "get_object", Key=key)["Body"].read))
-        except _RefusedError as error:
-            if error.code or not left:
-                raise
-    raise AssertionError("unreachable: the last attempt returns or raises")
+    patient = Retrying(retry=retry_if_exception(_broke_off), stop=stop_after_attempt(READ_ATTEMPTS), reraise=True)
+    return bytes(patient(lambda: _answered(store, _asked(store, "get_object", Key=key)["Body"].read)))
+
+
+def _broke_off(error: BaseException) -> bool:
+    return isinstance(error, _RefusedError) and not error.code
 
 
 def _get_absent(store: _Store) -> None:
@@ -206,30 +209,27 @@ def _deleted(store: _Store) -> Finding:
     """Without this right a run ends well all the same: what it would delete stays."""
     try:
         for key in dict.fromkeys(store.keys):
-            _asked(store, DELETE_OBJECT, Key=key)
+            _remove(store, key)
     except _RefusedError as error:
         kept = f"old checkpoints and s3://{store.bucket}/{store.prefix} stay; a lifecycle rule can expire them"
         return Finding("S3 delete", "warning", f"{error}; {kept}")
     return Finding("S3 delete")
 
 
+def _remove(store: _Store, key: str) -> None:
+    _answered(store, lambda: remove_object(store.client, store.bucket, key))
+
+
 def _without_chunks(store: _Store) -> Finding | None:
     """Whether a refused put works without the SDK's checksum in a trailer, which makes its body aws-chunked."""
     if os.environ.get("AWS_REQUEST_CHECKSUM_CALCULATION") == "when_required":
         return None
-    before = os.environ.get("AWS_REQUEST_CHECKSUM_CALCULATION")
-    os.environ["AWS_REQUEST_CHECKSUM_CALCULATION"] = "when_required"
+    other = _Store(_client(request_checksum_calculation="when_required"), store.bucket, store.prefix)
     try:
-        other = _Store(_client(), store.bucket, store.prefix)
         _put(other)
-        _asked(other, DELETE_OBJECT, Key=other.keys[0])
+        _remove(other, other.keys[0])
     except _RefusedError:
         return None
-    finally:
-        if before is None:
-            del os.environ["AWS_REQUEST_CHECKSUM_CALCULATION"]
-        else:
-            os.environ["AWS_REQUEST_CHECKSUM_CALCULATION"] = before
     text = "the store takes no aws-chunked bodies: set AWS_REQUEST_CHECKSUM_CALCULATION=when_required"
     return Finding("S3 put", "failed", text)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from components.errors import InputError
 from components.platform.checks.findings import Finding
-from components.platform.machine import home
+from components.platform.machine import existing, home
 
 # Linux takes 107 bytes for a Unix socket's address; the embedded servers keep theirs at this place below the home.
 LONGEST_SOCKET = 107
@@ -63,8 +63,7 @@ def check_caches() -> Iterator[Finding]:
 def check_space(needed: int = SPARE_BYTES) -> Iterator[Finding]:
     """Whether the temporary folder and the home folder have space left, on whatever disk each is."""
     for name, folder in (("temporary folder", Path(tempfile.gettempdir())), ("BIOMED_R1_HOME", home())):
-        while not folder.exists():
-            folder = folder.parent
+        folder = existing(folder)
         free = shutil.disk_usage(folder).free
         if free < needed:
             text = (

@@ -20,8 +20,6 @@ from components.platform.folders.marks import inside
 
 # Lies in a workspace and is locked (flock) by the process that works there, for as long as that lives.
 WORKSPACE_MARK = ".biomed-r1-workspace"
-# The name of the verb of an S3 client.
-DELETE_OBJECT = "delete_object"
 
 
 @contextmanager
@@ -129,7 +127,7 @@ def remove_folder(folder: Path) -> None:
 
 def remove_object(client: Any, bucket: str, key: str) -> None:
     """Delete one object; the client's errors are its caller's to explain."""
-    getattr(client, DELETE_OBJECT)(Bucket=bucket, Key=key)
+    client.delete_object(Bucket=bucket, Key=key)
 
 
 def open_to_umask(folder: Path) -> None:

@@ -21,7 +21,8 @@ def mark_of(names: Iterable[str]) -> dict[str, Any]:
 
 def listed(value: Any) -> list[str] | None:
     """The files that a MARK names, None for a value that is no mark of ours."""
-    if not isinstance(value, dict) or value.get("written_by") != "biomed-r1" or not isinstance(value["files"], list):
+    ours = isinstance(value, dict) and value.get("written_by") == "biomed-r1"
+    if not ours or not isinstance(value.get("files"), list):
         return None
     return [name for name in map(str, value["files"]) if inside(name)]
 
@@ -36,7 +37,7 @@ def read_mark(folder: Path) -> list[str] | None:
     """The files that a local folder's MARK names, None where it has none."""
     try:
         return listed(json.loads((folder / MARK).read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError):
         return None
 
 

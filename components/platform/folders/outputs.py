@@ -11,6 +11,7 @@ from pathlib import Path
 from components.errors import InputError
 from components.platform.folders.deletion import open_to_umask, remove_file, remove_files
 from components.platform.folders.marks import MARK, read_mark, write_mark
+from components.platform.machine import existing
 
 # What a new disk holds by itself.
 _NOBODYS = ("lost+found",)
@@ -32,10 +33,7 @@ def check(folder: Path, option: str = "--out") -> Path:
                 f"{option} {folder}: holds files that biomed-r1 did not write ({', '.join(others)}); name a new or "
                 "an empty folder"
             )
-        there = found
-        while not there.exists():
-            there = there.parent
-        if not os.access(there, os.W_OK | os.X_OK):
+        if not os.access(existing(found), os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise InputError(f"{option} {folder}: cannot be written ({error.strerror}); name another folder") from None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from components.errors import DamagedError, InputError
-from components.platform.folders.marks import MARK, listed, mark_of
+from components.errors import InputError
+from components.platform.folders.marks import MARK, mark_of
 from components.platform.storage import store
 
 # Beside the checkpoints of a training, in a folder named after its key: which of them count (training/saving/lease.py).
@@ -30,7 +30,7 @@ def claim_checkpoints(uri: str, option: str = "--checkpoints") -> None:
             f"{option} {uri}: {', '.join(foreign)}: not written by biomed-r1 (no {store.MANIFEST} and no {MARK} of its "
             "own); name another place, or move them"
         )
-    if _is_marked(uri):
+    if store.read_mark(uri) is not None:
         return
     if names and not named and not any(LEASE in store.list_children(f"{uri}/{name}") for name in names):
         raise InputError(
@@ -40,10 +40,3 @@ def claim_checkpoints(uri: str, option: str = "--checkpoints") -> None:
         store.put_json(f"{uri}/{MARK}", mark_of(()))
     except OSError as error:
         raise InputError(f"{option} {uri}: cannot be written ({error.strerror}); name another place") from None
-
-
-def _is_marked(uri: str) -> bool:
-    try:
-        return listed(store.get_json(f"{uri}/{MARK}")) is not None
-    except DamagedError:
-        return False

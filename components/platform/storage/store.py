@@ -34,17 +34,13 @@ __all__ = ["check", "get_json", "list_children", "list_files", "put_json"]
 
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
-_HASH_CHUNK = 1 << 20
 # A file that differs from its manifest may have been damaged on its way here.
 _READINGS = 2
 
 
 def file_sha256(path: Path) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(_HASH_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def manifest_digest(manifest: Mapping[str, Any]) -> str:
@@ -147,14 +143,9 @@ def get_dir(uri: str, folder: Path) -> dict[str, Any]:
         raise DamagedError(f"{uri}: no {MANIFEST}: nothing complete was stored there")
 
     def download(partial: Path, entry: Mapping[str, Any]) -> None:
-        source, target = f"{uri}/{entry['path']}", partial / entry["path"]
+        target = partial / entry["path"]
         target.parent.mkdir(parents=True, exist_ok=True)
-        for _ in range(_READINGS):
-            if not fetch(source, target):
-                raise DamagedError(f"{source}: missing, although the manifest lists it; store the directory again")
-            if target.stat().st_size == entry["size"] and file_sha256(target) == entry["sha256"]:
-                return
-        raise DamagedError(f"{source}: differs from its manifest (size or sha256); it is damaged, store it again")
+        _download(uri, entry, target)
 
     with workspace(folder.parent, f".{folder.name[:80]}.partial-") as work:
         partial = work / folder.name
@@ -172,23 +163,37 @@ def get_dir(uri: str, folder: Path) -> dict[str, Any]:
 
 def get_file(uri: str, name: str, path: Path) -> None:
     """Fetch one file of a stored directory and verify it; raises InputError as `get_dir` does."""
-    manifest = read_manifest(uri)
-    entry = next((f for f in (manifest or {}).get("files", []) if f["path"] == name), None)
-    if entry is None:
-        raise DamagedError(f"{uri}: its {MANIFEST} is missing or lists no {name}")
+    get_entry(uri, _entry(uri, name), path)
+
+
+def get_entry(uri: str, entry: Mapping[str, Any], path: Path) -> None:
+    """`get_file` for who has read the manifest: `entry` is one of its `files`."""
     with replacing(path) as partial:
-        if not fetch(f"{uri}/{name}", partial) or file_sha256(partial) != entry["sha256"]:
-            raise DamagedError(f"{uri}/{name}: differs from its manifest or is missing; store the directory again")
+        _download(uri, entry, partial)
+
+
+def _download(uri: str, entry: Mapping[str, Any], target: Path) -> None:
+    source = f"{uri}/{entry['path']}"
+    for _ in range(_READINGS):
+        if not fetch(source, target):
+            raise DamagedError(f"{source}: missing, although the manifest lists it; store the directory again")
+        if target.stat().st_size == entry["size"] and file_sha256(target) == entry["sha256"]:
+            return
+    raise DamagedError(f"{source}: differs from its manifest (size or sha256); it is damaged, store it again")
 
 
 def stored_sha256(file: str) -> str:
     """The sha256 of a file of a stored directory, from its manifest; raises DamagedError where that lists none."""
     uri, _, name = file.rpartition("/")
-    manifest = read_manifest(uri) or {}
-    found = next((f["sha256"] for f in manifest.get("files", []) if f["path"] == name), None)
+    return str(_entry(uri, name)["sha256"])
+
+
+def _entry(uri: str, name: str) -> dict[str, Any]:
+    """What the manifest of a directory says of a file; raises DamagedError where it says nothing."""
+    found = next((f for f in (read_manifest(uri) or {}).get("files", []) if f["path"] == name), None)
     if found is None:
         raise DamagedError(f"{uri}: its {MANIFEST} is missing or lists no {name}")
-    return str(found)
+    return dict(found)
 
 
 def delete_prefix(uri: str) -> None:
@@ -202,10 +207,7 @@ def delete_prefix(uri: str) -> None:
 
 def own_files(uri: str) -> list[str] | None:
     """What `put_dir` wrote there, or was writing when it was killed, by manifest and mark; None where it never was."""
-    try:
-        marked = listed(get_json(f"{uri}/{MARK}"))
-    except DamagedError:
-        marked = None
+    marked = read_mark(uri)
     try:
         manifest = get_json(f"{uri}/{MANIFEST}")
     except DamagedError:
@@ -214,3 +216,11 @@ def own_files(uri: str) -> list[str] | None:
     ours = isinstance(manifest, dict) and {"schema_version", "stage", "key", "files"} <= set(manifest)
     stored = [str(entry["path"]) for entry in manifest["files"] if inside(str(entry.get("path", "")))] if ours else []
     return None if marked is None and not ours else list(dict.fromkeys([*(marked or []), *stored]))
+
+
+def read_mark(uri: str) -> list[str] | None:
+    """The files that the mark at a URI names, None where it has none of ours."""
+    try:
+        return listed(get_json(f"{uri}/{MARK}"))
+    except DamagedError:
+        return None

@@ -63,10 +63,9 @@ def _log(tracked: Tracked, results: Mapping[str, tuple[str, str]], manifests: bo
                 continue
             if manifests:
                 store.put_json(str(folder / store.MANIFEST), manifest)
-            there = {entry["path"] for entry in manifest["files"]}
-            for file in SHOWN.get(stage, ()):
-                if file in there:
-                    store.get_file(uri, file, folder / file)
+            for entry in manifest["files"]:
+                if entry["path"] in SHOWN.get(stage, ()):
+                    store.get_entry(uri, entry, folder / entry["path"])
             try:
                 draw(folder)
             except Exception as error:  # of a record that this version does not know, say: no reason to fail the stage

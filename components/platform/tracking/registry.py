@@ -16,6 +16,8 @@ from components.platform.tracking.names import key as taken_key
 MODEL = "biomed-r1"
 CLASSIFIER = "reasoning-classifier"
 CHAMPION = "champion"
+# registry:NAME@ALIAS or registry:NAME#VERSION, as name, alias, version.
+REFERENCE = re.compile(r"registry:([\w.-]+)(?:@([\w.-]+)|#(\d+))")
 KEY_TAG = "biomed_r1.key"
 CONTEXT_TAG = "biomed_r1.decided_on"
 # Characters of a description; PostgreSQL refuses longer ones.
@@ -45,8 +47,7 @@ def find(name: str, alias: str | None = None, version: str | None = None) -> Any
     """
     from mlflow.exceptions import MlflowException
 
-    if not os.environ.get("MLFLOW_TRACKING_URI"):
-        raise InputError(f"registry:{name}: MLFLOW_TRACKING_URI is not set, so there is no registry to ask")
+    _check_named(name)
     try:
         if alias:
             return _client().get_model_version_by_alias(name, alias)
@@ -105,12 +106,16 @@ def set_alias(name: str, alias: str, version: str) -> None:
 def _asked(name: str, call: Callable[[], Result]) -> Result:
     from mlflow.exceptions import MlflowException
 
-    if not os.environ.get("MLFLOW_TRACKING_URI"):
-        raise InputError(f"registry:{name}: MLFLOW_TRACKING_URI is not set, so there is no registry to ask")
+    _check_named(name)
     try:
         return call()
     except MlflowException as error:
         raise UnavailableError(f"registry:{name} at {_where()}: {explained(error)}") from None
+
+
+def _check_named(name: str) -> None:
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        raise InputError(f"registry:{name}: MLFLOW_TRACKING_URI is not set, so there is no registry to ask")
 
 
 def _is_registered(name: str) -> bool:
@@ -130,7 +135,7 @@ def _is_registered(name: str) -> bool:
 
 def absent(ref: str) -> bool:
     """Whether a model reference names a registry alias or version that does not exist (yet)."""
-    found = re.fullmatch(r"registry:([\w.-]+)(?:@([\w.-]+)|#(\d+))", ref)
+    found = REFERENCE.fullmatch(ref)
     if found and found[2] == CHAMPION and served(found[1]):
         return False
     return found is not None and find(found[1], alias=found[2], version=found[3]) is None

@@ -204,12 +204,13 @@ def parent_run(run: str) -> str:
     return _create(run, {RUN_TAG: run, STAGE_TAG: "pipeline"})
 
 
-def open_pipeline(run: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
-    """Log a cluster run's parameters and tags before its tasks, so that none of them has to make the parent."""
+def open_pipeline(run: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> Tracked:
+    """The parent of a cluster run, with parameters and tags: made before its tasks, so that none of them has to."""
     tracked = pipeline_parent(run)
     tracked.params(params)
     # The platform's run gets our marks too, so that it is found as ours is.
     tracked.tags({RUN_TAG: run, STAGE_TAG: "pipeline", **tags})
+    return tracked
 
 
 def close_pipeline(run: str, status: str, tags: Mapping[str, str], metrics: Mapping[str, float]) -> None:

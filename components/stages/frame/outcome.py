@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from components.errors import StageError
 from components.platform import failures, notify
-from components.platform.execution import STORE_VARIABLE, read_receipts
+from components.platform.execution import read_receipts, store_root
 from components.platform.storage import store
 from components.platform.tracking import files, notes
 from components.platform.tracking import runs as tracking
@@ -41,7 +40,7 @@ def record_outcome(run: str, state: str, config: OutcomeConfig) -> dict[str, str
     say RUNNING: whatever is no failure is decided by the receipts.
     Returns the tags. Raises StageError, after recording, when KFP knows of no failure and a receipt is missing.
     """
-    root = os.environ[STORE_VARIABLE].rstrip("/")
+    root = store_root()
     receipts = read_receipts(root, run)
     missing = [task for task in config.tasks if task not in receipts]
     begun = [task for task in tracking.begun_tasks(run) if task in missing]

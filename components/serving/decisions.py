@@ -6,6 +6,7 @@ another decision, and each decision names the weights that it is about.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from components.errors import DamagedError
@@ -34,7 +35,7 @@ def read(uri: str) -> dict[str, Any]:
     return decision
 
 
-def weights(decision: dict[str, Any], role: str) -> str:
+def weights(decision: Mapping[str, Any], role: str) -> str:
     """The sha256 of the weights that a decision calls `baseline` or `candidate`; "" where it does not say."""
     models = decision.get("models") or {}
     return str((models.get(role) or {}).get("weights_sha256") or "")

@@ -161,7 +161,7 @@ def _row(version: Any, pointer: Pointer | None, aliases: Mapping[str, str], veri
     }
     try:
         manifest = verified(uri) if verify else store.read_manifest(uri)
-        candidate = versions.from_registry(version)
+        candidate = versions.from_registry(version, manifest)
     except ReadableError as error:
         row["problem"] = str(error)
         return row

@@ -11,7 +11,7 @@ import hashlib
 import json
 import time
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
@@ -215,9 +215,9 @@ def said(pointer: Pointer) -> str:
     return f"{changed.by} at {changed.at} {changed.what}{to} {version}{why}, serial {pointer.serial}"
 
 
-def now() -> str:
-    """This moment in UTC, ISO 8601 to the second."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def now(later: timedelta = timedelta()) -> str:
+    """This moment, or one so much later, in UTC, ISO 8601 to the second."""
+    return (datetime.now(UTC) + later).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def body_sha256(body: Any) -> str:

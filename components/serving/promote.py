@@ -13,7 +13,7 @@ from components.platform.checks.findings import found as findings
 from components.platform.checks.object_store import check_conditions
 from components.serving import audit, decisions, versions
 from components.serving.files import verified
-from components.serving.pointer import Changed, Pointer, Proposed, Served, first, move, now, read, said
+from components.serving.pointer import Changed, Pointer, Proposed, Served, What, first, move, now, read, said
 
 Promotion = Literal["manual", "auto"]
 Result = Literal["promoted", "refused", "proposed", "already", "rolled back"]
@@ -44,7 +44,7 @@ class Asked:
         if (self.force or self.approve) and not self.why.strip():
             raise InputError("promote: --force and --approve need --reason: it is logged as the sign-off")
 
-    def changed(self, what: Literal["promoted", "proposed", "rolled back"]) -> Changed:
+    def changed(self, what: What) -> Changed:
         return Changed(by=self.by, at=now(), what=what, why=self.why, run=self.run)
 
 
@@ -171,7 +171,7 @@ def _waits(candidate: Served, asked: Asked, pointer: Pointer | None) -> bool:
 def _next(candidate: Served, waits: bool, asked: Asked, pointer: Pointer | None, champion: Served | None) -> Pointer:
     """The state of the pointer that follows."""
     if waits:
-        until = (datetime.now(UTC) + asked.soak).strftime("%Y-%m-%dT%H:%M:%SZ") if asked.soak else ""
+        until = now(asked.soak) if asked.soak else ""
         proposed = Proposed(**candidate.model_dump(), at=now(), by=asked.by, why=asked.why, until=until)
         changes: dict[str, Any] = {"proposed": proposed, "champion": champion}
         changed = asked.changed("proposed")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Mapping
 from typing import Any
 
 from components.errors import DamagedError, InputError, ReadableError
@@ -13,8 +13,6 @@ from components.platform.tracking import registry
 from components.platform.tracking.answers import quickly
 from components.serving import decisions
 from components.serving.pointer import Served, read
-
-LOG = logging.getLogger(__name__)
 
 
 def served(name: str, version: str) -> Served:
@@ -36,10 +34,13 @@ def adopted(name: str) -> Served | None:
         return Served(version=str(found.version), uri=str(found.source), digest="")
 
 
-def from_registry(found: Any) -> Served:
-    """A version as MLflow returns it; raises DamagedError where its source has no manifest."""
+def from_registry(found: Any, manifest: Mapping[str, Any] | None = None) -> Served:
+    """A version as MLflow returns it; `manifest` is its source's, where that was read before.
+
+    Raises DamagedError where its source has none.
+    """
     uri = str(found.source)
-    manifest = store.read_manifest(uri)
+    manifest = manifest or store.read_manifest(uri)
     if manifest is None:
         raise DamagedError(
             f"version {found.version}: {uri} has no {store.MANIFEST}: its files are gone; register it again"

@@ -114,7 +114,7 @@ def _record_answers(model: str, asked: Mapping[str, Any]) -> None:
 
 def _about_these_weights(model: str, manifest: Mapping[str, Any], verdict: Mapping[str, Any]) -> None:
     """Raise InputError for a decision that was made about another model; one that does not say is taken as it is."""
-    judged = (verdict.get("models") or {}).get("candidate", {}).get("weights_sha256")
+    judged = decisions.weights(verdict, "candidate")
     stored = stored_weights_digest(manifest)
     if judged and judged != stored:
         raise InputError(

@@ -127,7 +127,9 @@ def deploy_command(
     rejected and the pointer goes back (exit 1). Killed anywhere, the same command goes on where it was.
     """
     from components.platform.config import write_json
+    from components.platform.execution import store_root
     from components.serving.deploy.machine import Deployment, Terms, raise_for
+    from pipelines.cli.models import who
 
     asked = Where(**where)
     place = _target(asked)
@@ -136,7 +138,7 @@ def deploy_command(
         return
     poll = 0.2 if asked.target == "local" else 5.0
     terms = Terms(strategy, ready=ready, bake=bake, keep_warm=keep_warm, poll=poll)  # type: ignore[arg-type]
-    deployment = Deployment(_root(), asked.name, place, terms, _user())
+    deployment = Deployment(store_root(), asked.name, place, terms, who())
     if follow:
         _follow(deployment, metrics_port)
         return
@@ -180,19 +182,6 @@ def _down(place: Target) -> list[str]:
 
 def _where(place: Target, colour: str) -> str:
     return f"{getattr(place, 'url', place.name)}, {colour}"
-
-
-def _root() -> str:
-    from components.platform.execution import store_root
-
-    return store_root()
-
-
-def _user() -> str:
-    import getpass
-    import socket
-
-    return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 def _follow(deployment: Deployment, metrics_port: int) -> None:

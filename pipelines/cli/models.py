@@ -146,7 +146,7 @@ def promote_command(
     if not (reason.strip() or dry_run):
         raise InputError("promote: --reason: say why; it is logged as your sign-off")
     asked = Asked(
-        by=_who(),
+        by=who(),
         why=reason.strip(),
         promotion="auto",
         soak=soak or timedelta(),
@@ -173,7 +173,7 @@ def rollback_command(to: str | None, name: str | None, reason: str, dry_run: boo
     from components.serving.promote import Asked
     from components.serving.rollback import rollback
 
-    asked = Asked(by=_who(), why=reason.strip(), dry_run=dry_run)
+    asked = Asked(by=who(), why=reason.strip(), dry_run=dry_run)
     _tell(rollback(_root(), _model(name), to, asked), json_file)
 
 
@@ -283,7 +283,8 @@ def _size(count: float) -> str:
     return f"{count:.1f} TB"
 
 
-def _who() -> str:
+def who() -> str:
+    """USER@HOST of this process: who a change is logged as."""
     import getpass
     import socket
 

@@ -81,14 +81,14 @@ def test_runs_stages_hours_and_accuracies(exporter: dict[str, Any]) -> None:
     assert accuracy == {
         ("1", "plain", "reasoning"): 0.5, ("1", "adversarial", "all"): 0.25, ("2", "plain", "reasoning"): 0.75,
     }  # fmt: skip
-    text = exporter["text"](found)
+    text = exporter["text"](found, exporter["HELP"])
     assert text.count("# TYPE biomed_r1_accuracy gauge\n") == 1
     for line in text.splitlines():
         assert re.fullmatch(r'# (HELP|TYPE) \w+ .+|\w+(\{(\w+="[^"]*",?)+\})? [\d.e+-]+', line), line
 
 
 def test_labels_are_escaped(exporter: dict[str, Any]) -> None:
-    said = exporter["text"]([("biomed_r1_gpu_hours", {"run": 'a "b"\\\n'}, 1.0)])
+    said = exporter["text"]([("biomed_r1_gpu_hours", {"run": 'a "b"\\\n'}, 1.0)], exporter["HELP"])
     assert said.splitlines()[-1] == r'biomed_r1_gpu_hours{run="a \"b\"\\\n"} 1.0'
 
 

@@ -46,7 +46,7 @@ def test_it_follows_the_pointer_and_outlives_what_it_meets(place: Place, monkeyp
 
 def _told(place: Place, look: Look, names: list[str], monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(metrics, "answering", lambda url: names)
-    return metrics.text(metrics.samples(place.root, NAME, place.target, look))
+    return metrics.text(metrics.samples(place.root, NAME, place.target, look), metrics.HELP)
 
 
 def test_metrics_say_champion_served_decision_and_look(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

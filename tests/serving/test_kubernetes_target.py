@@ -6,6 +6,7 @@ import logging
 import re
 import threading
 import time
+from typing import Any
 
 import pytest
 from kube_place import DEPLOYMENT, INFERENCE_SERVICE, NAMESPACE, ROOT, KubePlace, kube_place
@@ -13,6 +14,7 @@ from kube_place import DEPLOYMENT, INFERENCE_SERVICE, NAMESPACE, ROOT, KubePlace
 from components.errors import ConflictError, InputError, UnavailableError
 from pipelines.cluster.serving.api import MANAGER
 from pipelines.cluster.serving.lease import Lease
+from pipelines.cluster.serving.reading import read_events, read_pods
 
 __all__ = ["kube_place"]
 APPS = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
@@ -70,6 +72,40 @@ def test_what_is_wrong_with_a_pod_is_said_at_once(kube_place: KubePlace, plan: s
     assert api.served() == one.uri and api.object("deployments", "serving-green")["spec"]["replicas"] == 0
     champion = place.pointer().champion
     assert champion is not None and champion.version == ("1" if fault == "model" else "2")
+
+
+def pod(**more: Any) -> dict[str, Any]:
+    return {"metadata": {"name": "p", **more.pop("metadata", {})}, "status": more}
+
+
+LOOPS = {"name": "fetch-model", "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+
+
+@pytest.mark.parametrize(
+    ("log", "found", "state", "fault", "said"),
+    [
+        ("a.json differs from its manifest", pod(initContainerStatuses=[LOOPS]), "failed", "model", "a.json differs"),
+        ("no route to host", pod(initContainerStatuses=[LOOPS]), "failed", "place", "no route to host"),
+        ("", pod(phase="Failed", reason="Evicted", message="low on disk"), "failed", "place", "Evicted: low on disk"),
+        ("", pod(initContainerStatuses=[LOOPS], metadata={"deletionTimestamp": "now"}), "", "", ""),
+    ],
+)
+def test_whose_fault_a_failed_pod_is(
+    kube_place: KubePlace, log: str, found: dict[str, Any], state: str, fault: str, said: str
+) -> None:
+    kube_place.api.logs["p"] = log
+    told = read_pods(kube_place.cluster(), [found])
+    assert (told.state, told.fault) == (state, fault) if told else state == ""
+    assert told is None or said in told.text
+
+
+def test_the_newest_warning_about_a_workload_is_told(kube_place: KubePlace) -> None:
+    for number, about in ((1, "serving-green-a"), (2, "serving-green"), (3, "serving-blue")):
+        event = {"involvedObject": {"name": about}, "reason": "FailedCreate", "message": f"number {number}"}
+        time_ = {"lastTimestamp": f"2026-01-01T00:00:0{number}Z", "metadata": {"name": f"e{number}"}}
+        kube_place.api.objects[f"{ROOT}/events/e{number}"] = {**event, **time_}
+    assert read_events(kube_place.cluster(), ["serving-green"]) == "FailedCreate: number 2"
+    assert read_events(kube_place.cluster(), ["other"]) == ""
 
 
 def test_wrong_weights_and_trouble_while_baking(kube_place: KubePlace) -> None:

@@ -57,6 +57,10 @@ def test_the_registered_weights_pass_and_others_do_not(
         ]
         lettered = {**recorded, "questions": [{**q, "letter": "A"} for q in recorded["questions"]]}
         assert len(smoke.check(url, URI, lettered)) == 3
+        assert smoke.check(url, URI, lettered, briefly=True) == [], "too short an answer for a letter"
+        unasked = {**recorded, "questions": [{**recorded["questions"][0], "messages": []}, *recorded["questions"][1:]]}
+        (problem,) = smoke.check(url, URI, unasked)
+        assert problem.startswith("question 1 got no answer (HTTPStatusError")
     with served(Writer(damaged(tiny_model, tmp_path / "bad"), "float32"), "biomed-r1", URI) as url:
         (problem,) = smoke.check(url, URI, recorded)
         assert "not the weights that were registered" in problem

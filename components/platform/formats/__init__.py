@@ -1,1 +1,1 @@
-"""Formats of table files: Parquet, and CSV, TSV, JSON and JSONL as rows of text."""
+"""Formats of table files (Parquet, and CSV, TSV, JSON and JSONL as rows of text), and Prometheus's text format."""

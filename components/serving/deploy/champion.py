@@ -10,9 +10,6 @@ from components.serving import versions
 from components.serving.deploy.status import Status
 from components.serving.pointer import Changed, Served
 
-# Changes of the pointer that leave the champion as it is.
-_BESIDE = ("proposed", "withdrawn")
-
 
 @dataclass(frozen=True)
 class Desired:
@@ -43,7 +40,7 @@ def give_back(root: str, name: str, status: Status, by: str) -> str:
     champion = pointer.champion
     assert champion is not None
     if champion.digest != status.what.digest or (
-        pointer.serial != status.serial and pointer.changed.what not in _BESIDE
+        pointer.serial != status.serial and pointer.changed.what != "proposed"
     ):
         return f"the pointer was moved meanwhile: {pointers.said(pointer)}"
     entry = pointers.rejected(champion, status.reason)

@@ -20,12 +20,10 @@ from components.platform.folders.deletion import remove_file
 from components.serving.deploy.status import Colour
 from components.serving.deploy.target import Progress, Target
 from components.serving.deploy.template import (
-    DIGEST_ANNOTATION,
-    HASH_ANNOTATION,
     SERVICE,
-    URI_ANNOTATION,
-    pod_part,
     rendered,
+    rendered_hash,
+    running,
     selector,
     template,
     workload_name,
@@ -136,10 +134,8 @@ class GitopsTarget:
         return self.reader.live()
 
     def held(self, colour: Colour) -> str:
-        found = self.folder.read(_file(colour))
-        if found is None or found["spec"].get("replicas", 1) == 0:
-            return ""
-        return str(pod_part(found)["metadata"].get("annotations", {}).get(URI_ANNOTATION, ""))
+        found = running(self.folder.read(_file(colour)))
+        return found.uri if found else ""
 
     def current(self, colour: Colour, what: Served) -> bool:
         return self.folder.read(_file(colour)) == self._rendered(colour, what)
@@ -149,11 +145,7 @@ class GitopsTarget:
 
     def progress(self, colour: Colour) -> Progress:
         found = self.folder.read(_file(colour))
-        if not self.held(colour):
-            return self.reader.progress(colour)
-        assert found is not None
-        wanted = found["metadata"]["annotations"][HASH_ANNOTATION]
-        if self.reader.rendered_hash(colour) != wanted:
+        if running(found) is not None and self.reader.rendered_hash(colour) != rendered_hash(found):
             return Progress(
                 "waiting", f"the cluster does not carry {workload_name(colour)} of {self.folder.head()} yet"
             )
@@ -174,14 +166,12 @@ class GitopsTarget:
         return self.reader.open(colour)
 
     def stop(self, colour: Colour) -> None:
-        found = self.folder.read(_file(colour))
-        if found is None or not self.held(colour):
+        what = running(self.folder.read(_file(colour)))
+        if what is None:
             return
         if template(self.reader.config())["kind"] == "InferenceService":
             self._commit({_file(colour): None}, f"serving: {colour} stops")
             return
-        digest = pod_part(found)["metadata"]["annotations"].get(DIGEST_ANNOTATION, "")
-        what = Served(version="", uri=self.held(colour), digest=digest)
         self._commit({_file(colour): self._rendered(colour, what, 0)}, f"serving: {colour} stops")
 
     def pause(self, colour: Colour, seconds: float) -> None:

@@ -21,14 +21,13 @@ from components.platform.folders.deletion import remove_file
 from components.platform.machine import home
 from components.platform.models import local_model
 from components.platform.processes import HOST, alive, free_port, is_free, spawn, stop, tail
-from components.serving.deploy.status import Colour
+from components.serving.deploy.status import COLOURS, Colour
 from components.serving.deploy.switch import LIVE, STATE_PATH
 from components.serving.deploy.target import Progress
 from components.serving.pointer import Served
 
 NAME = "biomed-r1"
 PORT = 8000
-COLOURS: tuple[Colour, ...] = ("blue", "green")
 # Of the answers of a colour since it went live, how many errors are trouble.
 ERROR_SHARE, FEWEST_ERRORS = 0.05, 3
 STOP_SECONDS = 30.0

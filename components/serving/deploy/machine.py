@@ -22,11 +22,10 @@ from components.serving.deploy.champion import Desired
 from components.serving.deploy.status import BEFORE_SWITCH, Colour, Failure, Fault, Held, State, Status, Strategy
 from components.serving.deploy.target import Target, other
 from components.serving.files import verified
-from components.serving.pointer import Served
+from components.serving.pointer import Served, now
 
 LOG = logging.getLogger(__name__)
 REACHED_SECONDS = 30.0
-TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
 @dataclass(frozen=True)
@@ -270,9 +269,9 @@ class Deployment:
         still = self.target.open(before.colour) if before else 0
         if still and not self._late(self.terms.drain):
             return None
-        until = datetime.now(UTC) + timedelta(seconds=self.terms.keep_warm)
+        until = now(timedelta(seconds=self.terms.keep_warm)) if before else ""
         text = f"{still} requests were still open after {self.terms.drain:.0f} s" if still else ""
-        return status.to("accepted", text, warm_until=until.strftime(TIME_FORMAT) if before else "")
+        return status.to("accepted", text, warm_until=until)
 
     def _discard(self, status: Status) -> Status | None:
         """Nothing was switched: take the new version away, and the old one back where it was stopped."""

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 
 from components.errors import ReadableError
+from components.platform.formats.prometheus import CONTENT_TYPE, Sample, text
 from components.platform.tracking import registry
 from components.serving import pointer as pointers
 from components.serving.deploy import smoke
 from components.serving.deploy.follow import Look
 from components.serving.deploy.target import Target
 
-Sample = tuple[str, Mapping[str, str], float]
 HELP = {
     "biomed_r1_deployer_look_timestamp_seconds": "When the deployer last looked at the pointer.",
     "biomed_r1_deployer_failing": "1 when the last look met an error; the log has it.",
@@ -91,20 +91,6 @@ def _gate(name: str) -> list[Sample]:
     return [*found, ("biomed_r1_gate_look", {"version": newest}, float(look))] if look.isdigit() else found
 
 
-def text(found: Iterable[Sample]) -> str:
-    """Prometheus's text format: each name's HELP and TYPE once, its samples together."""
-    lines: dict[str, list[str]] = {}
-    for name, labels, value in found:
-        inner = ",".join(f'{key}="{_escaped(word)}"' for key, word in labels.items())
-        lines.setdefault(name, [f"# HELP {name} {HELP[name]}", f"# TYPE {name} gauge"])
-        lines[name].append(f"{name}{{{inner}}} {value!r}" if inner else f"{name} {value!r}")
-    return "".join(f"{line}\n" for group in lines.values() for line in group)
-
-
-def _escaped(word: str) -> str:
-    return word.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
-
-
 class Exporter:
     """/metrics and /health on a port of every address; what is told is what `tell` was given last."""
 
@@ -115,7 +101,7 @@ class Exporter:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 self.send_response(200 if self.path in ("/metrics", "/health") else 404)
-                self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+                self.send_header("Content-Type", CONTENT_TYPE)
                 self.end_headers()
                 if self.path == "/metrics":
                     self.wfile.write(exporter._told.encode())
@@ -128,7 +114,7 @@ class Exporter:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def tell(self, found: Iterable[Sample]) -> None:
-        self._told = text(found)
+        self._told = text(found, HELP)
 
     def close(self) -> None:
         self.server.shutdown()

@@ -20,6 +20,7 @@ SCHEMA_VERSION = 1
 HISTORY = 40
 
 Colour = Literal["blue", "green"]
+COLOURS: tuple[Colour, ...] = ("blue", "green")
 Strategy = Literal["auto", "surge", "replace"]
 State = Literal[
     "verify", "stop", "apply", "wait", "smoke", "switch", "bake", "drain", "accepted",
@@ -112,24 +113,6 @@ def read(root: str, name: str, target: str) -> tuple[Status | None, str | None]:
     if value.get("schema_version", 0) > SCHEMA_VERSION:
         raise NewerSchemaError(f"{where}: schema_version {value['schema_version']}: upgrade biomed-r1 to read it")
     return parse_config(Status, value, where), etag
-
-
-def came_of(root: str, name: str, target: str, digest: str) -> tuple[Literal["", "accepted", "failed"], str]:
-    """What came of deploying the content `digest` to a target, and why; "" as long as nobody knows.
-
-    This is what a pipeline run that waits for its deployment asks.
-    """
-    found, _ = read(root, name, target)
-    if found is None:
-        return "", f"nothing was deployed to {target} yet"
-    failure = found.last_failure
-    if found.what.digest == digest:
-        if found.state == "accepted":
-            return "accepted", f"version {found.what.version} serves"
-        return ("failed", found.reason) if found.ended else ("", f"{found.state} since {found.since}")
-    if failure and failure.digest == digest:
-        return "failed", failure.reason
-    return "", f"version {found.what.version} is {found.state}"
 
 
 def write(root: str, name: str, status: Status, etag: str | None) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from copy import deepcopy
 from typing import Any
 
 import yaml
@@ -94,7 +93,7 @@ def template(config: Mapping[str, str]) -> dict[str, Any]:
         raise InputError(f"{where}: not YAML ({' '.join(str(error).split())})") from None
     if not isinstance(found, dict) or found.get("kind") not in KINDS:
         raise InputError(f"{where}: must be one object of kind {' or '.join(KINDS)}")
-    return deepcopy(found)
+    return found
 
 
 def pod_part(workload: dict[str, Any]) -> dict[str, Any]:
@@ -107,6 +106,22 @@ def pod_part(workload: dict[str, Any]) -> dict[str, Any]:
     predictor = spec["predictor"]
     names = {name: predictor[name] for name in ("labels", "annotations") if name in predictor}
     return {"metadata": names, "spec": predictor}
+
+
+def running(workload: dict[str, Any] | None) -> Served | None:
+    """The weights that an object of one colour is told to run, by its annotations; None where it is stopped or absent.
+
+    Their version is not written there.
+    """
+    if workload is None or workload["spec"].get("replicas", 1) == 0:
+        return None
+    said = pod_part(workload)["metadata"].get("annotations", {})
+    return Served(version="", uri=said.get(URI_ANNOTATION, ""), digest=said.get(DIGEST_ANNOTATION, ""))
+
+
+def rendered_hash(workload: dict[str, Any] | None) -> str:
+    """The hash that `rendered` wrote on an object, "" where there is none."""
+    return str(((workload or {}).get("metadata", {}).get("annotations") or {}).get(HASH_ANNOTATION, ""))
 
 
 def _name_images(spec: dict[str, Any], config: Mapping[str, str]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from mlflow import MlflowClient
 
+from components.platform.formats.prometheus import CONTENT_TYPE, text
 from components.platform.tracking import registry
 from components.platform.tracking import runs as tracking
 
@@ -92,20 +93,6 @@ def _stage_seconds(runs: Iterable[Any]) -> list[tuple[str, dict[str, str], float
     return [("biomed_r1_stage_seconds", {"stage": stage}, seconds) for stage, seconds in sorted(newest.items())]
 
 
-def text(found: Iterable[tuple[str, Mapping[str, str], float]]) -> str:
-    """Prometheus's text format: each name's HELP and TYPE once, its samples together."""
-    lines: dict[str, list[str]] = {}
-    for name, labels, value in found:
-        inner = ",".join(f'{key}="{_escaped(word)}"' for key, word in labels.items())
-        lines.setdefault(name, [f"# HELP {name} {HELP[name]}", f"# TYPE {name} gauge"])
-        lines[name].append(f"{name}{{{inner}}} {value!r}" if inner else f"{name} {value!r}")
-    return "".join(f"{line}\n" for group in lines.values() for line in group)
-
-
-def _escaped(word: str) -> str:
-    return word.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
-
-
 class Exporter(BaseHTTPRequestHandler):
     """Answers /metrics, asking MLflow once a minute at most, however many scrape."""
 
@@ -115,7 +102,7 @@ class Exporter(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         # /health says that this process lives, whatever MLflow does.
         self.send_response(200 if self.path in ("/metrics", "/health") else 404)
-        self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+        self.send_header("Content-Type", CONTENT_TYPE)
         self.end_headers()
         if self.path == "/metrics":
             self.wfile.write(self.answer().encode())
@@ -125,10 +112,10 @@ class Exporter(BaseHTTPRequestHandler):
             if time.monotonic() > Exporter.kept[0]:
                 fresh = FRESH_SECONDS
                 try:
-                    said = text(samples(time.time()))
+                    said = text(samples(time.time()), HELP)
                 except Exception as error:  # MLflow's client raises its own, requests' and urllib3's errors alike
                     print(f"mlflow_metrics: MLflow did not say: {type(error).__name__}: {error}", flush=True)
-                    said, fresh = text([("biomed_r1_mlflow_up", {}, 0.0)]), FRESH_SECONDS / 6
+                    said, fresh = text([("biomed_r1_mlflow_up", {}, 0.0)], HELP), FRESH_SECONDS / 6
                 Exporter.kept = (time.monotonic() + fresh, said)
             return Exporter.kept[1]
 

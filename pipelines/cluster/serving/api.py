@@ -170,19 +170,16 @@ def _message(error: ApiException) -> str:
         return str(error.reason or error.body or "no reason given").strip()
 
 
-def connect(namespace: str = "", context: str | None = None) -> Kubernetes:
-    """The cluster that a pod runs in, else the kubeconfig's; `namespace` as given, the pod's, or `biomed-r1`.
-
-    Raises InputError where there is neither.
-    """
+def connect(namespace: str) -> Kubernetes:
+    """The cluster that a pod runs in, else the kubeconfig's; raises InputError where there is neither."""
     settings = client.Configuration()
     try:
         if os.environ.get("KUBERNETES_SERVICE_HOST"):
             config.load_incluster_config(client_configuration=settings)
         else:
-            config.load_kube_config(context=context, client_configuration=settings)
+            config.load_kube_config(client_configuration=settings)
     except config.ConfigException as error:
         raise InputError(f"no cluster: {error}; set KUBECONFIG, or run it as the deployer's Deployment") from None
     # What is tried again is decided here.
     settings.retries = False
-    return Kubernetes(client.ApiClient(settings), namespace or "biomed-r1")
+    return Kubernetes(client.ApiClient(settings), namespace)

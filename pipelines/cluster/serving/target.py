@@ -8,19 +8,17 @@ from contextlib import contextmanager
 from typing import Any
 
 from components.errors import ConflictError, InputError
-from components.serving.deploy.status import Colour
+from components.serving.deploy.status import COLOURS, Colour
 from components.serving.deploy.target import Progress
 from components.serving.deploy.template import (
     COLOUR_LABEL,
     CONFIG_MAP,
-    DIGEST_ANNOTATION,
-    HASH_ANNOTATION,
     NAME_LABEL,
     SERVICE,
-    URI_ANNOTATION,
     direct_service,
-    pod_part,
     rendered,
+    rendered_hash,
+    running,
     selector,
     template,
     workload_name,
@@ -60,23 +58,22 @@ class KubernetesTarget:
     def live(self) -> Colour | None:
         found = self._service()["spec"].get("selector") or {}
         colour = found.get(COLOUR_LABEL)
-        return colour if colour in ("blue", "green") else None
+        return colour if colour in COLOURS else None
 
     def held(self, colour: Colour) -> str:
-        found = self._workload(colour)
-        if found is None or found["spec"].get("replicas", 1) == 0:
-            return ""
-        return str(pod_part(found)["metadata"].get("annotations", {}).get(URI_ANNOTATION, ""))
+        found = running(self._workload(colour))
+        return found.uri if found else ""
 
     def current(self, colour: Colour, what: Served) -> bool:
-        if self.held(colour) != what.uri:
+        workload = self._workload(colour)
+        found = running(workload)
+        if found is None or found.uri != what.uri:
             return False
-        return self.rendered_hash(colour) == self._rendered(colour, what)["metadata"]["annotations"][HASH_ANNOTATION]
+        return rendered_hash(workload) == rendered_hash(self._rendered(colour, what))
 
     def rendered_hash(self, colour: Colour) -> str:
         """The hash that the live object of a colour carries, "" where there is none."""
-        found = self._workload(colour)
-        return str(((found or {}).get("metadata", {}).get("annotations") or {}).get(HASH_ANNOTATION, ""))
+        return rendered_hash(self._workload(colour))
 
     def apply(self, colour: Colour, what: Served) -> None:
         if self.current(colour, what):
@@ -86,7 +83,7 @@ class KubernetesTarget:
     def progress(self, colour: Colour) -> Progress:
         workload = self._workload(colour)
         pods = self._pods(colour)
-        if workload is None or workload["spec"].get("replicas", 1) == 0:
+        if workload is None or running(workload) is None:
             return Progress("waiting", "its pods end") if pods else Progress("stopped")
         said = read_workload(workload)
         if said.state != "waiting":
@@ -114,15 +111,13 @@ class KubernetesTarget:
     def stop(self, colour: Colour) -> None:
         """A Deployment keeps its object with no pods; an InferenceService is deleted: KServe has no such state."""
         found = self._workload(colour)
-        if found is None or found["spec"].get("replicas", 1) == 0:
+        what = running(found)
+        if found is None or what is None:
             return
         if found["kind"] == "InferenceService":
             self._holding()
             self.cluster.delete(self._path(colour))
             return
-        uri = self.held(colour)
-        digest = pod_part(found)["metadata"].get("annotations", {}).get(DIGEST_ANNOTATION, "")
-        what = Served(version="", uri=uri, digest=digest)
         self._apply(self._path(colour), self._rendered(colour, what, replicas=0))
 
     def pause(self, colour: Colour, seconds: float) -> None:
@@ -169,10 +164,7 @@ class KubernetesTarget:
         return found
 
     def _workload(self, colour: Colour) -> dict[str, Any] | None:
-        found = self.cluster.get(self._path(colour))
-        if found is not None:
-            found.setdefault("kind", template(self.config())["kind"])
-        return found
+        return self.cluster.get(self._path(colour))
 
     def _path(self, colour: Colour) -> str:
         group, plural = PATHS[template(self.config())["kind"]]

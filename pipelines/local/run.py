@@ -56,7 +56,7 @@ def run(recipe: AnyRecipe, runner: str = "subprocess", fresh: bool = False) -> d
         execution.clear_scratch()
         tracking.end_dead_runs()
         if runner == "docker":
-            recipe = staged(recipe, os.environ[execution.STORE_VARIABLE].rstrip("/"))
+            recipe = staged(recipe, execution.store_root())
         folder = home() / "runs" / run_id
         folder.mkdir(parents=True)
         (folder / "recipe.json").write_text(recipe.model_dump_json(by_alias=True, indent=1), encoding="utf-8")
@@ -181,7 +181,7 @@ def _end_tree(process: subprocess.Popen[bytes]) -> None:
 
 def _believe_receipts(folder: Path, run_id: str, tasks: Sequence[str]) -> dict[str, dict[str, Any]]:
     """The receipts of every task; raises StageError naming the first task without one, and its log."""
-    receipts = execution.read_receipts(os.environ[execution.STORE_VARIABLE].rstrip("/"), run_id)
+    receipts = execution.read_receipts(execution.store_root(), run_id)
     missing = [task for task in tasks if task not in receipts]
     if missing:
         # Tasks that need nothing of each other run in KFP's order, not ours: the one that failed had started.

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from botocore.exceptions import EndpointConnectionError, IncompleteReadError
 
 from components.errors import DamagedError, UnavailableError
 from components.platform.storage import objects, s3, store
@@ -128,3 +129,27 @@ def test_a_file_damaged_on_its_way_is_fetched_again(line: Line, store_uri: str, 
         store.get_dir(f"{store_uri}/m", tmp_path / "back")
     assert (tmp_path / "back/weights").read_bytes() == b"x" * 1000
     assert line.spoilt == 2
+
+
+def test_a_store_that_is_away_is_left_to_the_sdk_s_own_attempts(
+    store_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has tried five times by then; four times that would be a minute more for nothing."""
+    calls = []
+
+    def away() -> None:
+        calls.append(1)
+        raise EndpointConnectionError(endpoint_url="http://127.0.0.1:9")
+
+    with pytest.raises(UnavailableError, match="did not answer"):
+        s3.again(lambda: s3.asked(store_uri, away), s3.BrokenOffError)
+    assert calls == [1]
+    monkeypatch.setattr(s3, "FIRST_WAIT", 0.001)
+
+    def broken() -> str:
+        calls.append(1)
+        if len(calls) < 4:
+            raise IncompleteReadError(actual_bytes=1, expected_bytes=2)
+        return "whole"
+
+    assert s3.again(lambda: s3.asked(store_uri, broken), s3.BrokenOffError) == "whole" and len(calls) == 4

@@ -28,7 +28,6 @@ READ_ATTEMPTS = 4
 # S3 refuses a request whose time is off by more than 15 minutes; what is off by a third of that will be soon.
 SKEW_SECONDS = 300.0
 BODY = b"biomed-r1 doctor\n"
-_CONFLICT = ("PreconditionFailed", "412", "ConditionalRequestConflict", "409")
 _FULL = ("InsufficientStorage", "507", "XMinioStorageFull", "QuotaExceeded", "InsufficientCapacity", "ENOSPC")
 _UNSUPPORTED = ("NotImplemented", "501", "InvalidRequest", "InvalidArgument", "XAmzContentSHA256Mismatch", "400", "411")
 _HINTS = {
@@ -179,7 +178,7 @@ def _winners(store: _Store, **conditions: str) -> int:
         try:
             _note_time(store, _asked(store, "put_object", Body=body, **conditions))
         except _RefusedError as error:
-            if error.code in _CONFLICT:
+            if error.code in s3.CONFLICT:
                 return False
             raise
         return True

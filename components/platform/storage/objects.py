@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from components.errors import DamagedError, InputError, UnavailableError
+from components.errors import DamagedError, InputError
 from components.platform.folders.deletion import remove_file, remove_files, remove_object, replacing
 from components.platform.folders.marks import MARK
 from components.platform.storage import s3
@@ -131,7 +131,7 @@ def digest(uri: str) -> tuple[int, str] | None:
     def fetch() -> tuple[int, str] | None:
         return _digest(s3.client().get_object(Bucket=bucket, Key=key)["Body"].read)
 
-    return s3.again(lambda: s3.asked(uri, fetch, absent=lambda: None), UnavailableError)
+    return s3.again(lambda: s3.asked(uri, fetch, absent=lambda: None), s3.BrokenOffError)
 
 
 def _digest(read: Callable[[int], bytes]) -> tuple[int, str]:
@@ -211,7 +211,7 @@ def read_tail(uri: str, size: int) -> bytes:
         body: bytes = s3.client().get_object(Bucket=bucket, Key=key, Range=f"bytes=-{size}")["Body"].read()
         return body
 
-    return s3.asked(uri, fetch, absent=absent)
+    return s3.again(lambda: s3.asked(uri, fetch, absent=absent), s3.BrokenOffError)
 
 
 class _Hashed:
@@ -248,7 +248,7 @@ def _read(uri: str) -> tuple[bytes, str] | None:
         answer = s3.client().get_object(Bucket=bucket, Key=key)
         return answer["Body"].read(), answer["ETag"]
 
-    return s3.again(lambda: s3.asked(uri, fetch, absent=lambda: None), UnavailableError)
+    return s3.again(lambda: s3.asked(uri, fetch, absent=lambda: None), s3.BrokenOffError)
 
 
 def _conditionally(uri: str, value: Any, condition: dict[str, str], etag: str | None) -> bool:
@@ -297,4 +297,4 @@ def _pages(uri: str, **arguments: Any) -> list[Any]:
     def pages() -> list[Any]:
         return s3.asked(uri, lambda: list(s3.client().get_paginator("list_objects_v2").paginate(**arguments)))
 
-    return s3.again(pages, UnavailableError)
+    return s3.again(pages, s3.BrokenOffError)

@@ -21,7 +21,7 @@ FIRST_WAIT = 0.2
 _PART = 8 << 20
 _MOST_PARTS = 5_000
 _ABSENT = ("NoSuchKey", "404", "NoSuchBucket", "NotFound")
-_CONFLICT = ("PreconditionFailed", "412", "ConditionalRequestConflict", "409")
+CONFLICT = ("PreconditionFailed", "412", "ConditionalRequestConflict", "409")
 # What a person mends, and waiting does not.
 _REFUSED = (
     "AccessDenied",
@@ -127,22 +127,35 @@ def asked(uri: str, call: Callable[[], Result], absent: Callable[[], Result] | N
         code = error.response["Error"]["Code"]
         if absent is not None and code in _ABSENT:
             return absent()
-        if code in _CONFLICT:
+        if code in CONFLICT:
             raise ConflictingWriteError from None
         if code in _REFUSED:
             raise InputError(f"{uri}: {error}; check AWS_ACCESS_KEY_ID and the bucket's policy") from None
         raise UnavailableError(f"{uri}: {error}; nothing was changed, try again") from None
+    except _broken_off() as error:
+        raise BrokenOffError(f"{uri}: the store's answer broke off ({error}); try again") from None
     except (BotoCoreError, *_transfer_errors()) as error:
         raise UnavailableError(f"{uri}: the store did not answer ({error}); try again") from None
 
 
-def _transfer_errors() -> tuple[type[Exception], ...]:
-    from boto3.exceptions import Boto3Error
+def _broken_off() -> tuple[type[Exception], ...]:
+    """What is raised after an answer has begun, where the SDK does not ask again by itself."""
+    from botocore.exceptions import IncompleteReadError, ReadTimeoutError, ResponseStreamingError
     from botocore.parsers import ResponseParserError  # of half an XML document
-    from s3transfer.exceptions import RetriesExceededError
     from urllib3.exceptions import HTTPError
 
-    return (Boto3Error, ResponseParserError, RetriesExceededError, HTTPError)
+    return (IncompleteReadError, ReadTimeoutError, ResponseStreamingError, ResponseParserError, HTTPError)
+
+
+def _transfer_errors() -> tuple[type[Exception], ...]:
+    from boto3.exceptions import Boto3Error
+    from s3transfer.exceptions import RetriesExceededError
+
+    return (Boto3Error, RetriesExceededError)
+
+
+class BrokenOffError(UnavailableError):
+    """An answer that ended before its end: asked again, it may be whole."""
 
 
 class ConflictingWriteError(Exception):
@@ -152,7 +165,7 @@ class ConflictingWriteError(Exception):
 def again(ask: Callable[[], Result], *errors: type[Exception]) -> Result:
     """What `ask` returns, asked up to four times while it raises one of `errors`.
 
-    The SDK repeats a request that failed; an answer that broke off after the headers is ours to ask for again.
+    The SDK repeats a request that failed; an answer that broke off after it had begun is ours to ask for again.
     """
     patiently = Retrying(
         retry=retry_if_exception_type(errors),

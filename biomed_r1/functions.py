@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from components.errors import InputError
 from components.extraction import extract as _extract
 from components.questions.items import Item, parse_item
+from components.questions.option_values import LETTERS
 from components.scoring.askings.marking import Marked, mark
 from components.scoring.bootstrap import DRAWS
 from components.scoring.cells import score as _score
@@ -39,7 +40,7 @@ def extract(output: str, options: Mapping[str, str] | Sequence[str]) -> str | No
     `options` is {letter: text}, or the texts alone, which get the letters A, B, C, … The rules are described in
     docs/extraction.md.
     """
-    lettered = dict(options) if isinstance(options, Mapping) else dict(zip(_LETTERS, options, strict=False))
+    lettered = dict(options) if isinstance(options, Mapping) else dict(zip(LETTERS, options, strict=False))
     return _extract(output, lettered)
 
 
@@ -145,9 +146,6 @@ def stratify(
         {**item_row(item), "reasoning_prob": float(p), "is_reasoning": bool(p >= cut), "reasoning_threshold": cut}
         for item, p in zip(rows, probabilities, strict=True)
     ]
-
-
-_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def _rows(given: Rows) -> list[Row]:

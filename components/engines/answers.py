@@ -8,11 +8,10 @@ from typing import Any
 
 from components.engines.base import Engine, Generation, Request, Sampling
 from components.errors import StageError
-from components.extraction import read
 from components.platform.progress import progress
 from components.platform.storage.journal import Journal
 from components.questions.askings import Asking
-from components.questions.orders import original_letter
+from components.questions.orders import original_letter, read_in_order
 
 
 @dataclass(frozen=True)
@@ -78,11 +77,9 @@ def answer_row(
     `extracted` and `probe` are the original letters.
     """
     item = asking.item
-    reading = read(answer.text, asking.shown().options)
-
-    def original(letter: str | None) -> str | None:
-        return letter if letter is None or asking.order is None else original_letter(item.options, asking.order, letter)
-
+    reading = read_in_order(answer.text, item, asking.order)
+    if probe is not None and asking.order is not None:
+        probe = original_letter(item.options, asking.order, probe)
     return {
         "item_id": item.id,
         "model": name,
@@ -92,14 +89,14 @@ def answer_row(
         "output": answer.text,
         "prefill": request.opening,
         "prefill_mode": prefill_mode,
-        "extracted": original(reading.letter),
+        "extracted": reading.letter,
         "read_by": reading.read_by,
-        "correct": original(reading.letter) == item.answer_idx,
+        "correct": reading.letter == item.answer_idx,
         "finish_reason": answer.finish_reason,
         "prompt_tokens": answer.prompt_tokens,
         "output_tokens": answer.output_tokens,
         "reported_model": answer.reported_model,
-        "probe": original(probe),
+        "probe": probe,
     }
 
 

@@ -5,14 +5,29 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final, Literal
 
-from components.questions.items import Item
+from components.questions.items import OPENINGS, Item
 from components.questions.orders import movable, other_order
 from components.questions.prefills.relabelled import relabelled, reordered
 
-PLAIN = "plain"
-OPENED = ("adversarial_0", "adversarial_1", "adversarial_2")  # with the first, second or third prefill of the question
-SETTINGS = (PLAIN, *OPENED)
+Setting = Literal["plain", "adversarial_0", "adversarial_1", "adversarial_2"]
+PLAIN: Final = "plain"
+# With the first, second or third prefill of the question.
+OPENED: tuple[Setting, ...] = ("adversarial_0", "adversarial_1", "adversarial_2")
+SETTINGS: tuple[Setting, ...] = (PLAIN, *OPENED)
+
+Key = tuple[str, str, int, str | None]  # item, setting, sample, order of the options
+
+
+def opening_column(setting: str) -> str:
+    """The column of the items that has the prefill of one of OPENED."""
+    return OPENINGS[OPENED.index(setting)]
+
+
+def told(setting: str, sample: int = 0, order: str | None = None) -> str:
+    """What tells the answers to one question apart, for messages: `plain, order CABD, sample 1`."""
+    return f"{setting}{f', order {order}' if order else ''}{f', sample {sample}' if sample else ''}"
 
 
 @dataclass(frozen=True)
@@ -25,15 +40,13 @@ class Asking:
     order: str | None = None
 
     @property
-    def key(self) -> tuple[str, str, int, str | None]:
+    def key(self) -> Key:
         return self.item.id, self.setting, self.sample, self.order
 
     @property
     def name(self) -> str:
         """For messages, and for the journal: what was asked once is found again by it."""
-        more = [f"order {self.order}"] if self.order else []
-        more += [f"sample {self.sample}"] if self.sample else []
-        return f"item {self.item.id} ({', '.join([self.setting, *more])})"
+        return f"item {self.item.id} ({told(self.setting, self.sample, self.order)})"
 
     @property
     def prefill(self) -> str | None:

@@ -12,8 +12,10 @@ import hashlib
 import random
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from components.errors import InputError
+from components.extraction import Reading, read
 from components.questions.items import Item, normalise
 
 _QUANTITY = r"(?:all|none|any|any one|both|either|neither|some|two|most|each)"
@@ -100,3 +102,13 @@ def original_letter(options: Mapping[str, str], order: str, shown: str) -> str:
 def shown_letter(options: Mapping[str, str], order: str, original: str) -> str:
     """The letter as which an option was shown."""
     return list(options)[order.index(original)]
+
+
+def read_in_order(output: str, item: Item, order: str | None = None) -> Reading:
+    """What an output chooses of the options as they were shown in `order`; the letter is the original one."""
+    if order is None:
+        return read(output, item.options)
+    reading = read(output, reordered_options(item.options, order))
+    if reading.letter is None:
+        return reading
+    return replace(reading, letter=original_letter(item.options, order, reading.letter))

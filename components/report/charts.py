@@ -24,6 +24,7 @@ _SIGNS = {
     "mark": "\N{BOX DRAWINGS LIGHT QUADRUPLE DASH VERTICAL}",
     "line": "\N{EM DASH}",
 }
+MODELS = ("pooled", "within_benchmark", "macro")  # kinds of the models in a figure that has no other kinds
 Points = Sequence[tuple[float, float]]
 
 LEFT, RIGHT = 1.0, 99.0  # percent: room for half a marker at either end

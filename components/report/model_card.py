@@ -172,10 +172,7 @@ def _changes(decision: Record, scores: Record) -> str:
     if not found:
         return ""
     head = ["## Change of accuracy by a prefill that is wrong", "", "| questions | change | 95 % interval |"]
-    rows = [
-        f"| {c['stratum']} | {points(c['estimate'])} | {spread(c['ci_low'], c['ci_high'], signed=True)} |"
-        for c in found
-    ]
+    rows = [f"| {c['stratum']} | {points(c['estimate'])} | {_interval(c, signed=True)} |" for c in found]
     return "\n".join([*head, "|---|---:|---|", *rows, "", "Adversarial minus plain: negative is worse."])
 
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from components.questions.askings import OPENED, SETTINGS
 from components.questions.items import Item, group_of
-from components.scoring.askings.marking import order_of, read_in_order
+from components.questions.orders import read_in_order
+from components.scoring.askings.marking import order_of
 from components.scoring.outcomes import HALF, Answers, Array
 
 Key = tuple[str, str]  # model, setting

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -20,14 +20,12 @@ from components.extraction import EXTRACTION_VERSION
 from components.platform.lineage import code_digest
 from components.platform.storage.journal import Journal
 from components.platform.tables import read_items, write_rows
-from components.questions.askings import Asking, askings, left_out
-from components.questions.items import OPENINGS, Item, items_digest
+from components.questions.askings import OPENED, PLAIN, SETTINGS, Asking, Setting, askings, left_out, opening_column
+from components.questions.items import Item, items_digest
 from components.questions.prompts import PROMPTS, build_messages, prompt_version
 from components.questions.sampling import sample
 
 SCHEMA_VERSION = "1"
-Setting = Literal["plain", "adversarial_0", "adversarial_1", "adversarial_2"]
-SETTINGS: tuple[Setting, ...] = ("plain", "adversarial_0", "adversarial_1", "adversarial_2")
 
 
 def expand_settings(value: Any) -> Any:
@@ -36,7 +34,7 @@ def expand_settings(value: Any) -> Any:
     if not isinstance(names, list | tuple):
         return value  # pydantic says what is wrong
     stripped = [name.strip() if isinstance(name, str) else name for name in names]
-    parts = [SETTINGS[1:] if name == "adversarial" else (name,) for name in stripped if name != ""]
+    parts = [OPENED if name == "adversarial" else (name,) for name in stripped if name != ""]
     return tuple(name for part in parts for name in part)
 
 
@@ -134,9 +132,9 @@ def evaluate(
 
 def make_request(asking: Asking, config: EvaluateConfig) -> Request:
     item, setting, opening = asking.item, asking.setting, asking.prefill
-    if setting != "plain" and not opening:
+    if setting != PLAIN and not opening:
         raise InputError(
-            f"item {item.id}: {OPENINGS[int(setting[-1])]}: missing, and setting {setting} needs it; "
+            f"item {item.id}: {opening_column(setting)}: missing, and setting {setting} needs it; "
             "run `biomed-r1 ingest`, which makes openings, or leave the setting out"
         )
     return Request(

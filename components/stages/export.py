@@ -7,7 +7,7 @@ import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -17,10 +17,10 @@ from components.exports import lm_eval_tasks
 from components.exports.folders import write_folder
 from components.extraction import EXTRACTION_VERSION
 from components.platform.tables import write_items
+from components.questions.askings import PLAIN, Asking, Setting, opening_column
 from components.questions.items import OPENINGS, STRATUM_COLUMNS, Item, items_digest
 from components.questions.prompts import PROMPTS, build_messages, prompt_version
 
-SETTINGS = ("plain", "adversarial_0", "adversarial_1", "adversarial_2")
 # The columns of zou-lab/BioMed-R1-Eval, in its order (its data card).
 PUBLISHED_COLUMNS = ("id", "question", "answer", "options", "answer_idx", "dataset_name", *OPENINGS, *STRATUM_COLUMNS)
 # As the published set names its files: one configuration a benchmark, split `test`.
@@ -35,8 +35,8 @@ class ExportConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     prompt: str = Field("direct", description="style of components/questions/prompts.py")
-    settings: tuple[Literal["plain", "adversarial_0", "adversarial_1", "adversarial_2"], ...] = Field(
-        ("plain",), min_length=1, description="which openings the model gets; lm-eval: one task each"
+    settings: tuple[Setting, ...] = Field(
+        (PLAIN,), min_length=1, description="which openings the model gets; lm-eval: one task each"
     )
     max_new_tokens: int = Field(64, ge=1, description="an answer is cut there; as in `evaluate`")
 
@@ -90,7 +90,7 @@ def export_folder(items: Sequence[Item], form: str, config: ExportConfig, out: P
             _check_openings(members, setting)
         for item in members:
             prompt = _prompt(item, config.prompt)
-            openings = {s: item.opening(SETTINGS.index(s) - 1) for s in config.settings if s != "plain"}
+            openings = {s: Asking(item, s).prefill for s in config.settings if s != PLAIN}
             rows.append(
                 {"id": item.id, "stratum": stratum, "benchmark": benchmark, "prompt": prompt}
                 | {"options": item.options, "answer_idx": item.answer_idx, "openings": openings}
@@ -174,12 +174,12 @@ def _prompt(item: Item, style: str) -> str:
 
 
 def _check_openings(items: Sequence[Item], setting: str) -> None:
-    if setting == "plain":
+    if setting == PLAIN:
         return
-    k = SETTINGS.index(setting) - 1
+    column = opening_column(setting)
     for item in items:
-        if not item.opening(k):
-            raise InputError(f"item {item.id}: {OPENINGS[k]}: missing, and setting {setting} needs it; run ingest")
+        if not Asking(item, setting).prefill:
+            raise InputError(f"item {item.id}: {column}: missing, and setting {setting} needs it; run ingest")
 
 
 def _task(name: str, setting: str, data: str, items: Sequence[Item], config: ExportConfig) -> dict[str, Any]:
@@ -210,7 +210,7 @@ def _task(name: str, setting: str, data: str, items: Sequence[Item], config: Exp
             "items_digest": items_digest(items),
         },
     }
-    return task if setting == "plain" else task | {"gen_prefix": OPENINGS[SETTINGS.index(setting) - 1]}
+    return task if setting == PLAIN else task | {"gen_prefix": opening_column(setting)}
 
 
 def _group(name: str, tasks: Sequence[str]) -> dict[str, Any]:

@@ -10,13 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from components.errors import InputError, StageError
 from components.platform.tables import read_items, read_metadata, read_rows, write_rows
-from components.questions.askings import askings
+from components.questions.askings import Key, askings, told
 from components.questions.items import items_digest
 from components.questions.sampling import sample
 from components.questions.sharding import shard_numbers
 from components.scoring.askings.marking import sample_of
-
-Key = tuple[str, str, int, str | None]  # item, setting, sample, order of the options
 
 
 class Asked(BaseModel):
@@ -58,7 +56,7 @@ def merge(items: Path, pieces: Sequence[Path], config: MergeConfig, out_dir: Pat
             if row["model"] != name:
                 raise StageError(f"{piece}: an answer of {row['model']!r} among those of {name!r}")
             if key in rows[name]:
-                raise StageError(f"{piece}: model {name}: item {key[0]} ({_told(key)}): answered twice")
+                raise StageError(f"{piece}: model {name}: item {key[0]} ({told(*key[1:])}): answered twice")
             rows[name][key] = row
     out_dir.mkdir(parents=True, exist_ok=True)
     counts = {}
@@ -102,12 +100,7 @@ def _complete(
         numbers = sorted({shard_of[key[0]] for key in missing})
         raise StageError(
             f"model {name}: {len(missing)} of {len(wanted)} answers are missing, the first to item {missing[0][0]} "
-            f"({_told(missing[0])}); they belong to shard {', '.join(str(n + 1) for n in numbers)} of {shards}"
+            f"({told(*missing[0][1:])}); they belong to shard {', '.join(str(n + 1) for n in numbers)} of {shards}"
         )
     if extra := sorted(rows.keys() - set(wanted), key=str):
         raise StageError(f"model {name}: {len(extra)} answers to what was not asked, the first to item {extra[0][0]}")
-
-
-def _told(key: Key) -> str:
-    _, setting, number, order = key
-    return f"{setting}{f', order {order}' if order else ''}{f', sample {number}' if number else ''}"

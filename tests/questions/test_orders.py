@@ -154,6 +154,12 @@ def test_other_prefills_are_rewritten_where_that_is_safe(prefill: str) -> None:
         )
 
 
+def test_a_capital_within_the_option_is_no_letter_to_rewrite() -> None:
+    made = item("gout", "hepatitis C", "rickets", "beriberi")
+    assert relabelled("I would say hepatitis C here.", made, "CADB") == "I would say hepatitis C here."
+    assert relabelled("I would say B, hepatitis C here.", made, "CADB") == "I would say D, hepatitis C here."
+
+
 SETTINGS = ("plain", "adversarial_0", "adversarial_1")
 
 

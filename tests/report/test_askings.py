@@ -27,7 +27,7 @@ from components.report.survey import survey
 from components.report.terminal import print_scores
 from components.scoring.askings.marking import mark
 from components.scoring.cells import score
-from components.scoring.outcomes import Outcomes, item_table, outcomes_of
+from components.scoring.outcomes import ADVERSARIAL, Outcomes, item_table, outcomes_of
 from components.scoring.slices import slice_records, slices_of
 from components.stages.compare import CompareConfig, score_files
 
@@ -204,3 +204,9 @@ def test_withheld_answers_count_as_parts_of_a_question(items: list[Item]) -> Non
     seen = survey(items, [("row", row) for row in rows], {"m"})
     assert seen.withheld["m", PLAIN, "all"] == 2, "half of the samples of four questions, in the original order"
     assert Asking(items[0], PLAIN).key == ("q0", PLAIN, 0, None)
+    rows = [{"item_id": i.id, "model": "m", "setting": s, "sample": n, "output": "A",
+             "finish_reason": "content_filter" if (s, n) == (OPENED[0], 0) else "stop"}
+            for i in items[:4] for s in OPENED for n in range(2)]  # fmt: skip
+    seen = survey(items, [("row", row) for row in rows], {"m"})
+    assert seen.withheld["m", OPENED[0], "all"] == 2
+    assert seen.withheld["m", ADVERSARIAL, "all"] == pytest.approx(2 / 3), "half the samples of one prefill in three"

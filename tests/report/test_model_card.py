@@ -13,7 +13,7 @@ from report_records import cell, decision, drop
 
 from components.platform.tracking import registry
 from components.report.model_card import SNIPPET, About, model_card, version_text
-from components.report.wording import MINUS
+from components.report.wording import MINUS, points
 
 ABOUT = About("biomed-r1", "s3://b/store/artifacts/grpo/k", "d" * 64, "Apache-2.0", "ORG/base", "r" * 64, "abc123")
 RECEIPTS: dict[str, Any] = {
@@ -52,7 +52,7 @@ def scores() -> dict[str, Any]:
         cell(model="base", accuracy=0.9),
         cell(model="new", setting="adversarial_0", accuracy=0.4, ci_low=None, ci_high=None),
     ]
-    return {"cells": cells, "adversarial_drops": [drop(0.25, 0.1, 0.4, model="new")]}
+    return {"cells": cells, "adversarial_drops": [drop(0.25, -0.05, 0.4, model="new")]}
 
 
 def made(about: About = ABOUT) -> ModelCard:
@@ -93,7 +93,7 @@ def test_the_text_says_where_it_came_from_and_what_it_is_not_for() -> None:
         "AUROC 0.800 (0.700 to 0.900)",
         "| Inference | vllm 0.31.0, temperature 0.0, max_new_tokens 2048 |",
         "2.00 GPU-hours, 0.50 hours of tasks",
-        f"| all | {MINUS}25.0",
+        f"| all | {points(-0.25)} | {MINUS}40.0 to +5.0 |",
         "recipe sha256 `rrr",
     ):
         assert said in text, said

@@ -52,3 +52,10 @@ def test_changed_prefills_and_questions_are_named() -> None:
     asked = [i.with_(question="Another question?") if n == 3 else i for n, i in enumerate(ITEMS)]
     assert "no key of the 30 questions" in str(changed_items(asked, rows(), items_digest(ITEMS)))
     assert "'q29' of the answers is not among" in str(changed_items(ITEMS[:-1], rows(), items_digest(ITEMS)))
+
+
+def test_a_prefill_for_another_order_is_no_changed_prefill() -> None:
+    again = [{**row, "order": "BCA", "prefill": "Perhaps in another order."} for row in rows()]
+    shifted = [i.with_(answer_idx=i.wrong_letters()[-1]) if n < 10 else i for n, i in enumerate(ITEMS)]
+    found = changed_items(shifted, [*rows(), *again], items_digest(ITEMS))
+    assert found is not None and "keys changed" in found and "prefills" not in found

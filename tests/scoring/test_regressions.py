@@ -95,3 +95,20 @@ def test_shortened_text_is_a_beginning_and_an_end_of_the_text(text: str, most: i
 
 def test_shortened_text_keeps_both_ends_at_words() -> None:
     assert shorten("The first words and then very many more until the last words", 24) == "The first […] last words"
+
+
+def test_of_several_answers_the_one_that_fits_is_shown_in_the_original_order_if_any() -> None:
+    def answered(model: str, letter: str, sample: int, order: str | None = None) -> tuple[str, dict[str, Any]]:
+        row = {"item_id": "q1", "model": model, "setting": "plain", "sample": sample, "order": order}
+        return f"{model} {sample} {order}", {**row, "output": f"The answer is {letter}."}
+
+    said = [answered("base", "B", 0, "BA"), answered("base", "B", 0), *(answered("base", "A", n) for n in (1, 2))]
+    said += [answered("new", "A", 0, "BA"), *(answered("new", letter, n) for n, letter in enumerate("ABB"))]
+    found = worst_regressions(items(), graded(said), "base", "new", 5)
+    shown = outputs(found, said)
+    assert {model: (row["sample"], row["order"]) for (_, model, _), row in shown.items()} == {
+        "base": (1, None),
+        "new": (1, None),
+    }
+    only = outputs(found, [row for row in said if row[1]["order"]])
+    assert {row["order"] for row in only.values()} == {"BA"}

@@ -95,6 +95,18 @@ def test_a_record_counts_what_was_drawn() -> None:
     assert {r["stratum"] for r in record["samples"]} == {"all", "knowledge", "reasoning"}
 
 
+@pytest.mark.parametrize(("copies", "se"), [(1, 1 / 12), (2, 1 / 12)])
+def test_the_standard_error_and_the_part_of_it_that_samples_make(copies: int, se: float) -> None:
+    """Rates of 2/3, 1/3, 1/3, 1/3: questions of their own, or two questions of two copies, whose rates are 1/2, 1/3."""
+    items = make_items(4, copies)
+    rows = [make_row(i, x, s) for i, own in zip(items, ("AAB", "ABC", "BBA", "ACC"), strict=True)
+            for s, x in enumerate(own)]  # fmt: skip
+    (found,) = (r for r in scores(items, rows)["samples"] if r["stratum"] == "all")
+    assert found["groups"] == 4 // copies and found["se"] == pytest.approx(se)
+    # Every question's samples have the variance 1/3; a mean of three 1/9, that of four means 1/36.
+    assert found["se_samples"] == pytest.approx(1 / 6)
+
+
 def test_adversarial_is_the_mean_of_three_sample_by_sample() -> None:
     items = make_items(2)
     right = {OPENED[0]: ("AA", "AB"), OPENED[1]: ("AB", "BB"), OPENED[2]: ("BB", "AB")}

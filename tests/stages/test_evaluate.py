@@ -17,10 +17,10 @@ from components.engines.base import Generation, Request, Sampling
 from components.errors import InputError, StageError
 from components.extraction import extract
 from components.platform.tables import read_metadata, read_rows, write_items
-from components.questions.askings import Asking
+from components.questions.askings import SETTINGS, Asking
 from components.questions.items import Item, items_digest
 from components.questions.sampling import sample
-from components.stages.evaluate import SETTINGS, EvaluateConfig, evaluate, make_request
+from components.stages.evaluate import EvaluateConfig, evaluate, make_request
 
 OPTIONS = {"A": "gout", "B": "scurvy", "C": "rickets", "D": "beriberi"}
 COLUMNS = [

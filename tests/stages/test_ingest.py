@@ -18,7 +18,7 @@ from components.errors import InputError
 from components.platform.storage import store
 from components.platform.tables import read_items
 from components.questions import shapes
-from components.questions.items import BENCHMARKS, parse_item
+from components.questions.items import BENCHMARKS, SOURCE_FILE, parse_item
 from components.stages.ingest import IngestConfig, ingest, read_source
 
 
@@ -44,6 +44,20 @@ def data(tmp_path: Path) -> Path:
     write(tmp_path / "data/benchmarks/medqa.jsonl", [row(n) for n in range(10)])
     write(tmp_path / "data/train/t.jsonl", [row(n + 100, dataset_name="t") for n in range(5)])
     return tmp_path / "data"
+
+
+def test_labels_come_from_their_own_source(data: Path, tmp_path: Path) -> None:
+    """The benchmarks' own label is not taken then; a training item says which file it was read from."""
+    write(data / "benchmarks/medqa.jsonl", [row(n, question_type="Reasoning" if n == 0 else None) for n in range(10)])
+    told = [row(n + 50, question_type="Understanding" if n < 3 else None) for n in range(5)]
+    write(tmp_path / "labels/benchmarks/medqa.jsonl", told)
+    evidence = run(data, tmp_path / "out", labels_from=str(tmp_path / "labels"))
+    assert [item.id for item in read_items(tmp_path / "out/labels.parquet")] == ["q50", "q51", "q52"]
+    source = next(found["source"] for found in evidence["datasets"] if found["name"] == "labels")
+    assert source == str(tmp_path / "labels")
+    assert {item.meta[SOURCE_FILE] for item in read_items(tmp_path / "out/train.parquet")} == {"train/t.jsonl"}
+    run(data, tmp_path / "own")
+    assert [item.id for item in read_items(tmp_path / "own/labels.parquet")] == ["q0"]
 
 
 def run(data: str | Path, out: Path, **config: Any) -> dict[str, Any]:

@@ -17,12 +17,12 @@ from components.engines.answers import answer_row
 from components.engines.base import Generation
 from components.engines.probe import PROBE_VERSION, probe
 from components.platform.tables import write_items, write_rows
-from components.questions.askings import Asking
+from components.questions.askings import SETTINGS, Asking
 from components.questions.items import BENCHMARKS, Item, group_id, group_of
 from components.stages.classify import ClassifyConfig
 from components.stages.compare import CompareConfig, compare
 from components.stages.curate import CurateConfig, mix_sets, without_overlaps
-from components.stages.evaluate import SETTINGS, EvaluateConfig, answers_metadata, make_request
+from components.stages.evaluate import EvaluateConfig, answers_metadata, make_request
 from components.stages.grpo import METRICS as GRPO_METRICS
 from components.stages.ingest import with_openings
 from components.stages.sft import METRICS as SFT_METRICS

@@ -7,11 +7,10 @@ import re
 from components.questions.items import Item
 from components.questions.orders import reordered_options, shown_letter
 from components.questions.prefills.rule import judge
-from components.questions.prefills.templates import TEMPLATES, inline
+from components.questions.prefills.templates import TEMPLATES, filled, inline
 
 # A capital letter by itself, which names an option or is a word.
 _CAPITAL = re.compile(r"(?<![\w'’\-])[A-Z](?![\w'’\-])")
-_PARTS = tuple((t.partition("{L}, {T}")[0], t.partition("{L}, {T}")[2]) for t in TEMPLATES)
 
 
 def relabelled(prefill: str, item: Item, order: str) -> str | None:
@@ -21,16 +20,22 @@ def relabelled(prefill: str, item: Item, order: str) -> str | None:
     names its option by text alone, and the result has to pass the rule for prefills (`judge`) as naming that option.
     """
     for letter, text in item.options.items():
-        named = f"{letter}, {inline(text)}"
-        for head, tail in _PARTS if named in prefill else ():
-            if prefill == head + named + tail:
-                return f"{head}{shown_letter(item.options, order, letter)}, {inline(text)}{tail}"
+        if f"{letter}, {inline(text)}" not in prefill:
+            continue
+        for template in TEMPLATES:
+            if prefill == filled(template, letter, text):
+                return filled(template, shown_letter(item.options, order, letter), text)
     named_letter = judge(prefill, item).letter
     if named_letter is None:
         return None
     wanted = shown_letter(item.options, order, named_letter)
-    outside = _outside(prefill, item.options[named_letter])
-    letters = [match for match in _CAPITAL.finditer(prefill) if match.start() in outside and match[0] in item.options]
+    # Not within the option's own text: hepatitis B names no option.
+    texts = [match.span() for match in re.finditer(re.escape(inline(item.options[named_letter])), prefill, re.I)]
+    letters = [
+        match
+        for match in _CAPITAL.finditer(prefill)
+        if match[0] in item.options and not any(start <= match.start() < end for start, end in texts)
+    ]
     if len(letters) > 1 or (letters and letters[0][0] != named_letter):
         return None
     changed = prefill
@@ -44,9 +49,3 @@ def reordered(item: Item, order: str) -> Item:
     return item.with_(
         options=reordered_options(item.options, order), answer_idx=shown_letter(item.options, order, item.answer_idx)
     )
-
-
-def _outside(prefill: str, text: str) -> set[int]:
-    """Places of `prefill` that are not within the option's own text (hepatitis B names no option)."""
-    inside = {n for match in re.finditer(re.escape(inline(text)), prefill, re.I) for n in range(*match.span())}
-    return set(range(len(prefill))) - inside

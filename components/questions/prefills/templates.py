@@ -82,7 +82,7 @@ def make_openings(item: Item, seed: int, half: Half, avoid: Collection[str] = ()
     openings: list[str] = []
     for template in templates:
         letter = letters[len(openings) % len(letters)]
-        opening = template.replace("{L}", letter).replace("{T}", inline(item.options[letter]))
+        opening = filled(template, letter, item.options[letter])
         # A right option such as "maybe" can be a word of the template itself.
         if right not in f" {normalise(opening)} ":
             openings.append(opening)
@@ -98,6 +98,11 @@ def usable_wrong_letters(item: Item) -> list[str]:
     """Wrong options whose text does not contain the right option's text (it may never appear in an opening)."""
     right = f" {normalise(item.options[item.answer_idx])} "
     return [x for x in item.wrong_letters() if right not in f" {normalise(item.options[x])} "]
+
+
+def filled(template: str, letter: str, text: str) -> str:
+    """The opening that a template makes of an option."""
+    return template.replace("{L}", letter).replace("{T}", inline(text))
 
 
 def inline(text: str) -> str:

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 
 from components.questions.askings import OPENED
 from components.questions.items import Item
+from components.questions.orders import read_in_order
 from components.report.page import Example, Section
 from components.report.scores import PLAIN, Record, Scores, setting_words
 from components.report.survey import Row
 from components.report.wording import join
 from components.scoring import regressions
-from components.scoring.askings.marking import order_of, read_in_order
+from components.scoring.askings.marking import order_of
 from components.scoring.outcomes import Answers
 from components.scoring.regressions import Regression
 

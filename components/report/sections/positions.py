@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.report.charts import Dot, Group, around_zero, dots
+from components.report.charts import MODELS, Dot, Group, around_zero, dots
 from components.report.claims import ALPHA
 from components.report.page import Cell, Figure, Section, Table
 from components.report.scores import Record, Scores, lead_words, short_setting
@@ -11,7 +11,6 @@ from components.report.wording import is_number, join, percent, points, signed, 
 from components.scoring.proportions import holm
 
 TITLE = "Options in another order"
-SIGNS = ("pooled", "within_benchmark", "macro")  # of the models in the figure
 Preferred = list[tuple[Record, bool]]  # a place's record, and whether its bias holds beside the others
 
 
@@ -86,9 +85,9 @@ def _moves(found: Record) -> str:
 
 def bias_figure(scores: Scores) -> Figure | None:
     """The bias of each place, for the first models."""
-    records = [r for r in _lead(scores, "position") if r["model"] in scores.models[: len(SIGNS)]]
+    records = [r for r in _lead(scores, "position") if r["model"] in scores.models[: len(MODELS)]]
     models = [m for m in scores.models if any(r["model"] == m for r in records)]
-    kinds = dict(zip(models, SIGNS, strict=False))
+    kinds = dict(zip(models, MODELS, strict=False))
     by_place: dict[str, list[Record]] = {}
     for record in records:
         by_place.setdefault(record["position"], []).append(record)

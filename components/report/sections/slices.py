@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.report.charts import Dot, Group, axis, dots, percent_tick
+from components.report.charts import MODELS, Dot, Group, axis, dots, percent_tick
 from components.report.claims import ALPHA
 from components.report.page import Cell, Figure, Section, Table
 from components.report.scores import Record, Scores, lead_words, short_setting
@@ -10,7 +10,6 @@ from components.report.tables import accuracy_cell, questions_cell
 from components.report.wording import is_number, join, percent, points, signed, spread
 
 TITLE = "By column of the questions"
-SIGNS = ("pooled", "within_benchmark", "macro")  # of the models in a figure
 DRAWN = 12  # values in a figure, those with most questions
 NAMED = 3  # values in a sentence, on either side
 
@@ -64,7 +63,7 @@ def _value(record: Record) -> str:
 
 def slices_figure(scores: Scores, column: str) -> Figure | None:
     """Accuracy at each value of a column, for the first models, with the level of guessing."""
-    kinds = dict(zip(scores.models, SIGNS, strict=False))
+    kinds = dict(zip(scores.models, MODELS, strict=False))
     values: dict[str, list[Record]] = {}
     for model in kinds:
         for record in _lead(scores, column, model):

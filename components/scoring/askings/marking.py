@@ -7,7 +7,7 @@ a row without one) or with its options in another order (`order`, none for the o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.errors import InputError
-from components.extraction import Reading, read
-from components.questions.askings import OPENED, SETTINGS
+from components.extraction import Reading
+from components.questions.askings import OPENED, SETTINGS, told
 from components.questions.items import Item, is_missing
-from components.questions.orders import check_order, original_letter, reordered_options
+from components.questions.orders import check_order, read_in_order
 from components.scoring.chance import guesses
 from components.scoring.prefills import stands
 
@@ -103,10 +103,9 @@ def mark(
         columns = found.setdefault(model, {}).setdefault(setting, _Columns())
         sample, order = sample_of(row, where), order_of(row, item, where)
         if (place, sample, order) in columns.seen:
-            told = f"{setting}{f', sample {sample}' if sample else ''}{f', order {order}' if order else ''}"
             raise InputError(
-                f"{where}: item_id: a second answer of {model!r} to {item_id!r} ({told}); keep one, or number them "
-                "in a column `sample`"
+                f"{where}: item_id: a second answer of {model!r} to {item_id!r} ({told(setting, sample, order)}); "
+                "keep one, or number them in a column `sample`"
             )
         columns.seen.add((place, sample, order))
         columns.order.append(order)
@@ -128,16 +127,6 @@ def mark(
     if not found:
         raise InputError("answers: no rows; evaluate a model first")
     return {model: {name: c.marks() for name, c in settings.items()} for model, settings in found.items()}
-
-
-def read_in_order(output: str, item: Item, order: str | None = None) -> Reading:
-    """What an output chooses of the options as they were shown in `order`; the letter is the original one."""
-    if order is None:
-        return read(output, item.options)
-    reading = read(output, reordered_options(item.options, order))
-    if reading.letter is None:
-        return reading
-    return replace(reading, letter=original_letter(item.options, order, reading.letter))
 
 
 def sample_of(row: Mapping[str, Any], where: str) -> int:

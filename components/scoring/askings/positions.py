@@ -16,16 +16,10 @@ from numpy.typing import NDArray
 from components.questions.askings import SETTINGS
 from components.questions.option_values import LETTERS
 from components.scoring.askings.marking import Marked, Marks
+from components.scoring.askings.shares import TAIL, Array, Codes, Record, weighted, with_interval
 from components.scoring.gate.paired import paired
-from components.scoring.intervals import accuracy_interval
 from components.scoring.outcomes import STRATA, ItemTable
 from components.scoring.proportions import copy_weights
-
-Array = NDArray[np.float64]
-Codes = NDArray[np.int64]
-Record = dict[str, Any]
-
-TAIL = 0.025  # of a bound, on each side
 
 
 def position_records(table: ItemTable, marked: Marked) -> list[Record]:
@@ -109,11 +103,11 @@ def _places(table: ItemTable, pairs: _Pairs) -> list[Record]:
                 "position": LETTERS[place],
                 "n": len(items),
                 "groups": found.groups,
-                "offered": _share(mean(pairs.options > place), weights),
-                **_interval("original", here, groups, weights),
-                **_interval("permuted", there, groups, weights),
-                "keys_original": _share(mean(pairs.key == place), weights),
-                "keys_permuted": _share(mean(pairs.key_there == place), weights),
+                "offered": weighted(mean(pairs.options > place), weights),
+                **with_interval("original", here, groups, weights),
+                **with_interval("permuted", there, groups, weights),
+                "keys_original": weighted(mean(pairs.key == place), weights),
+                "keys_permuted": weighted(mean(pairs.key_there == place), weights),
                 **bias,
                 "p": min(1.0, 2 * min(found.p_above(0.0), found.swapped().p_above(0.0))),
             }
@@ -134,10 +128,10 @@ def _moved(table: ItemTable, pairs: _Pairs, marks: Marks, inside: NDArray[np.boo
     record: Record = {
         "n": len(items),
         "groups": len(np.unique(groups)),
-        **_interval("moved", values, groups, weights),
-        "to_wrong": _share(mean(moved & (first == key)), weights),
-        "to_right": _share(mean(moved & (second == key)), weights),
-        "same_place": _share(mean(moved & (first == pairs.second_there[chosen])), weights),
+        **with_interval("moved", values, groups, weights),
+        "to_wrong": weighted(mean(moved & (first == key)), weights),
+        "to_right": weighted(mean(moved & (second == key)), weights),
+        "same_place": weighted(mean(moved & (first == pairs.second_there[chosen])), weights),
         "unanswered": float(np.mean(unanswered)),
         **dict.fromkeys(("by_chance", "beyond_chance", "beyond_chance_low", "beyond_chance_high")),
     }
@@ -146,7 +140,7 @@ def _moved(table: ItemTable, pairs: _Pairs, marks: Marks, inside: NDArray[np.boo
         found = paired(values[known], usual, groups[known])
         assert found is not None
         part = weights[known]
-        record["by_chance"] = _share(usual, part)
+        record["by_chance"] = weighted(usual, part)
         record["beyond_chance"] = found.estimate
         record["beyond_chance_low"], record["beyond_chance_high"] = found.lower(TAIL), found.upper(TAIL)
     return record
@@ -175,16 +169,3 @@ def _by_item(table: ItemTable, item: Codes) -> tuple[Codes, Codes, Array, Any]:
         return np.asarray(np.bincount(place, weights=of.astype(np.float64)) / counts)
 
     return items, groups, copy_weights(groups, parts), mean
-
-
-def _share(values: Array, weights: Array) -> float:
-    return float(values @ weights / weights.sum())
-
-
-def _interval(name: str, values: Array, groups: Codes, weights: Array) -> Record:
-    found = accuracy_interval(values, groups, weights=weights)
-    return {
-        name: _share(values, weights),
-        f"{name}_low": found.low if found else None,
-        f"{name}_high": found.high if found else None,
-    }

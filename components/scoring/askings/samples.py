@@ -12,25 +12,17 @@ ones would count each question k times (tests/scoring/test_samples.py measures b
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from components.questions.askings import OPENED, SETTINGS
 from components.scoring.askings.marking import Marked, Marks
+from components.scoring.askings.shares import TAIL, Array, Codes, Record, weighted, with_interval
 from components.scoring.gate.paired import paired
-from components.scoring.intervals import Interval, accuracy_interval
 from components.scoring.outcomes import ADVERSARIAL, STRATA, ItemTable
 from components.scoring.proportions import copy_weights
-
-Array = NDArray[np.float64]
-Codes = NDArray[np.int64]
-Record = dict[str, Any]
-
-TAIL = 0.025  # of a bound, on each side
 
 
 def pass_at(right: Array, samples: int, k: int) -> Array:
@@ -70,15 +62,18 @@ def sample_records(table: ItemTable, marked: Marked) -> list[Record]:
     for model, settings in marked.items():
         assert table.keys is not None
         keys = table.keys
-        found = {s: f for s in SETTINGS if s in settings and (f := _Draws.of(settings[s].scored(), keys)) is not None}
+        found: dict[str, _Draws] = {}
+        for setting in SETTINGS:
+            if setting in settings and (own := _Draws.of(settings[setting].scored(), keys)) is not None:
+                found[setting] = own
         opened = [found[s] for s in OPENED if s in found]
         if len(opened) == len(OPENED) and len({draws.k for draws in opened}) == 1:
             found[ADVERSARIAL] = _Draws.mean(opened)
-        for setting, draws in found.items():
+        for name, draws in found.items():
             for stratum in STRATA if table.stratified else STRATA[:1]:
                 inside = table.mask(stratum)[draws.item]
                 if inside.any():
-                    key = {"model": model, "setting": setting, "stratum": stratum}
+                    key = {"model": model, "setting": name, "stratum": stratum}
                     records.append({**key, **draws.record(table, inside)})
     return records
 
@@ -146,13 +141,7 @@ class _Draws:
         values = self.correct[inside].mean(axis=1)
         within = self.correct[inside].var(axis=1, ddof=1) / self.k
 
-        def mean(of: Array) -> float:
-            return float(weights @ of / weights.sum())
-
-        def interval(of: Array) -> Interval | None:
-            return accuracy_interval(of, groups, weights=weights)
-
-        centred = np.bincount(groups, weights=weights * (values - mean(values))) / weights.sum()
+        centred = np.bincount(groups, weights=weights * (values - weighted(values, weights))) / weights.sum()
         count = int((np.bincount(groups) > 0).sum())
         passed = self.passed[inside]
         gain = paired(self.majority[inside], values, groups)
@@ -161,14 +150,11 @@ class _Draws:
             "groups": count,
             "k": self.k,
             "incomplete": self.incomplete,
-            "mean": mean(values),
-            **_limits("mean", interval(values)),
-            "pass_at_k": mean(passed[:, -1]),
-            **_limits("pass_at_k", interval(passed[:, -1])),
-            "pass_at": [mean(column) for column in passed.T],
-            "majority": mean(self.majority[inside]),
-            **_limits("majority", interval(self.majority[inside])),
-            "majority_undecided": mean(self.undecided[inside]),
+            **with_interval("mean", values, groups, weights),
+            **with_interval("pass_at_k", passed[:, -1], groups, weights),
+            "pass_at": [weighted(column, weights) for column in passed.T],
+            **with_interval("majority", self.majority[inside], groups, weights),
+            "majority_undecided": weighted(self.undecided[inside], weights),
             "majority_gain": gain.estimate if gain else None,
             "majority_gain_low": gain.lower(TAIL) if gain else None,
             "majority_gain_high": gain.upper(TAIL) if gain else None,
@@ -178,10 +164,3 @@ class _Draws:
             "se": math.sqrt(count / (count - 1) * float(centred @ centred)) if count > 1 else None,
             "se_samples": math.sqrt(float(weights**2 @ within)) / float(weights.sum()),
         }
-
-
-def _limits(name: str, interval: Interval | None) -> Mapping[str, float | None]:
-    return {
-        f"{name}_low": interval.low if interval else None,
-        f"{name}_high": interval.high if interval else None,
-    }

@@ -28,8 +28,8 @@ TASK_FILES = sorted((ROOT / "components/tasks").glob("*.py"))
 # library -> the only modules inside components that may import it
 ALONE = {
     "kfp": {"ops/component.py", "ops/training.py", "ops/evaluation.py", "ops/guard.py"},
-    "boto3": {"platform/storage/objects.py", "platform/checks/object_store.py"},
-    "botocore": {"platform/storage/objects.py", "platform/checks/object_store.py"},
+    "boto3": {"platform/storage/s3.py", "platform/checks/object_store.py"},
+    "botocore": {"platform/storage/s3.py", "platform/checks/object_store.py"},
     "mlflow": {
         "platform/tracking/runs.py",
         "platform/tracking/registry.py",

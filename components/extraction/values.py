@@ -182,6 +182,15 @@ def letter_at(view: View, pos: int, *, sure: bool = False) -> Value | None:
     return None
 
 
+def letter_with_text(view: View, pos: int) -> Value | None:
+    """The option whose letter stands at `pos`, glued to a number or not, only where a text follows: "1b, Heparin"."""
+    letter = view.low[pos : pos + 1].upper()
+    if letter not in view.options.letters or view.low[pos + 1 : pos + 2].isalnum():
+        return None
+    told = _told(view, pos + 1, letter)
+    return Value(told[0], pos, told[1], "both") if told else None
+
+
 def _word(low: str, pos: int, view: View) -> bool:
     """Whether more than one letter stands at `pos`, or one that is no option's."""
     return low[pos + 1 : pos + 2].isalnum() or low[pos : pos + 1].upper() not in view.options.letters

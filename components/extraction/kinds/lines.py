@@ -9,7 +9,7 @@ from components.extraction import cues, governing, tables
 from components.extraction.candidates import Candidate, candidate
 from components.extraction.normal import tokens_of
 from components.extraction.places import AMBIGUOUS, Value, View, called_wrong, separated_initial, text_at
-from components.extraction.values import letter_at, value_at
+from components.extraction.values import letter_at, letter_with_text, value_at
 
 _LABEL = re.compile(r"[\s#>\-•(\[]*(?:option |choice )?([a-z])\s?[).\]:]")
 _BULLET = re.compile(
@@ -33,6 +33,7 @@ _WEAK_ENDS = re.compile(r"[\"')\]]*\s?(?:$|\n|\x1e|[.!;:]|,\s|\s(?:because|since
 _STOPPED = re.compile(r"[\"')\]]*[.;,\n]\s*")
 _STOPS = re.compile(r"\s*(?:[.;,\n]|$)")
 _OPEN = re.compile(r"[(\[{\"'<]*")
+_CLOSED = re.compile(r"[)\]]? (?=\w)")
 _LETTER_AFTER = re.compile(r"\s?[(\[](?:option )?[a-z][)\]]")
 # "Aspirin (A) would …" goes through the options; "Aspirin (A)." and "Aspirin (A), because …" are answers.
 _BRACKET_ENDS = re.compile(
@@ -76,8 +77,8 @@ def first_line(view: View) -> Iterator[Candidate]:
         value = _first_value(view, hedge.end())
         value = None if value and value.by == "letter" else value  # letters: cues/before.py: MENTIONS
     if value is None and (number := _NUMBER.match(view.low, start)):
-        value = _first_value(view, number.end())
-        if value and (value.by == "letter" or _numbered(view, value.end)):
+        value = _first_value(view, number.end()) or letter_with_text(view, number.end())
+        if value and (value.by == "letter" or (value.by == "text" and _numbered(view, value.end))):
             return
     if value is None and view.low.startswith("not ", start):
         value = value_at(view, start)  # "Not A, but B."
@@ -170,7 +171,8 @@ def _first_value(view: View, start: int) -> Value | None:
         ends = (_WEAK_ENDS if found[0].weak else _TEXT_ENDS).match(low, found[1])
         if bracket := _LETTER_AFTER.match(low, found[1]):
             ends = _BRACKET_ENDS.match(low, bracket.end())
-        again = text_at(view, found[1] + 1) if low[found[1] : found[1] + 1] == " " else None
+        follow = _CLOSED.match(low, found[1])
+        again = text_at(view, follow.end()) if follow else None  # the same text again, as small models do
         if (
             ends
             or (again and again[0].letter == found[0].letter and not found[0].weak)

@@ -219,19 +219,19 @@ def compare(
     seal, name = seal_number(store_root()), read.config("register", RegisterConfig).name
     with fetched(*files) as (questions, *tables):
         wanted = stage.challenge(questions, tables, baseline, "grpo", settings, name, seal)
-    look = reserve(store_root(), wanted, run_id(run))
+    place = reserve(store_root(), wanted, run_id(run))
     inputs = {f"answers_{k}": uri for k, uri in enumerate(files[1:])}
-    inputs |= {"items": files[0], "baseline": f"digest:{baseline}", "look": f"digest:{look}"}
+    inputs |= {"items": files[0], "baseline": f"digest:{baseline}", "look": f"digest:{place.look}"}
     inputs["seal"] = f"digest:{seal}"
     call = Call("compare", run, settings, inputs, datasets={"items": "evaluation"})
 
     def work(out: Path) -> dict[str, Any]:
         with fetched(*files) as (questions, *tables):
-            return stage.compare(questions, tables, baseline, "grpo", settings, out, look=look, seal_number=seal)
+            return stage.compare(questions, tables, baseline, "grpo", settings, out, look=place.look, seal_number=seal)
 
     product = execute(call, work)
     product.save(DECISION, decision.path)
-    decision.metadata.update({**product.metadata, "ledger_key": wanted.key, "look": look})
+    decision.metadata.update({**product.metadata, "ledger_entry": place.serial, "look": place.look})
     for key, value in product.evidence.get("metrics", {}).items():
         metrics.log_metric(key, value)
     return product.uri
@@ -301,7 +301,7 @@ def register(model: str, judged: str, decision: Artifact, plan: str, run: str) -
     inputs = {"model": model, "decision": f"{judged}/{DECISION}", "recipe": f"digest:{recipe}"}
     inputs["registry"] = f"digest:{identity()}"
     call = Call("register", run, settings, inputs)
-    context = {"ledger_key": decision.metadata.get("ledger_key", "")}
+    context = {"ledger_entry": str(decision.metadata.get("ledger_entry", ""))}
 
     def work(out: Path) -> dict[str, Any]:
         with fetched(inputs["decision"], f"{judged}/{SCORES}") as (verdict, scores):

@@ -150,7 +150,7 @@ def compare_command(
     if ledger is not None:
         root = ledger.rstrip("/")
         seal = seal_number(root)
-        look = reserve(root, challenge(items, answers, baseline, candidate, settings, seal_number=seal))
+        look = reserve(root, challenge(items, answers, baseline, candidate, settings, seal_number=seal)).look
     folder = out.parent if out.suffix == ".json" else out
     evidence = compare(items, answers, baseline, candidate, settings, folder, look or 1, equivalent, seal)
     written = folder / "decision.json"

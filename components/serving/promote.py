@@ -138,8 +138,8 @@ def refusals(root: str, name: str, candidate: Served, champion: Served | None, p
         reasons.append(f"its decision is about other weights ({about[:12] or 'none named'}): evaluate and compare it")
     elif not _counted(root, decision):
         reasons.append(
-            f"its decision, as number {decision.get('look')} by these rules, is not in the ledger of {root}: compare again "
-            f"with `--ledger {root}`, and register that decision"
+            f"its decision, as number {decision.get('look')} by these rules, is not in the ledger of {root}: compare "
+            f"again with `--ledger {root}`, and register that decision"
         )
     if champion and (baseline := decisions.weights(decision, "baseline")) != champion.weights:
         was = _version_of(root, name, baseline) or f"{decision.get('baseline')} ({baseline[:12] or 'no weights named'})"

@@ -45,7 +45,8 @@ def give_back(root: str, name: str, status: Status, by: str) -> str:
         return f"the pointer was moved meanwhile: {pointers.said(pointer)}"
     entry = pointers.rejected(champion, status.reason)
     others = tuple(old for old in pointer.rejected if old.digest != entry.digest)
-    changed = Changed(by=by, at=pointers.now(), what="rolled back", why=f"deployment failed: {status.reason}")
+    failed = "deployment failed after the switch" if status.state == "revert" else pointers.UNSEEN
+    changed = Changed(by=by, at=pointers.now(), what="rolled back", why=f"{failed}: {status.reason}")
     moved = pointer.after(changed, champion=pointer.previous, previous=None, rejected=(*others, entry))
     try:
         pointers.move(root, name, etag, moved)

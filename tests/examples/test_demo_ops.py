@@ -1,4 +1,4 @@
-"""examples/operate: its commands are ones that we have; `make demo-ops` runs them (docs/demo-ops.md is what it said)."""
+"""examples/operate: its commands are ones that we have; `make demo-ops` runs them (docs/demo-ops.md)."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class Killable:
 
 
 class StoredTarget(MemoryTarget):
-    """A place that serves whose state is an object in the store: it outlives the process, and each change is a write."""
+    """A place that serves whose state is an object in the store, so each change of it is a write."""
 
     def __init__(self, uri: str, faults: dict[str, str]) -> None:
         super().__init__()
@@ -85,6 +85,9 @@ def serve() -> None:
     import mlflow  # noqa: F401 - here once, not in each child
 
     import pipelines.cli.models  # noqa: F401
+    from components.platform.storage import s3
+
+    s3.client(), s3.client(quick=True)  # a fifth of a second each; they have no connection yet
 
     for line in sys.stdin:
         job = json.loads(line)

@@ -48,6 +48,8 @@ RUN_ONS = (
     r"#{1,4} ?(?:instruction|input|user|human|question|task)s?\b",
     r"(?:问题|题目|質問|frage|pregunta|domanda|pergunta|вопрос)\s?\d*\s?:",
 )
+# A list of options after an answer; with other texts than the question's it belongs to an invented question.
+OPTION_LIST = r"\n[^\S\n]*#{0,4} ?(?:(?:answer )?(?:options|choices)\s?:)\s*\n[\s\-•]*[(\[]?a[.):\]]\s*"
 
 # --- Structured answers. ---------------------------------------------------------------------------------------------
 # Names of the fields, without case and punctuation, in the order in which they are believed.

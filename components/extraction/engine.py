@@ -26,7 +26,7 @@ from components.extraction.index import present as present_cues
 from components.extraction.kinds.grids import grids
 from components.extraction.kinds.json_fields import SHARES, Field, fields
 from components.extraction.kinds.lines import lines
-from components.extraction.kinds.sentence import last_sentence
+from components.extraction.kinds.sentence import bracketed, last_sentence
 from components.extraction.kinds.verdicts import verdicts
 from components.extraction.normal import Options, prepare
 from components.extraction.places import AMBIGUOUS, UNKNOWN, View, text_at
@@ -184,6 +184,8 @@ def _candidates(view: View, everything: bool = False) -> tuple[Candidate, ...]:
         found += list(_corrections(view, found, marks, first))
     if everything or not found:
         found += last_sentence(view)
+    if everything or not found:
+        found += bracketed(view)
     if len(found) > 1:
         found = _outside_texts(found)
         found.sort(key=_POSITION)

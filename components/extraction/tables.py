@@ -77,7 +77,7 @@ CALL_NAMES = (
 # --- Words that mark an answer, by language. -------------------------------------------------------------------------
 BE = (
     r"(?:is|was|would be|should be|must be|will be|has to be|ought to be|could only be|can only be|remains"
-    r"|becomes|seems to be|appears to be)"
+    r"|becomes|seems(?: to be)?|appears(?: to be)?|looks(?: like| to be)?|sounds(?: like)?)"
 )
 # (language, nouns for "answer", words for "is"); with a colon or such a word after it the noun announces an answer.
 LANGUAGES = (
@@ -139,7 +139,7 @@ NOUNS = (
 )  # fmt: skip
 WEAK_NOUNS = (
     "conclusion", "result", "diagnosis", "treatment", "cause", "management", "next step", "impression", "summary",
-    "solution", "statement", "organism",
+    "solution", "statement", "organism", "most likely", "best guess",
 )  # fmt: skip
 ADJECTIVES = (
     r"final|correct|best|right|my|the|selected|chosen|revised|corrected|updated|most likely|most appropriate"
@@ -175,6 +175,7 @@ _VERY = r"(?:(?:the|a|an|our|her|his|much|clearly|therefore|probably|thus|defini
 COMPARISONS = (
     (" best", rf" {_FIT}\b[^.\n,;]{{0,60}}"),
     (" better", rf" {_FIT}\b[^.\n,;]{{0,60}}"),
+    (" all", rf" {_FIT}"),
     (" well", rf" {_FIT}\b[^.\n,;]{{0,60}}"),
     ("fits", r" (?:best|better) "),
     ("explains", r" (?:best|better) "),
@@ -199,6 +200,7 @@ COMPARISONS = (
     (" remains", r"[a-z)\"'0-9]"),
     ("what remains", rf" {BE} "),
     ("is left", r" "),
+    ("best", rf" {BE} {_VERY}"),
     ("the one", rf" {BE} "),
 )
 INVERTED_NOUN = (
@@ -213,6 +215,18 @@ INVERTED_PREDICATES = (
     "incorrect one", "false one", "incorrect option", "false option", "least likely", "least appropriate",
     "inaccurate statement",
 )  # fmt: skip
+# The first word of an option that is an order, and its forms in a sentence: "I recommend starting heparin".
+_REGULAR = ("start", "order", "perform", "obtain", "treat", "check", "repeat", "add", "insert", "consult", "monitor",
+            "switch", "administer", "attempt", "recommend", "test", "screen", "inject")  # fmt: skip
+_ENDING_IN_E = ("observe", "prescribe", "increase", "decrease", "schedule", "reassure", "discharge", "initiate",
+                "discontinue", "measure", "place", "remove", "continue", "evaluate", "resect", "aspirate", "intubate",
+                "exclude", "reduce", "provide", "use")  # fmt: skip
+_DOUBLED = ("stop", "refer", "admit")
+VERB_FORMS = {
+    **{verb: (verb + "ing", verb + "ed") for verb in _REGULAR},
+    **{verb: (verb.rstrip("e") + "ing", verb.rstrip("e") + "ed") for verb in _ENDING_IN_E},
+    **{verb: (verb + verb[-1] + "ing", verb + verb[-1] + "ed") for verb in _DOUBLED},
+}
 # A correction: `strong` ones put whatever is said next above what was said before.
 CORRECTIONS = (
     ("wait", ""),
@@ -283,6 +297,7 @@ CHOICE_CUES = (
     r"^\s*(?:based on|according to|given) [^,\n]{1,80}, ",
     rf"(?:(?:\bi|\bwe)(?: would| will|'d|'ll| should| must)?(?: therefore| thus| then)? |\bto |\blet's |^"
     rf"|\bshould (?:be )?|\bnow |please |, so |\bso |\bbest to ){PREFER}\b(?:ing)?",
+    r"\b(?:should|must|needs to|ought to) be\b",
     r"\b(?:should|must|needs to|ought to) (?:be (?:given|started on|treated with|offered|prescribed|referred for)"
     r"|receive|get|undergo|have)\b",
     rf"\b(?:{SUPERLATIVES})\b[^.\n]{{0,120}}? {BE}\b",
@@ -290,8 +305,9 @@ CHOICE_CUES = (
     r"\b(?:patient|he|she|they|child|infant|man|woman|boy|girl|this)\b (?:most likely |likely |probably "
     r"|therefore |clearly |thus )*(?:has|have|suffers from|is suffering from|has developed)\b",
     r"\b(?:consistent with|points? to|points? towards?|indicative of|diagnostic of|suggests?|suggestive of"
-    r"|indicates?|leaves|leaving|confirms?|most likely|corresponds to|pathognomonic (?:of|for)|characteristic of"
-    r"|diagnosis of)\b",
+    r"|indicates?|describes?|illustrates?"
+    r"|is called|is known as|leaves|leaving|confirms?|most likely|corresponds to|pathognomonic (?:of|for)"
+    r"|characteristic of|diagnosis of)\b",
     r"\b(?:so|thus|therefore|hence|consequently|it is|it's|this is|that is|i think|i believe|must be|i'd say"
     r"|i say|namely)\b",
     r"\b(?:antibody|hormone|enzyme|nerve|artery|vein|muscle|gene|protein|vitamin|vector|virus|level|dose|pressure"

@@ -26,8 +26,9 @@ MENTIONS: tuple[tuple[str, int, re.Pattern[str]], ...] = tuple(
         (
             "conclusion",
             FIRST,
-            r"(?:^|[\n.;!?\x1e]\s)(?:probably|(?:most )?likely|definitely|clearly|certainly|i guess|i think"
-            r"|i believe|i say|maybe it's),?",
+            r"(?:^|[\n.;!?\x1e]\s)(?:probably|(?:most )?likely|definitely|clearly|certainly"
+            r"|undoubtedly|surely|obviously|evidently"
+            r"|i guess|i think|i believe|i say|maybe it's),?",
         ),
         (
             "conclusion",
@@ -45,9 +46,11 @@ MENTIONS: tuple[tuple[str, int, re.Pattern[str]], ...] = tuple(
         (
             "names",
             FIRST - 5,
-            rf"(?:^|[^\w])(?:it's|it is|it must be|it would be|it should be|this is|that is|that's|which is"
+            rf"(?:^|[^\w])(?:it's|it is|it must be|it would be|it should be"
+            r"|it's gotta be|it has got to be|this is|that is|that's|which is"
             rf"|corresponds? to|corresponding to|matches|points to|consistent with"
-            rf"|(?:that|this|it|which)(?: only)? leaves|leaving|leaves us with|leaving us with|we are left with)"
+            rf"|(?:that|this|it|which)(?: only)? leaves|leaving|leaves us with|leaving us with|we are left with"
+            r"|(?:elimination|exclusion) gives(?: us)?|(?:^|\. )by (?:exclusion|elimination),?)"
             rf"(?: us with)?(?: only)?{_HEDGE}",
         ),
         ("names", RIGHT, rf"\b(?:{tables.SUPERLATIVES})\b[^.:\n?!]{{1,170}} {_BE}{_HEDGE}"),
@@ -85,6 +88,14 @@ LEADS = frozenset(
         "choose",
         "pick",
         "certainly",
+        "undoubtedly",
+        "surely",
+        "obviously",
+        "evidently",
+        "gives",
+        "us",
+        "exclusion",
+        "elimination",
         "guess",
         "think",
         "believe",
@@ -192,6 +203,7 @@ BACKWARD: tuple[Cue, ...] = (
         RIGHT,
         r",? ",
     ),
+    cue("it is", r"(?=\s?(?:[.!\n]|$))", "conclusion", CHOSEN, r" "),  # "C it is."
     cue("the one", r"\b", "is_correct", RIGHT, r",? so (?:that|it|this)(?:'s| is) "),
     *(cue(word, r"\b", "inverted", CHOSEN, rf"{_IS}(?:only )?") for word in tables.INVERTED_PREDICATES),
     *(

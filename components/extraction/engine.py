@@ -100,7 +100,7 @@ def _run_ons(view: View) -> list[int]:
     low, ends = view.low, []
     if "\n" in low:
         ends = [mark.start() for mark in islice(_RUN_ON.finditer(low), _MAX_RUN_ONS)]
-        if ("options" in low or "choices" in low) and (listed := _OPTION_LIST.search(low)):
+        if "answer" in low and (listed := _OPTION_LIST.search(low)):
             first = text_at(view, listed.end())
             if first is None or first[0].letter != "A":
                 ends.append(listed.start())

@@ -49,7 +49,10 @@ RUN_ONS = (
     r"(?:问题|题目|質問|frage|pregunta|domanda|pergunta|вопрос)\s?\d*\s?:",
 )
 # A list of options after an answer; with other texts than the question's it belongs to an invented question.
-OPTION_LIST = r"\n[^\S\n]*#{0,4} ?(?:(?:answer )?(?:options|choices)\s?:)\s*\n[\s\-•]*[(\[]?a[.):\]]\s*"
+OPTION_LIST = (
+    r"\n[^\S\n]*(?:#{0,4} ?(?:answer )?(?:options|choices)\s?:|[^\n]{20,}[.?])\s*\n[\s\-•]*[(\[]?a[.):\]]\s*(?=[^\n]+"
+    r"\n[\s\-•]*[(\[]?b[.):\]][^\n]+(?:\n[\s\-•]*[(\[]?[c-j][.):\]][^\n]+)*\n+(?:the )?(?:correct )?answer\b)"
+)
 
 # --- Structured answers. ---------------------------------------------------------------------------------------------
 # Names of the fields, without case and punctuation, in the order in which they are believed.
@@ -149,7 +152,7 @@ ADJECTIVES = (
 SUBJECTS = (
     r"diagnosis|cause|treatment|therapy|drug|agent|medication|test|investigation|study|step|management|organism"
     r"|pathogen|choice|intervention|mechanism|explanation|finding|condition|action|one|procedure|approach|etiology"
-    r"|complication|factor|statement|disease|disorder|structure|vaccine|recommendation|option|measure|location|site|possibility"
+    r"|complication|factor|statement|disease|disorder|structure|vaccine|recommendation|option|measure|location|site|possibility|winner"
 )
 SUPERLATIVES = (
     r"most|best|probable|commonest|recommended|likely|least|correct|right|appropriate|of choice"
@@ -201,6 +204,10 @@ COMPARISONS = (
     ("what remains", rf" {BE} "),
     ("is left", r" "),
     ("best", rf" {BE} {_VERY}"),
+    ("stands out", r" "),
+    ("preferred over", rf" {BE} {_VERY}"),
+    ("preferred to", rf" {BE} {_VERY}"),
+    ("superior to", rf" {BE} {_VERY}"),
     ("the one", rf" {BE} "),
 )
 INVERTED_NOUN = (
@@ -292,7 +299,9 @@ DENIALS = (
 )
 # A cue of choice before an option's text in the last sentence.
 # In an output of a single sentence also any statement that ends with the text: "It is found in the spleen."
-SINGLE_SENTENCE_CUE = r"\b(?:is|are|was|were|has|have|causes?|involves?|shows?)\b"
+SINGLE_SENTENCE_CUE = (
+    r"\b(?:is|are|was|were|has|have|causes?|involves?|shows?|acts? (?:on|at|in)|blocks?|inhibits?)\b|=|[a-z]:"
+)
 CHOICE_CUES = (
     r"^\s*(?:based on|according to|given) [^,\n]{1,80}, ",
     rf"(?:(?:\bi|\bwe)(?: would| will|'d|'ll| should| must)?(?: therefore| thus| then)? |\bto |\blet's |^"

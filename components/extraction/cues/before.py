@@ -42,12 +42,19 @@ MENTIONS: tuple[tuple[str, int, re.Pattern[str]], ...] = tuple(
             rf"|in conclusion|overall|finally)(?:,| it is| it's| it must be| it has to be| the answer| that's"
             rf"| this is)?{_HEDGE}:?",
         ),
+        ("conclusion", CHOSEN, r"\w (?<!not )(?<!or )(?:so|thus|hence|therefore)"),
+        (
+            "conclusion",
+            FIRST,
+            r"(?:^|[\n.;!?\x1e]\s)(?:to answer (?:the|this|your) question|to conclude|in short"
+            r"|in sum|in summary|ultimately),?",
+        ),
         ("conclusion", CHOSEN, r"(?<!\b[a-z] )(?<!\b[a-z])(?:∴|=>|→|⇒)"),
         (
             "names",
             FIRST - 5,
             rf"(?:^|[^\w])(?:it's|it is|it must be|it would be|it should be"
-            r"|it's gotta be|it has got to be|this is|that is|that's|which is"
+            r"|it's gotta be|it has got to be|this is|that is|that's|which is|i\.e\.,?|namely"
             rf"|corresponds? to|corresponding to|matches|points to|consistent with"
             rf"|(?:that|this|it|which)(?: only)? leaves|leaving|leaves us with|leaving us with|we are left with"
             r"|(?:elimination|exclusion) gives(?: us)?|(?:^|\. )by (?:exclusion|elimination),?)"
@@ -88,6 +95,14 @@ LEADS = frozenset(
         "choose",
         "pick",
         "certainly",
+        "question",
+        "conclude",
+        "short",
+        "sum",
+        "summary",
+        "ultimately",
+        "i.e",
+        "namely",
         "undoubtedly",
         "surely",
         "obviously",
@@ -147,7 +162,7 @@ def mention(letters: tuple[str, ...]) -> re.Pattern[str]:
     any_letter = f"[{''.join(letters)}]"
     return re.compile(
         rf"{any_letter}(?![a-zA-Z])(?<![\w'\-/.\n].)"
-        r"(?=[\")'\]]*(?:[.!\n;\x1e]|,(?! ?(?:and |or )?[A-Z]\b)|\s?\(|\s?$|: ))"
+        r"(?=[\")'\]]*(?:[.!\n;\x1e]| (?:and|but) not\b|,(?! ?(?:and |or )?[A-Z]\b)|\s?\(|\s?$|: ))"
     )
 
 

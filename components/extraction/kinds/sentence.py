@@ -124,6 +124,7 @@ def sentence_start(text: str, end: int) -> int:
 
 def _near(between: str) -> bool:
     """Whether only a few words stand between the cue and the text, none of them a new clause."""
+    between = between.removeprefix(":")
     return len(between.split()) <= 8 and not re.search(
         r"[;:]|\b(?:but|because|since|that|which|who|when|for|after|before)\b", between
     )

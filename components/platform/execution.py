@@ -23,7 +23,6 @@ from pydantic import BaseModel
 from components.errors import InputError
 from components.platform import events, failures, faults, logs
 from components.platform.folders.deletion import clear_workspaces, workspace
-from components.platform.formats.parquet import count_rows
 from components.platform.lineage import code_digest, git_revision
 from components.platform.machine import asked_gpus, check_gpus, home
 from components.platform.models import model_digest
@@ -215,6 +214,8 @@ def _recorded(name: str, value: str) -> str:
 def _track(
     tracked: tracking.Tracked, call: Call, digests: Mapping[str, str], evidence: Evidence, reused: bool, uri: str
 ) -> None:
+    from components.platform.formats.parquet import count_rows  # brings pyarrow
+
     tracked.tags({"biomed_r1.reused": str(reused).lower()})
     tracked.metrics(evidence.get("metrics", {}))
     tracked.history(evidence.get("history", []), once=True)  # a trainer has logged most of it while it ran

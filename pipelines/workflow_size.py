@@ -25,9 +25,10 @@ GZIP_LEVEL = 4
 
 @dataclass(frozen=True)
 class WorkflowSize:
-    """Nodes and bytes of a Workflow whose tasks have all run; `longest` is the longest argument of one process."""
+    """Nodes, pods and bytes of a Workflow whose tasks have all run; `longest`: the longest argument of one process."""
 
     nodes: int
+    pods: int
     spec: int
     status: int
     packed: int
@@ -41,7 +42,8 @@ def workflow_size(spec: Json, platform: Json) -> WorkflowSize:
     text = compact({node["id"]: node for node in sorted(nodes, key=lambda node: node["id"])})
     in_spec = len(compact(model.arguments())) + SYSTEM_BYTES + model.templates()
     packed = base64.b64encode(gzip.compress(text.encode(), GZIP_LEVEL, mtime=0))
-    return WorkflowSize(len(nodes), in_spec, len(text), in_spec + len(packed), model.longest)
+    pods = sum(node["type"] == "Pod" for node in nodes)
+    return WorkflowSize(len(nodes), pods, in_spec, len(text), in_spec + len(packed), model.longest)
 
 
 class _Model:

@@ -255,6 +255,15 @@ def receipts_uri(root: str, run: str) -> str:
     return f"{root}/runs/{run}/receipts"
 
 
+def result_of(task: str, run: str) -> str:
+    """The address of what a task of this run (KFP's id) stored; raises InputError where it left no receipt."""
+    uri = f"{receipts_uri(store_root(), run_id(run))}/{task}.json"
+    receipt = store.get_json(uri)
+    if receipt is None:
+        raise InputError(f"{uri}: there is none, so task {task} stored nothing in this run: look at its log")
+    return str(receipt["uri"])
+
+
 def read_receipts(root: str, run: str) -> dict[str, dict[str, Any]]:
     """The receipts of a pipeline run, by task."""
     uri = receipts_uri(root, run)

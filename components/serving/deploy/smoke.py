@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 from components.errors import DamagedError, InputError, NewerSchemaError, StageError
-from components.extraction.engine import extract
+from components.extraction import extract
 from components.platform.storage import objects
 from components.questions.items import Item
 from components.questions.prompts import build_messages

@@ -202,7 +202,7 @@ def evaluate(model: str, name: str, plan: str, run: str) -> str:
 
 @patient
 def compare(plan: str, run: str, decision: Artifact, metrics: Metrics) -> tuple[str, str]:
-    """The result's address and the ledger's key of the decision, for `register`.
+    """The result's address and the decision's entry in the ledger, for `register`.
 
     The models' answers are those of this run's receipts; a champion's table is empty where there is no champion.
 
@@ -219,22 +219,22 @@ def compare(plan: str, run: str, decision: Artifact, metrics: Metrics) -> tuple[
     seal, name = seal_number(store_root()), read.config("register", RegisterConfig).name
     with fetched(*files) as (questions, *tables):
         wanted = stage.challenge(questions, tables, baseline, "grpo", settings, name, seal)
-    look = reserve(store_root(), wanted, run_id(run))
+    place = reserve(store_root(), wanted, run_id(run))
     inputs = {f"answers_{k}": uri for k, uri in enumerate(files[1:])}
-    inputs |= {"items": files[0], "baseline": f"digest:{baseline}", "look": f"digest:{look}"}
+    inputs |= {"items": files[0], "baseline": f"digest:{baseline}", "look": f"digest:{place.look}"}
     inputs["seal"] = f"digest:{seal}"
     call = Call("compare", run, settings, inputs, datasets={"items": "evaluation"})
 
     def work(out: Path) -> dict[str, Any]:
         with fetched(*files) as (questions, *tables):
-            return stage.compare(questions, tables, baseline, "grpo", settings, out, look=look, seal_number=seal)
+            return stage.compare(questions, tables, baseline, "grpo", settings, out, look=place.look, seal_number=seal)
 
     product = execute(call, work)
     product.save(DECISION, decision.path)
-    decision.metadata.update({**product.metadata, "ledger_key": wanted.key, "look": look})
+    decision.metadata.update({**product.metadata, "ledger_entry": place.serial, "look": place.look})
     for key, value in product.evidence.get("metrics", {}).items():
         metrics.log_metric(key, value)
-    return product.uri, wanted.key
+    return product.uri, str(place.serial)
 
 
 @patient
@@ -298,7 +298,7 @@ def register(model: str, judged: str, ledger: str, plan: str, run: str) -> str:
     inputs = {"model": model, "decision": f"{judged}/{DECISION}", "recipe": f"digest:{recipe}"}
     inputs["registry"] = f"digest:{identity()}"
     call = Call("register", run, settings, inputs)
-    context = {"ledger_key": ledger}
+    context = {"ledger_entry": ledger}
 
     def work(out: Path) -> dict[str, Any]:
         with fetched(inputs["decision"], f"{judged}/{SCORES}") as (verdict, scores):

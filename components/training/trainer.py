@@ -26,6 +26,7 @@ from components.training.place import Split
 from components.training.pretrained import Dtype, Pretrained, load_pretrained, save_plain
 from components.training.saving.callback import check_ended, saving_callback, stop_requests
 from components.training.saving.finite import check_states, watch_gradients
+from components.training.saving.shards import full_weights, keep_shards
 from components.training.saving.uploads import Uploads, uploading
 from components.training.workers.folder import work_folder
 from components.training.workers.ranks import gathered, together
@@ -114,6 +115,7 @@ class Training:
     opened: Pretrained
     checkpoints: Checkpoints
     start_digest: str
+    open: Callable[[], Pretrained]  # the same model once more, as it was before the training
     cycle: int = 1  # steps that belong together: saved and stopped only at their end
 
     def run(self, build: Callable[[Path], Any], names: Mapping[str, str], out: Path, dtype: Dtype) -> dict[str, Any]:
@@ -124,13 +126,14 @@ class Training:
         full disk.
         """
         with needs_space(out), work_folder(out) as work:
-            trainer = watched(build(work / "trainer"), names)
+            trainer = watched(keep_shards(build(work / "trainer")), names)
             with uploading(self.checkpoints) as uploads:
                 resumed, ended_early = _train(trainer, self.checkpoints, work, uploads, self.cycle)
                 records = history(trainer.state.log_history, names)
                 check_states(trainer, self.checkpoints.stage)
+                model = self._trained(trainer)
                 if trainer.is_world_process_zero():
-                    save_plain(trainer.accelerator.unwrap_model(trainer.model), self.opened.tokenizer, out, dtype)
+                    save_plain(model, self.opened.tokenizer, out, dtype)
             together(trainer)  # the others end when the first has stored what it had to
         state = trainer.state
         steps = int(state.global_step)
@@ -155,6 +158,17 @@ class Training:
             "history": records,
         }
 
+    def _trained(self, trainer: Any) -> Any:
+        """The trained model on the first process, whole; to be called by all."""
+        if not trainer.is_fsdp_enabled:
+            return trainer.accelerator.unwrap_model(trainer.model)
+        whole = full_weights(trainer)
+        if not trainer.is_world_process_zero():
+            return None
+        model = self.open().model
+        model.load_state_dict(whole, strict=False)  # with an adapter, only that was trained
+        return model
+
 
 def open_training(stage: str, mix: Path, model: str, config: TrainerConfig, uri: str, code: str) -> Training:
     """Load `model` (a reference) for training, with the recipe's adapter if it has one.
@@ -167,10 +181,14 @@ def open_training(stage: str, mix: Path, model: str, config: TrainerConfig, uri:
     inputs = (("mix", store.file_sha256(mix)), ("weights", start))
     key = resume_key(stage, config.resumed_part(), inputs)
     checkpoints = Checkpoints(uri, stage, key, inputs, code)
-    opened = load_pretrained(base, config.seed)
-    if config.lora:
-        opened = replace(opened, model=add_adapter(opened.model, config.lora, config.seed))
-    return Training(opened, checkpoints, start, getattr(config, "cycle", 1))
+
+    def opened() -> Pretrained:
+        found = load_pretrained(base, config.seed)
+        if config.lora:
+            found = replace(found, model=add_adapter(found.model, config.lora, config.seed))
+        return found
+
+    return Training(opened(), checkpoints, start, opened, getattr(config, "cycle", 1))
 
 
 def data_order(rows: int, wanted: int, seed: int) -> list[int]:

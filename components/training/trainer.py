@@ -29,6 +29,7 @@ from components.training.saving.finite import check_states, watch_gradients
 from components.training.saving.shards import full_weights, keep_shards
 from components.training.saving.uploads import Uploads, uploading
 from components.training.workers.folder import work_folder
+from components.training.workers.nodes import leads, parts_of_nodes
 from components.training.workers.ranks import gathered, together
 
 Records = list[dict[str, float]]
@@ -127,8 +128,9 @@ class Training:
         """
         with needs_space(out), work_folder(out) as work:
             trainer = watched(keep_shards(build(work / "trainer")), names)
-            with uploading(self.checkpoints) as uploads:
-                resumed, ended_early = _train(trainer, self.checkpoints, work, uploads, self.cycle)
+            checkpoints = replace(self.checkpoints, parts=parts_of_nodes())
+            with uploading(checkpoints) as uploads:
+                resumed, ended_early = _train(trainer, checkpoints, work, uploads, self.cycle)
                 records = history(trainer.state.log_history, names)
                 check_states(trainer, self.checkpoints.stage)
                 model = self._trained(trainer)
@@ -147,7 +149,8 @@ class Training:
             "pad_rule": self.opened.pad_rule,
             "end_rule": self.opened.end_rule,
             "weights_sha256_start": self.start_digest,
-            "weights_sha256": weights_digest(out),
+            # Only the first process leaves evidence, and the others may have other disks.
+            "weights_sha256": weights_digest(out) if trainer.is_world_process_zero() else "",
             "metrics": {
                 "loss_first": records[0]["loss"],
                 "loss_last": records[-1]["loss"],
@@ -258,13 +261,12 @@ def _train(trainer: Any, checkpoints: Checkpoints, work: Path, uploads: Uploads,
     """
     from transformers import PrinterCallback
 
-    stage, resume, first = checkpoints.stage, work / "resume", trainer.is_world_process_zero()
+    stage, resume = checkpoints.stage, work / "resume"
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_watching_callback(stage))
     watch_gradients(trainer, stage)
-    # The first process takes the lease and fetches; the others, on the same disk, are told what.
-    fetched = checkpoints.newest(resume) if first else None
-    at = int(gathered(trainer, [fetched[1] if fetched else 0])[0][0])
+    # One process of each node fetches, the very first one with the lease; the others, on the same disk, are told what.
+    at = int(gathered(trainer, [checkpoints.fetch(resume) if leads() else 0])[0][0])
     with stop_requests() as stop:
         trainer.add_callback(saving_callback(trainer, stage, uploads, stop, cycle, resume))
         if at:

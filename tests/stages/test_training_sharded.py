@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,9 @@ def read(rows: Path, until: int = STEPS) -> Counter[int]:
 def test_two_sharded_processes_learn_what_one_does(alone: Made, sharded: Made) -> None:
     from transformers import AutoModelForCausalLM
 
-    assert [r["loss"] for r in sharded[2]["history"]] == pytest.approx([r["loss"] for r in alone[2]["history"]], abs=1e-5)
+    assert [r["loss"] for r in sharded[2]["history"]] == pytest.approx(
+        [r["loss"] for r in alone[2]["history"]], abs=1e-5
+    )
     assert [r["grad_norm"] for r in sharded[2]["history"]] == pytest.approx(
         [r["grad_norm"] for r in alone[2]["history"]], rel=1e-4
     )
@@ -131,3 +134,78 @@ def test_whole_weights_of_one_process_are_split(lora: Lora | None, alone: Made, 
     assert evidence["resumed_from_step"] == 4
     assert largest_difference(out, one[0]) < 1e-6
     assert (out / "adapter").is_dir() == bool(lora)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sharding", ["full", "none"])
+def test_two_nodes_with_a_disk_each(
+    sharding: str, alone: Made, train: Callable[..., Made], mix: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each stores what its processes wrote, in one checkpoint; both fetch all of it."""
+    monkeypatch.setattr("components.training.workers.launch._torchrun", partial(ranks.run, nodes=2))
+    out, checkpoints, evidence = train(place(2, sharding))
+    assert evidence["steps"] == STEPS and largest_difference(out, alone[0]) < 1e-6
+    manifests = [json.loads(path.read_text()) for path in Path(checkpoints).glob("*/checkpoint-4-1/manifest.json")]
+    stored = {entry["path"] for entry in manifests[0]["files"]}
+    assert {"rng_state_0.pth", "rng_state_1.pth", "trainer_state.json"} < stored
+    assert len([name for name in stored if name.startswith("shards/")]) == (2 if sharding == "full" else 0)
+    again, _, resumed = train(place(2, sharding), going_on=checkpoints)
+    assert resumed["resumed_from_step"] == 4 and resumed["weights_sha256"] == evidence["weights_sha256"]
+
+
+@pytest.mark.slow
+def test_told_to_stop_all_ranks_save_the_same_step(
+    alone: Made, mix: Path, tiny_model: Path, tmp_path: Path, train: Callable[..., Made]
+) -> None:
+    """SIGTERM to one rank only; then on one process."""
+    checkpoints, out = tmp_path / "c", tmp_path / "out"
+    meanwhile(lambda: bool(published(checkpoints)), lambda: os.kill(ranks.alive[1].pid or 0, signal.SIGTERM))
+    with pytest.raises(StoppedError, match=f"of {STEPS}; its checkpoint is stored") as stopped:
+        sft(mix, str(tiny_model), CONFIG, str(checkpoints), out, place=place(2))
+    assert stopped.value.exit_code == 75 and not out.exists()
+    step = max(published(checkpoints))
+    assert f"after step {step} of" in str(stopped.value)
+    done, _, evidence = train(place(1), going_on=str(checkpoints))
+    assert evidence["resumed_from_step"] == step and largest_difference(done, alone[0]) < 1e-6
+
+
+@pytest.mark.slow
+def test_killed_while_a_checkpoint_is_stored(
+    sharded: Made, mix: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A random worker; tests/bench/worker_kills.py does it twenty times."""
+    checkpoints, drawn = tmp_path / "c", random.Random(18)
+    # The first checkpoint is stored at once, the next one never.
+    monkeypatch.setenv("BIOMED_R1_FAULT", "manifest#2:sleep=300")
+
+    def begun() -> bool:
+        found = [path for path in checkpoints.glob("*/checkpoint-*") if not (path / "manifest.json").exists()]
+        return bool(published(checkpoints)) and bool(found)
+
+    killer = meanwhile(begun, lambda: drawn.choice(ranks.alive).kill())
+    with pytest.raises(StageError, match="a process of the training died"):
+        sft(mix, str(tiny_model), CONFIG, str(checkpoints), tmp_path / "out", place=place(2))
+    killer.join()
+    kept = max(published(checkpoints))
+    monkeypatch.delenv("BIOMED_R1_FAULT")
+    last = sft(mix, str(tiny_model), CONFIG, str(checkpoints), tmp_path / "out", place=place(2))
+    assert last["resumed_from_step"] == kept and last["weights_sha256"] == sharded[2]["weights_sha256"]
+
+
+def published(checkpoints: Path) -> list[int]:
+    leases = [json.loads(path.read_text()) for path in checkpoints.glob("*/lease.json")]
+    return [entry["step"] for lease in leases for entry in lease["published"]]
+
+
+def meanwhile(ready: Callable[[], bool], act: Callable[[], None]) -> threading.Thread:
+    """Do `act` once, in a thread, as soon as `ready` holds."""
+
+    def run() -> None:
+        deadline = time.monotonic() + 300
+        while not ready() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        act()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    return thread

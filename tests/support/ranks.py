@@ -17,14 +17,23 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-PRELOADED = ["torch", "trl.trainer.sft_trainer", "trl.trainer.grpo_trainer", "torch.distributed.checkpoint", "accelerate"]
+PRELOADED = [
+    "torch",
+    "trl.trainer.sft_trainer",
+    "trl.trainer.grpo_trainer",
+    "torch.distributed.checkpoint",
+    "accelerate",
+]
 CONFIGS = {"components.stages.sft": ("sft", "SftConfig"), "components.stages.grpo": ("grpo", "GrpoConfig")}
 ROWS = "BIOMED_R1_TEST_ROWS"
 alive: list[ForkServerProcess] = []  # the processes of the training that runs, by rank
 
 
-def run(module: str, place: Any, folder: Path) -> int:
-    """As `_torchrun`: start the processes, end them all when one has died, return a status that is 0 if all is well."""
+def run(module: str, place: Any, folder: Path, nodes: int = 1) -> int:
+    """As `_torchrun`: start the processes, end them all when one has died, return a status that is 0 if all is well.
+
+    With `nodes`, every node but the first has a folder of its own for its work and its result.
+    """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     context = multiprocessing.get_context("forkserver")
@@ -32,9 +41,13 @@ def run(module: str, place: Any, folder: Path) -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    node = {"WORLD_SIZE": place.processes, "LOCAL_WORLD_SIZE": place.processes, "GROUP_RANK": 0}
-    node |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "BIOMED_R1_WORKER": folder}
-    given = [{**os.environ, **node, "RANK": rank, "LOCAL_RANK": rank} for rank in range(place.processes)]
+    local = place.processes // nodes
+    world = {"WORLD_SIZE": place.processes, "LOCAL_WORLD_SIZE": local, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    disks = [folder, *(_disk(folder, node) for node in range(1, nodes))]
+    given = [
+        {**os.environ, **world, "RANK": rank, "LOCAL_RANK": rank % local, "BIOMED_R1_WORKER": disks[rank // local]}
+        for rank in range(place.processes)
+    ]
     alive[:] = [context.Process(target=_rank, args=(module, environment)) for environment in given]
     for process in alive:
         process.start()
@@ -48,6 +61,15 @@ def run(module: str, place: Any, folder: Path) -> int:
         process.kill()
         process.join()
     return next((process.exitcode or 0 for process in alive if process.exitcode), 0)
+
+
+def _disk(folder: Path, node: int) -> Path:
+    made = folder / f"disk-of-node-{node}"
+    made.mkdir()
+    request = json.loads((folder / "request.json").read_text())
+    request["given"]["out"] = str(made / "out")
+    (made / "request.json").write_text(json.dumps(request))
+    return made
 
 
 def _rank(module: str, environment: dict[str, Any]) -> None:

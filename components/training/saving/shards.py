@@ -151,5 +151,7 @@ def _whole_optimizer(trainer: Any, folder: Path) -> None:
     groups = [{**group, "params": [names[number] for number in group["params"]]} for group in found["param_groups"]]
     state = {names[number]: values for number, values in found["state"].items()}
     options = StateDictOptions(full_state_dict=True)
-    set_optimizer_state_dict(trainer.model, trainer.optimizer, {"state": state, "param_groups": groups}, options=options)
+    set_optimizer_state_dict(
+        trainer.model, trainer.optimizer, {"state": state, "param_groups": groups}, options=options
+    )
     trainer.lr_scheduler.load_state_dict(read("scheduler.pt"))

@@ -149,7 +149,6 @@ def test_bad_input_of_a_worker_is_the_tasks_own(mix: Path, tiny_model: Path, tmp
     ("place", "told"),
     [
         (TrainerPlace(gpus=2, launch="trainjob"), "trainjob: not available yet"),
-        (TrainerPlace(gpus=2, launch="torchrun", sharding="full"), "full: checkpoints of a sharded training"),
     ],
 )
 def test_what_cannot_be_launched_is_refused(mix: Path, tiny_model: Path, tmp_path: Path, place: Any, told: str) -> None:

@@ -40,10 +40,6 @@ def elsewhere(place: TrainerPlace) -> bool:
     """
     if place.launch == "trainjob":
         raise InputError("trainer.launch: trainjob: not available yet; take torchrun, on one node")
-    if place.sharding != "none" and place.processes > 1:
-        raise InputError(
-            f"trainer.sharding: {place.sharding}: checkpoints of a sharded training cannot be stored yet; take none"
-        )
     return place.processes > 1 and WORKER_VARIABLE not in os.environ
 
 

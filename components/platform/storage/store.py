@@ -20,6 +20,7 @@ from components.platform.folders.deletion import replacing, workspace
 from components.platform.folders.marks import MARK, inside, listed, mark_of
 from components.platform.lineage import git_revision
 from components.platform.storage.objects import (
+    copy_file,
     delete_files,
     get_json,
     list_children,
@@ -58,8 +59,11 @@ def put_dir(
     inputs: Sequence[tuple[str, str]] = (),
     code: str = "",
     links: bool = False,
+    beside: str = "",
 ) -> dict[str, Any]:
     """Upload every file below `folder` in parallel, then the manifest; returns the manifest.
+
+    The files of the stored directory `beside`, if one is named, become this one's too, copied by the store.
 
     Before them goes a mark with their names: `delete_prefix` can then tell a half upload from other people's files.
     `inputs` are (uri or name, digest) pairs, `code` the digest of the stage's code; with `links` a link to a file is
@@ -80,9 +84,14 @@ def put_dir(
         digest, size = send(path, f"{uri}/{name}")
         return {"path": name, "size": size, "sha256": digest}
 
-    put_json(f"{uri}/{MARK}", mark_of(names))
+    def copy(entry: dict[str, Any]) -> dict[str, Any]:
+        copy_file(f"{beside}/{entry['path']}", f"{uri}/{entry['path']}", int(entry["size"]))
+        return entry
+
+    others = _files(beside) if beside else []
+    put_json(f"{uri}/{MARK}", mark_of([*names, *(entry["path"] for entry in others)]))
     with ThreadPoolExecutor(PARALLEL_FILES) as pool:
-        files = list(pool.map(upload, paths, names))
+        files = [*pool.map(copy, others), *pool.map(upload, paths, names)]
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "stage": stage,
@@ -96,6 +105,14 @@ def put_dir(
     faults.point("manifest")
     put_json(f"{uri}/{MANIFEST}", manifest)
     return manifest
+
+
+def _files(uri: str) -> list[dict[str, Any]]:
+    """What the manifest of a directory lists; raises DamagedError where there is none."""
+    manifest = read_manifest(uri)
+    if manifest is None:
+        raise DamagedError(f"{uri}: no {MANIFEST}: nothing complete was stored there")
+    return [dict(entry) for entry in manifest["files"]]
 
 
 def _unusable(name: str) -> str:

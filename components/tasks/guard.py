@@ -66,6 +66,7 @@ def outcome(state: str, plan: str, run: str) -> None:
     from components.stages.frame.outcome import OutcomeConfig, record_outcome
 
     logs.configure()
+    read = None
     try:
         read = plans.read(store_root(), plan)
         config = OutcomeConfig(tasks=read.tasks, price_per_gpu_hour=read.price_per_gpu_hour)
@@ -73,7 +74,23 @@ def outcome(state: str, plan: str, run: str) -> None:
         # The doctor writes the plan: without one nothing ran, and that is what there is to record.
         LOG.warning("%s", error)
         config = OutcomeConfig(tasks=("doctor",))
-    record_outcome(run_id(run), state, config)
+    try:
+        record_outcome(run_id(run), state, config)
+    finally:
+        if place.in_cluster() and read is not None and read.trainer.get("launch") == "trainjob":
+            _end_jobs(run_id(run))
+
+
+def _end_jobs(run: str) -> None:
+    """Delete trainings that the run has left behind: its tasks were cancelled, or reached their own timeouts."""
+    from components.platform.cluster.api import connect
+    from components.training.job.watcher import ROLE, delete_jobs_of
+
+    try:
+        for name in delete_jobs_of(connect(role=ROLE), run):
+            LOG.warning("TrainJob %s: the run has ended, so it is deleted; it stores a checkpoint first", name)
+    except ReadableError as error:
+        LOG.error("TrainJobs of run %s were not looked for: %s", run, error)
 
 
 def _where(task: str, run: str) -> str:

@@ -77,9 +77,7 @@ class Watcher:
             if not self._cancelled():
                 raise StoppedError(f"told to stop; TrainJob {self.name} goes on: the same command finds it") from None
             self.delete()
-            raise StoppedError(
-                f"the run was cancelled: TrainJob {self.name} is deleted, and stores a checkpoint"
-            ) from None
+            raise StoppedError(f"the run was cancelled: TrainJob {self.name} is deleted and saves") from None
 
     def delete(self) -> None:
         """Delete the TrainJob and with it its pods, which have their grace period to store a checkpoint."""
@@ -122,8 +120,8 @@ class Watcher:
         """Note that the job is our run's now: the run that made it may be the one that ends first."""
         run = self.wanted["metadata"]["labels"].get(RUN_LABEL)
         if run and found["metadata"].get("labels", {}).get(RUN_LABEL) != run:
-            body = {"apiVersion": f"{GROUP}/{VERSION}", "kind": "TrainJob"}
-            body |= {"metadata": {"name": self.name, "labels": {RUN_LABEL: run}}}
+            metadata = {"name": self.name, "labels": {RUN_LABEL: run}}
+            body = {"apiVersion": f"{GROUP}/{VERSION}", "kind": "TrainJob", "metadata": metadata}
             self._patiently(lambda: self.cluster.apply(self.path, body, force=True))
 
     def _wait(self, job: dict[str, Any] | None) -> None:
@@ -226,10 +224,13 @@ def new_attempt() -> str:
 
 
 def delete_jobs_of(cluster: Kubernetes, run: str) -> list[str]:
-    """Delete the TrainJobs that a run, which has ended, has left; returns their names."""
+    """Delete the TrainJobs that a run, which has ended, has left running; returns their names.
+
+    One that failed holds nothing and is there to be looked at.
+    """
     path = cluster.path(f"{GROUP}/{VERSION}", PLURAL)
     found, _ = cluster.listed(path, labelSelector=f"{RUN_LABEL}={run}")
-    names = [str(job["metadata"]["name"]) for job in found]
+    names = [str(job["metadata"]["name"]) for job in found if not condition(job, "Failed")]
     for name in names:
         cluster.delete(f"{path}/{name}")
     return names

@@ -8,6 +8,7 @@ from contextlib import suppress
 from components.errors import InputError, ReadableError, StageError
 from components.platform import logs
 from components.platform.checks import place
+from components.platform.config import parse_config
 from components.platform.execution import read_receipts, run_id, store_root
 from components.platform.storage import plan as plans
 from components.platform.tracking import files, notes
@@ -32,7 +33,8 @@ def doctor(plan: str, run: str, run_date: str) -> None:
         plans.write(store_root(), plan)
     read = plans.parse(plan)
     sources = tuple((source, kind) for kind, source in read.data.items())
-    preflight(PreflightConfig(models=read.references, sources=sources), run_id(run))
+    config = PreflightConfig(models=read.references, sources=sources, runtime=_runtime(read))
+    preflight(config, run_id(run))
     plans.write(store_root(), plan)
     workflow = place.read_workflow(run_id(run)) if place.in_cluster() else None
     source = tracking.source_tags(f"biomed-r1 submit, recipe {read.tags.get('recipe', '')}", "JOB")
@@ -77,8 +79,16 @@ def outcome(state: str, plan: str, run: str) -> None:
     try:
         record_outcome(run_id(run), state, config)
     finally:
-        if place.in_cluster() and read is not None and read.trainer.get("launch") == "trainjob":
+        if read is not None and _runtime(read):
             _end_jobs(run_id(run))
+
+
+def _runtime(plan: plans.Plan) -> str | None:
+    """The TrainingRuntime that the trainings of a run need, None where they are no TrainJobs."""
+    from components.training.place import TrainerPlace
+
+    place = parse_config(TrainerPlace, plan.trainer, f"plan {plan.digest}: trainer")
+    return place.job.runtime if place.launch == "trainjob" else None
 
 
 def _end_jobs(run: str) -> None:

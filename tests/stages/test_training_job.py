@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from safetensors.torch import load_file
 from train_jobs import JOBS, kubeconfig, train_jobs
 
 from components.platform.execution import STORED
-from components.platform.storage import objects, store
+from components.platform.storage import store
 from components.platform.tables import write_rows
 from components.stages.sft import SftConfig, sft
 from components.training.place import TrainerPlace

@@ -76,7 +76,9 @@ def train_job_file(recipe: str, profile: str) -> Path:
 def train_job_of(recipe: str, profile: str) -> dict[str, Any]:
     """What the task sft of a run would create, from the run's plan."""
     place = TrainerPlace.model_validate(plan_of(load_any_recipe(recipe), site_profile(profile)).trainer)
-    place = place.model_copy(update={"job": place.job.model_copy(update={"run": "11111111-2222-3333-4444-555555555555"})})
+    place = place.model_copy(
+        update={"job": place.job.model_copy(update={"run": "11111111-2222-3333-4444-555555555555"})}
+    )
     checkpoints = f"s3://example/biomed-r1/checkpoints/sft/{'0' * 40}"
     environment = {name: f"value of {name}" for name in place.job.environment}
     return train_job(name_of("sft", checkpoints), place, f"{checkpoints}-job/{'1' * 16}", "00000000", environment)

@@ -25,7 +25,8 @@ from components.platform.cluster.api import Kubernetes
 from components.platform.storage import objects, store
 from components.training.job import node, transport
 from components.training.job.body import REQUEST_ANNOTATION, name_of, train_job
-from components.training.job.watcher import Terms, Watcher, delete_jobs_of
+from components.training.job.ready import check_train_jobs
+from components.training.job.watcher import ROLE, Terms, Watcher, delete_jobs_of
 from components.training.place import JobPlace, TrainerPlace
 
 TERMS = Terms(watch=0.3, stuck=0.2, away=3, gone=5)
@@ -48,7 +49,7 @@ def api() -> Iterator[KubeApi]:
 def cluster(api: KubeApi) -> Kubernetes:
     settings = client.Configuration(host=api.url)
     settings.retries = False
-    return Kubernetes(client.ApiClient(settings), NAMESPACE, "biomed-r1-trainjobs")
+    return Kubernetes(client.ApiClient(settings), NAMESPACE, ROLE)
 
 
 def watcher(api: KubeApi, told: ReadableError | None = None, **changes: str) -> Watcher:
@@ -115,7 +116,9 @@ def test_a_killed_watcher_finds_its_job_again(api: KubeApi, tmp_path: Path) -> N
     assert posts(api) == 0
 
 
-@pytest.mark.parametrize(("told", "code"), [(StoppedError("step 7"), 75), (InputError("row 3"), 2), (StageError("x"), 1)])
+@pytest.mark.parametrize(
+    ("told", "code"), [(StoppedError("step 7"), 75), (InputError("row 3"), 2), (StageError("x"), 1)]
+)
 def test_what_the_workers_said_is_the_tasks_error(api: KubeApi, told: ReadableError, code: int) -> None:
     later(ended, api, NAME, "Failed", "PodFailurePolicy", "pod failed", made=api)
     with pytest.raises(type(told), match=f"{told}\nTrainJob {NAME}: PodFailurePolicy: pod failed") as raised:
@@ -201,7 +204,9 @@ def test_a_run_that_ended_leaves_no_job_running(api: KubeApi) -> None:
 
 def test_what_the_account_may_not_do_names_its_role(api: KubeApi) -> None:
     api.forbidden = "POST"
-    with pytest.raises(InputError, match="the account needs the Role biomed-r1-trainjobs"):
+    with pytest.raises(
+        InputError, match="the account needs the Role biomed-r1-runner with manifests/components/trainjob"
+    ):
         watcher(api).run()
 
 
@@ -258,3 +263,17 @@ def test_a_store_that_is_away_is_worth_another_attempt(monkeypatch: pytest.Monke
     monkeypatch.setenv("BIOMED_R1_HOME", str(tmp_path))
     monkeypatch.setattr(node.transport, "get_request", away)
     assert node.main(str(tmp_path / "job"), "a") == 75
+
+
+def test_a_cluster_without_train_jobs_is_refused_in_words(api: KubeApi) -> None:
+    group = "/apis/trainer.kubeflow.org/v1alpha1"
+    with pytest.raises(InputError, match="knows no TrainJob .* install Kubeflow Trainer v2"):
+        list(check_train_jobs(cluster(api), "biomed-r1-trainer"))
+    api.objects[group] = {"kind": "APIResourceList", "resources": [{"name": "trainjobs"}]}
+    with pytest.raises(InputError, match="no TrainingRuntime biomed-r1-trainer; apply an overlay"):
+        list(check_train_jobs(cluster(api), "biomed-r1-trainer"))
+    api.objects[f"{group}/namespaces/{NAMESPACE}/trainingruntimes/biomed-r1-trainer"] = {"metadata": {}}
+    assert len(list(check_train_jobs(cluster(api), "biomed-r1-trainer"))) == 3
+    api.forbidden = "GET .*/trainjobs"
+    with pytest.raises(InputError, match="the account needs the Role biomed-r1-runner with manifests/components"):
+        list(check_train_jobs(cluster(api), "biomed-r1-trainer"))

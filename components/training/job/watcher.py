@@ -34,7 +34,7 @@ from components.training.job.body import (
 )
 
 LOG = logging.getLogger(__name__)
-ROLE = "biomed-r1-trainjobs"  # of manifests/components/trainjob
+ROLE = "biomed-r1-runner with manifests/components/trainjob"  # as an error names it
 # Of troubles, those that a pod does not get out of by itself, and those after which JobSet makes a new one.
 _STUCK = ("ImagePull", "Config")
 Told = Callable[[str], ReadableError | None]

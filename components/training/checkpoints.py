@@ -48,7 +48,6 @@ class Checkpoints:
     inputs: tuple[tuple[str, str], ...] = ()
     code: str = ""
     keep: int = KEEP
-    taken: str = field(default="", init=False, compare=False)  # where the checkpoint is that `newest` fetched
     _lease: Lease | None = field(default=None, init=False, repr=False, compare=False)
     _damaged: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
     _tried: Counter[str] = field(default_factory=Counter, init=False, repr=False, compare=False)
@@ -80,7 +79,6 @@ class Checkpoints:
                 continue
             if self.code and manifest.get("code") not in ("", self.code):
                 _warn(f"{source} was written by other code ({manifest['code'][:12]}, now {self.code[:12]}); continuing")
-            self.taken = source
             return work / f"checkpoint-{entry.step}", entry.step
         if not published and (others := self._others()):
             _warn(f"{self.uri}: what is there belongs to another recipe, data set or base model ({', '.join(others)})")

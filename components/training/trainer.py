@@ -28,7 +28,7 @@ from components.training.saving.callback import check_ended, saving_callback, st
 from components.training.saving.finite import check_states, watch_gradients
 from components.training.saving.uploads import Uploads, uploading
 from components.training.workers.folder import work_folder
-from components.training.workers.ranks import gathered, together, told
+from components.training.workers.ranks import gathered, together
 
 Records = list[dict[str, float]]
 
@@ -144,7 +144,7 @@ class Training:
             "pad_rule": self.opened.pad_rule,
             "end_rule": self.opened.end_rule,
             "weights_sha256_start": self.start_digest,
-            "weights_sha256": weights_digest(out) if trainer.is_world_process_zero() else "",
+            "weights_sha256": weights_digest(out),
             "metrics": {
                 "loss_first": records[0]["loss"],
                 "loss_last": records[-1]["loss"],
@@ -244,13 +244,9 @@ def _train(trainer: Any, checkpoints: Checkpoints, work: Path, uploads: Uploads,
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_watching_callback(stage))
     watch_gradients(trainer, stage)
-    # The first process takes the lease and fetches; the others are told what. A node of its own disk fetches it too.
+    # The first process takes the lease and fetches; the others, on the same disk, are told what.
     fetched = checkpoints.newest(resume) if first else None
     at = int(gathered(trainer, [fetched[1] if fetched else 0])[0][0])
-    source = told(trainer, checkpoints.taken)
-    if at and trainer.args.local_process_index == 0 and not first:
-        store.get_dir(source, resume / f"checkpoint-{at}")
-    together(trainer)
     with stop_requests() as stop:
         trainer.add_callback(saving_callback(trainer, stage, uploads, stop, cycle, resume))
         if at:

@@ -204,9 +204,7 @@ def test_a_run_that_ended_leaves_no_job_running(api: KubeApi) -> None:
 
 def test_what_the_account_may_not_do_names_its_role(api: KubeApi) -> None:
     api.forbidden = "POST"
-    with pytest.raises(
-        InputError, match="the account needs the Role biomed-r1-runner with manifests/components/trainjob"
-    ):
+    with pytest.raises(InputError, match="needs the Role biomed-r1-runner with manifests/components/trainjob"):
         watcher(api).run()
 
 
@@ -267,9 +265,9 @@ def test_a_store_that_is_away_is_worth_another_attempt(monkeypatch: pytest.Monke
 
 def test_a_cluster_without_train_jobs_is_refused_in_words(api: KubeApi) -> None:
     group = "/apis/trainer.kubeflow.org/v1alpha1"
-    with pytest.raises(InputError, match="knows no TrainJob .* install Kubeflow Trainer v2"):
+    with pytest.raises(InputError, match=r"knows no TrainJob .* install Kubeflow Trainer v2"):
         list(check_train_jobs(cluster(api), "biomed-r1-trainer"))
-    api.objects[group] = {"kind": "APIResourceList", "resources": [{"name": "trainjobs"}]}
+    api.objects[group] = {"metadata": {}, "kind": "APIResourceList", "resources": [{"name": "trainjobs"}]}
     with pytest.raises(InputError, match="no TrainingRuntime biomed-r1-trainer; apply an overlay"):
         list(check_train_jobs(cluster(api), "biomed-r1-trainer"))
     api.objects[f"{group}/namespaces/{NAMESPACE}/trainingruntimes/biomed-r1-trainer"] = {"metadata": {}}

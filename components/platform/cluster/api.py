@@ -186,8 +186,9 @@ def connect(namespace: str = "", role: str = "biomed-r1-deployer") -> Kubernetes
             config.load_incluster_config(client_configuration=settings)
             namespace = namespace or (SERVICE_ACCOUNT / "namespace").read_text(encoding="utf-8").strip()
         else:
-            config.load_kube_config(client_configuration=settings)
-            namespace = namespace or config.list_kube_config_contexts()[1]["context"].get("namespace", "default")
+            path = os.environ.get("KUBECONFIG")  # the package reads it once, when it is imported
+            config.load_kube_config(path, client_configuration=settings)
+            namespace = namespace or config.list_kube_config_contexts(path)[1]["context"].get("namespace", "default")
     except (config.ConfigException, OSError) as error:
         raise InputError(f"no cluster: {error}; set KUBECONFIG, or run it in a pod with a service account") from None
     # What is tried again is decided here.

@@ -14,7 +14,7 @@ from components.errors import StageError, StoppedError
 from components.platform.folders.deletion import remove_folder
 from components.training.saving.finite import check_states
 from components.training.saving.uploads import Uploads
-from components.training.workers.ranks import anywhere, brought, gathered
+from components.training.workers.ranks import anywhere, gathered, together
 
 
 @dataclass
@@ -67,7 +67,7 @@ def saving_callback(trainer: Any, stage: str, uploads: Uploads, stop: StopReques
             first = state.is_world_process_zero
             ready = first and self.due and whole and not stop.asked and uploads.ready()
             failed, ready, stopping = anywhere(trainer, uploads.failed, ready, stop.asked)
-            if state.is_local_process_zero:  # every rank has read it by now
+            if first:  # every rank has read it by now
                 remove_folder(resumed)
             if failed:
                 uploads.check()
@@ -82,9 +82,9 @@ def saving_callback(trainer: Any, stage: str, uploads: Uploads, stop: StopReques
             return control
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            brought(trainer, folder, "rng_state_*.pth")  # with the random state of every rank, whatever its node
+            together(trainer)  # the random state of every rank is in the folder
             if state.is_world_process_zero:
+                folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
                 uploads.start(folder, state.global_step, state.best_global_step)
 
     return Saving()

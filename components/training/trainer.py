@@ -26,8 +26,10 @@ from components.training.place import Split
 from components.training.pretrained import Dtype, Pretrained, load_pretrained, save_plain
 from components.training.saving.callback import check_ended, saving_callback, stop_requests
 from components.training.saving.finite import check_states, watch_gradients
+from components.training.saving.shards import full_weights, keep_shards
 from components.training.saving.uploads import Uploads, uploading
 from components.training.workers.folder import work_folder
+from components.training.workers.nodes import leads, parts_of_nodes
 from components.training.workers.ranks import gathered, together
 
 Records = list[dict[str, float]]
@@ -114,6 +116,7 @@ class Training:
     opened: Pretrained
     checkpoints: Checkpoints
     start_digest: str
+    open: Callable[[], Pretrained]  # the same model once more, as it was before the training
     cycle: int = 1  # steps that belong together: saved and stopped only at their end
 
     def run(self, build: Callable[[Path], Any], names: Mapping[str, str], out: Path, dtype: Dtype) -> dict[str, Any]:
@@ -124,13 +127,15 @@ class Training:
         full disk.
         """
         with needs_space(out), work_folder(out) as work:
-            trainer = watched(build(work / "trainer"), names)
-            with uploading(self.checkpoints) as uploads:
-                resumed, ended_early = _train(trainer, self.checkpoints, work, uploads, self.cycle)
+            trainer = watched(keep_shards(build(work / "trainer")), names)
+            checkpoints = replace(self.checkpoints, parts=parts_of_nodes())
+            with uploading(checkpoints) as uploads:
+                resumed, ended_early = _train(trainer, checkpoints, work, uploads, self.cycle)
                 records = history(trainer.state.log_history, names)
                 check_states(trainer, self.checkpoints.stage)
+                model = self._trained(trainer)
                 if trainer.is_world_process_zero():
-                    save_plain(trainer.accelerator.unwrap_model(trainer.model), self.opened.tokenizer, out, dtype)
+                    save_plain(model, self.opened.tokenizer, out, dtype)
             together(trainer)  # the others end when the first has stored what it had to
         state = trainer.state
         steps = int(state.global_step)
@@ -144,7 +149,8 @@ class Training:
             "pad_rule": self.opened.pad_rule,
             "end_rule": self.opened.end_rule,
             "weights_sha256_start": self.start_digest,
-            "weights_sha256": weights_digest(out),
+            # Only the first process leaves evidence, and the others may have other disks.
+            "weights_sha256": weights_digest(out) if trainer.is_world_process_zero() else "",
             "metrics": {
                 "loss_first": records[0]["loss"],
                 "loss_last": records[-1]["loss"],
@@ -154,6 +160,17 @@ class Training:
             },
             "history": records,
         }
+
+    def _trained(self, trainer: Any) -> Any:
+        """The trained model on the first process, whole; to be called by all."""
+        if not trainer.is_fsdp_enabled:
+            return trainer.accelerator.unwrap_model(trainer.model)
+        whole = full_weights(trainer)
+        if not trainer.is_world_process_zero():
+            return None
+        model = self.open().model
+        model.load_state_dict(whole, strict=False)  # with an adapter, only that was trained
+        return model
 
 
 def open_training(stage: str, mix: Path, model: str, config: TrainerConfig, uri: str, code: str) -> Training:
@@ -167,10 +184,14 @@ def open_training(stage: str, mix: Path, model: str, config: TrainerConfig, uri:
     inputs = (("mix", store.file_sha256(mix)), ("weights", start))
     key = resume_key(stage, config.resumed_part(), inputs)
     checkpoints = Checkpoints(uri, stage, key, inputs, code)
-    opened = load_pretrained(base, config.seed)
-    if config.lora:
-        opened = replace(opened, model=add_adapter(opened.model, config.lora, config.seed))
-    return Training(opened, checkpoints, start, getattr(config, "cycle", 1))
+
+    def opened() -> Pretrained:
+        found = load_pretrained(base, config.seed)
+        if config.lora:
+            found = replace(found, model=add_adapter(found.model, config.lora, config.seed))
+        return found
+
+    return Training(opened(), checkpoints, start, opened, getattr(config, "cycle", 1))
 
 
 def data_order(rows: int, wanted: int, seed: int) -> list[int]:
@@ -240,13 +261,12 @@ def _train(trainer: Any, checkpoints: Checkpoints, work: Path, uploads: Uploads,
     """
     from transformers import PrinterCallback
 
-    stage, resume, first = checkpoints.stage, work / "resume", trainer.is_world_process_zero()
+    stage, resume = checkpoints.stage, work / "resume"
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_watching_callback(stage))
     watch_gradients(trainer, stage)
-    # The first process takes the lease and fetches; the others, on the same disk, are told what.
-    fetched = checkpoints.newest(resume) if first else None
-    at = int(gathered(trainer, [fetched[1] if fetched else 0])[0][0])
+    # One process of each node fetches, the very first one with the lease; the others, on the same disk, are told what.
+    at = int(gathered(trainer, [checkpoints.fetch(resume) if leads() else 0])[0][0])
     with stop_requests() as stop:
         trainer.add_callback(saving_callback(trainer, stage, uploads, stop, cycle, resume))
         if at:

@@ -14,6 +14,7 @@ from components.errors import StageError, StoppedError
 from components.platform.folders.deletion import remove_folder
 from components.training.saving.finite import check_states
 from components.training.saving.uploads import Uploads
+from components.training.workers.nodes import leads
 from components.training.workers.ranks import anywhere, gathered, together
 
 
@@ -67,7 +68,7 @@ def saving_callback(trainer: Any, stage: str, uploads: Uploads, stop: StopReques
             first = state.is_world_process_zero
             ready = first and self.due and whole and not stop.asked and uploads.ready()
             failed, ready, stopping = anywhere(trainer, uploads.failed, ready, stop.asked)
-            if first:  # every rank has read it by now
+            if leads():  # every rank has read it by now
                 remove_folder(resumed)
             if failed:
                 uploads.check()
@@ -83,7 +84,7 @@ def saving_callback(trainer: Any, stage: str, uploads: Uploads, stop: StopReques
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
             together(trainer)  # the random state of every rank is in the folder
-            if state.is_world_process_zero:
+            if leads():
                 folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
                 uploads.start(folder, state.global_step, state.best_global_step)
 
@@ -108,7 +109,7 @@ def check_ended(trainer: Any, stage: str, uploads: Uploads, stop: StopRequest) -
     if reason := getattr(trainer.control, "early_stop_reason", ""):
         return str(reason)
     if any(anywhere(trainer, stop.asked)):
-        if state.is_world_process_zero:
+        if leads():
             uploads.wait()
         # The others wait here: the end of one process is the end of all.
         kept = int(gathered(trainer, [uploads.published])[0][0])

@@ -20,7 +20,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from components.errors import InputError, StageError
+from components.errors import StageError
 from components.platform.execution import STORED
 from components.platform.machine import needs_space
 from components.platform.models import local_model
@@ -34,14 +34,7 @@ LOG = logging.getLogger(__name__)
 
 
 def elsewhere(place: TrainerPlace) -> bool:
-    """Whether the training is to be done by processes that are still to be started.
-
-    Raises InputError for a place that cannot be served, before anything is fetched.
-    """
-    if place.sharding != "none" and place.processes > 1:
-        raise InputError(
-            f"trainer.sharding: {place.sharding}: checkpoints of a sharded training cannot be stored yet; take none"
-        )
+    """Whether the training is to be done by processes that are still to be started."""
     return (place.processes > 1 or place.launch == "trainjob") and WORKER_VARIABLE not in os.environ
 
 

@@ -54,11 +54,12 @@ def read_plan(digest: str) -> plans.Plan:
     return plans.read(store_root(), digest)
 
 
-def trainer_place(plan: plans.Plan) -> TrainerPlace:
-    """Where this run's trainers run."""
+def trainer_place(plan: plans.Plan, run: str) -> TrainerPlace:
+    """Where this run's trainers run; a TrainJob is told whose it is."""
     from components.training.place import TrainerPlace
 
-    return parse_config(TrainerPlace, plan.trainer, f"plan {plan.digest}: trainer")
+    place = parse_config(TrainerPlace, plan.trainer, f"plan {plan.digest}: trainer")
+    return place.model_copy(update={"job": place.job.model_copy(update={"run": run})})
 
 
 @patient
@@ -142,7 +143,7 @@ def sft(mix: str, plan: str, run: str) -> str:
 
     read = read_plan(plan)
     model = str(read.model("base").reference)
-    settings, place = read.config("sft", stage.SftConfig), trainer_place(read)
+    settings, place = read.config("sft", stage.SftConfig), trainer_place(read, run_id(run))
     call = Call("sft", run, settings, {"mix": f"{mix}/{SFT_MIX}", "model": model}, datasets={"mix": "train"})
     code = code_digest("components.stages.sft")
 
@@ -161,7 +162,7 @@ def grpo(mix: str, model: str, plan: str, run: str) -> str:
     from components.stages import grpo as stage
 
     read = read_plan(plan)
-    settings, place = read.config("grpo", stage.GrpoConfig), trainer_place(read)
+    settings, place = read.config("grpo", stage.GrpoConfig), trainer_place(read, run_id(run))
     call = Call("grpo", run, settings, {"mix": f"{mix}/{RL_MIX}", "model": model}, datasets={"mix": "train"})
     code = code_digest("components.stages.grpo")
 
@@ -310,10 +311,12 @@ def register(model: str, judged: str, ledger: str, plan: str, run: str) -> str:
 
 def finished(call: Call, product: Product) -> str:
     """The address of a training's result, whose checkpoints are deleted: nothing goes on from them any more."""
-    from components.training.checkpoints import forget
+    from components.training import checkpoints
+    from components.training.job import transport
 
     try:
-        forget(resume_uri(call))
+        checkpoints.forget(resume_uri(call))
+        transport.forget(resume_uri(call))
     except ReadableError as error:  # the result is stored, so this is no reason to fail
         LOG.warning("%s: its checkpoints were not deleted: %s", call.task, error)
     return product.uri

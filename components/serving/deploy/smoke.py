@@ -127,9 +127,10 @@ def check(
                 problems.append(f"question {number}: the answer names no option; {question['letter']} was recorded")
             alike += _same_start(text, tokens, question)
     if alike < ALIKE:
-        problems.append(
+        problems.insert(
+            0,
             f"the first {FIRST_TOKENS} tokens are the recorded ones in {alike} of {QUESTIONS} answers, not in {ALIKE}: "
-            "these are not the weights that were registered, or they are damaged"
+            "these are not the weights that were registered, or they are damaged",
         )
     return problems
 

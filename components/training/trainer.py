@@ -24,7 +24,7 @@ from components.training.live_metrics import renamed, watched
 from components.training.lora import Lora, add_adapter
 from components.training.place import Split
 from components.training.pretrained import Dtype, Pretrained, load_pretrained, save_plain
-from components.training.saving.callback import check_ended, saving_callback, stop_requests
+from components.training.saving.callback import When, check_ended, saving_callback, stop_requests
 from components.training.saving.finite import check_states, watch_gradients
 from components.training.saving.shards import full_weights, keep_shards
 from components.training.saving.uploads import Uploads, uploading
@@ -39,7 +39,7 @@ LOG = logging.getLogger(__name__)
 
 
 # Fields that are no part of `resumed_part`.
-WITHOUT_EFFECT = ("save_steps", "gradient_checkpointing", "dtype", "rollout_steps")
+WITHOUT_EFFECT = ("save_steps", "save_minutes", "gradient_checkpointing", "dtype", "rollout_steps")
 
 
 class TrainerConfig(BaseModel):
@@ -56,6 +56,7 @@ class TrainerConfig(BaseModel):
     optim: Literal["adamw_torch", "adamw_torch_fused", "adafactor"] = "adamw_torch_fused"
     seed: int = 42
     save_steps: int = Field(100, ge=1)  # 500; what a lost machine costs at most
+    save_minutes: float | None = Field(None, gt=0)  # instead of save_steps
     bf16: bool = False  # True; of the arithmetic only, the weights stay fp32
     gradient_checkpointing: bool = False  # True, which trades a fifth of the speed for memory
     device: Literal["auto", "cpu"] = "auto"
@@ -97,7 +98,7 @@ class TrainerConfig(BaseModel):
             "bf16": self.bf16,
             "gradient_checkpointing": self.gradient_checkpointing,
             "use_cpu": use_cpu,
-            "save_strategy": "steps",
+            "save_strategy": "no" if self.save_minutes else "steps",  # saving/callback.py decides then
             "save_steps": self.save_steps,
             "save_total_limit": None,  # a folder goes when it is uploaded, not when the next one comes
             "logging_strategy": "steps",
@@ -118,6 +119,7 @@ class Training:
     start_digest: str
     open: Callable[[], Pretrained]  # the same model once more, as it was before the training
     cycle: int = 1  # steps that belong together: saved and stopped only at their end
+    save_minutes: float | None = None
 
     def run(self, build: Callable[[Path], Any], names: Mapping[str, str], out: Path, dtype: Dtype) -> dict[str, Any]:
         """Train with what `build(output_dir)` returns, resuming where possible, and save; returns shared evidence.
@@ -130,7 +132,7 @@ class Training:
             trainer = watched(keep_shards(build(work / "trainer")), names)
             checkpoints = replace(self.checkpoints, parts=parts_of_nodes())
             with uploading(checkpoints) as uploads:
-                resumed, ended_early = _train(trainer, checkpoints, work, uploads, self.cycle)
+                resumed, ended_early = _train(trainer, checkpoints, work, uploads, self)
                 records = history(trainer.state.log_history, names)
                 check_states(trainer, self.checkpoints.stage)
                 model = self._trained(trainer)
@@ -191,7 +193,7 @@ def open_training(stage: str, mix: Path, model: str, config: TrainerConfig, uri:
             found = replace(found, model=add_adapter(found.model, config.lora, config.seed))
         return found
 
-    return Training(opened(), checkpoints, start, opened, getattr(config, "cycle", 1))
+    return Training(opened(), checkpoints, start, opened, getattr(config, "cycle", 1), config.save_minutes)
 
 
 def data_order(rows: int, wanted: int, seed: int) -> list[int]:
@@ -254,7 +256,7 @@ def import_trl(vllm: bool = False) -> Any:
     return trl
 
 
-def _train(trainer: Any, checkpoints: Checkpoints, work: Path, uploads: Uploads, cycle: int) -> tuple[int, str]:
+def _train(trainer: Any, checkpoints: Checkpoints, work: Path, uploads: Uploads, training: Training) -> tuple[int, str]:
     """Run a TRL trainer from its newest complete checkpoint.
 
     Returns the step it resumed from (0: the beginning), and why it ended before its last step ("": it did not).
@@ -268,7 +270,8 @@ def _train(trainer: Any, checkpoints: Checkpoints, work: Path, uploads: Uploads,
     # One process of each node fetches, the very first one with the lease; the others, on the same disk, are told what.
     at = int(gathered(trainer, [checkpoints.fetch(resume) if leads() else 0])[0][0])
     with stop_requests() as stop:
-        trainer.add_callback(saving_callback(trainer, stage, uploads, stop, cycle, resume))
+        when = When(training.cycle, training.save_minutes)
+        trainer.add_callback(saving_callback(trainer, stage, uploads, stop, when, resume))
         if at:
             LOG.info("%s: resuming from step %d of %d", stage, at, trainer.args.max_steps)
         trainer.train(resume_from_checkpoint=str(resume / f"checkpoint-{at}") if at else None)

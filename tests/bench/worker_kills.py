@@ -45,9 +45,8 @@ from components.training.workers import launch  # noqa: E402
 from pipelines.local import servers  # noqa: E402
 
 CONFIG = SftConfig(
-    max_steps=16, save_steps=2, global_batch=4, learning_rate=1e-3, optim="adamw_torch", device="cpu", max_length=256
+    max_steps=40, save_steps=2, global_batch=4, learning_rate=1e-3, optim="adamw_torch", device="cpu", max_length=256
 )
-SHARDINGS = ("none", "full")
 KILLS_EACH = 5  # in one training
 OUTAGE_SECONDS = 60.0
 STORE_BYTES_PER_SECOND = 10e6
@@ -101,6 +100,8 @@ class Bench:
 
     folder: Path
     endpoint: str
+    shardings: list[str]
+    turns: int  # of saving off and on
     number: int = 0
 
     def uri(self) -> str:
@@ -145,6 +146,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--seed", type=int, default=18)
     parser.add_argument("--forked", action="store_true")
+    parser.add_argument("--shardings", nargs="+", default=["none", "full"])
+    parser.add_argument("--turns", type=int, default=2)
     args = parser.parse_args()
     if args.forked:
         launch._torchrun = ranks.run  # type: ignore[assignment]
@@ -155,10 +158,13 @@ def main() -> None:
     os.environ.update(up.environment)
     found = {}
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(Path(folder), os.environ["AWS_ENDPOINT_URL_S3"])
+        bench = Bench(Path(folder), os.environ["AWS_ENDPOINT_URL_S3"], args.shardings, args.turns)
         prepare(bench.folder)
         for name in args.parts or list(parts):
-            found[name] = parts[name](bench)
+            found[name] = []
+            for row in parts[name](bench):
+                print(row, flush=True)
+                found[name].append(row)
             print(f"\n### {name}\n\n{table(found[name])}", flush=True)
     if args.json:
         args.json.write_text(json.dumps(found, indent=1))
@@ -185,11 +191,11 @@ def larger(smollm: Path, folder: Path) -> None:
     AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(folder)
 
 
-def kills(bench: Bench) -> list[dict[str, Any]]:
+def kills(bench: Bench) -> Iterator[dict[str, Any]]:
     """SIGKILL to a random worker: after a checkpoint was stored, or while one is being stored."""
-    rows, link = [], Link(bytes_per_second=25e6)
+    link = Link(bytes_per_second=25e6)
     with bench.behind(link):
-        for sharding in SHARDINGS:
+        for sharding in bench.shardings:
             whole, _ = bench.train(sharding, bench.uri(), f"whole-{sharding}")
             for training in range(2):
                 uri, resumed, uploading = bench.uri(), [], 0
@@ -202,9 +208,9 @@ def kills(bench: Bench) -> list[dict[str, Any]]:
                     uploading += killer.uploading()
                     resumed += [at] if kill else []
                 last, at = bench.train(sharding, uri, "killed")
-                rows.append(
+                yield (
                     {
-                        "weights": sharding,
+                        "weights": {"none": "whole", "full": "split"}[sharding],
                         "kills": KILLS_EACH,
                         "during an upload": uploading,
                         "resumed from": " ".join(str(step) for step in [*resumed, at]),
@@ -212,7 +218,6 @@ def kills(bench: Bench) -> list[dict[str, Any]]:
                         "equal to unbroken": last["weights_sha256"] == whole["weights_sha256"],
                     }
                 )
-    return rows
 
 
 class Killer(threading.Thread):
@@ -236,12 +241,11 @@ class Killer(threading.Thread):
 
     def uploading(self) -> bool:
         """Whether there is a checkpoint that was begun before the kill and never became complete."""
-        return bool({name for name in checkpoints(self.uri)} - complete(self.uri) - self.folders)
+        return bool(checkpoints(self.uri) - complete(self.uri) - self.folders)
 
 
-def faulty_store(bench: Bench) -> list[dict[str, Any]]:
-    rows = []
-    for sharding in SHARDINGS:
+def faulty_store(bench: Bench) -> Iterator[dict[str, Any]]:
+    for sharding in bench.shardings:
         whole, _ = bench.train(sharding, bench.uri(), f"whole-{sharding}")
         uri, faults, resumed, errors = bench.uri(), Faults(), [], []
         with bench.behind(faults):
@@ -255,9 +259,9 @@ def faulty_store(bench: Bench) -> list[dict[str, Any]]:
                 if not isinstance(result, ReadableError):
                     break
                 errors.append(type(result).__name__)
-        rows.append(
+        yield (
             {
-                "weights": sharding,
+                "weights": {"none": "whole", "full": "split"}[sharding],
                 "requests that failed": faults.failed,
                 "answers cut short": faults.cut,
                 "outage": f"{OUTAGE_SECONDS:.0f} s",
@@ -267,7 +271,6 @@ def faulty_store(bench: Bench) -> list[dict[str, Any]]:
                 "equal to unbroken": result["weights_sha256"] == whole["weights_sha256"],
             }
         )
-    return rows
 
 
 def _stop_after(uri: str, before: int, really: bool) -> None:
@@ -277,13 +280,12 @@ def _stop_after(uri: str, before: int, really: bool) -> None:
         random.choice(workers()).send_signal(signal.SIGTERM)
 
 
-def slow_store(bench: Bench) -> list[dict[str, Any]]:
+def slow_store(bench: Bench) -> Iterator[dict[str, Any]]:
     """Wall time with a store at 10 MB/s against saving off, in turns; the disk's peak, after a resume too."""
-    config = CONFIG.model_copy(update={"max_steps": 60, "global_batch": 8})
-    rows, walls = [], {True: [], False: []}
-    for sharding in SHARDINGS:
-        walls = {True: [], False: []}
-        for turn in range(4):
+    config = CONFIG.model_copy(update={"max_steps": 48, "global_batch": 8})
+    for sharding in bench.shardings:
+        walls: dict[bool, list[float]] = {True: [], False: []}
+        for turn in range(2 * bench.turns):
             saving = bool(turn % 2)
             changed = config.model_copy(update={"save_steps": 5 if saving else 1000})
             uri = bench.uri()
@@ -301,9 +303,9 @@ def slow_store(bench: Bench) -> list[dict[str, Any]]:
             resumed.peak = 0
             result, at = bench.train(sharding, again, "slow-resumed", changed, "larger")
         assert at > 0 and result["weights_sha256"], "it did not resume"
-        rows.append(
+        yield (
             {
-                "weights": sharding,
+                "weights": {"none": "whole", "full": "split"}[sharding],
                 "checkpoint": f"{size / 1e6:.0f} MB",
                 "saving off": f"{min(walls[False]):.0f} s",
                 "saving on": f"{min(walls[True]):.0f} s",
@@ -314,7 +316,6 @@ def slow_store(bench: Bench) -> list[dict[str, Any]]:
                 "disk peak, resumed": round(resumed.peak / size, 2),
             }
         )
-    return rows
 
 
 class Disk:
@@ -342,10 +343,9 @@ def _size(path: Path) -> int:
         return 0
 
 
-def told_to_stop(bench: Bench) -> list[dict[str, Any]]:
+def told_to_stop(bench: Bench) -> Iterator[dict[str, Any]]:
     """SIGTERM to torchrun itself, and to one worker only."""
-    rows = []
-    for sharding in SHARDINGS:
+    for sharding in bench.shardings:
         for told in ("torchrun", "one worker"):
             uri = bench.uri()
             out = f"stopped-{sharding}-{told.split()[0]}"
@@ -358,9 +358,9 @@ def told_to_stop(bench: Bench) -> list[dict[str, Any]]:
             error, _ = bench.train(sharding, uri, out)
             step = newest(uri)
             result, at = bench.train(sharding, uri, out)
-            rows.append(
+            yield (
                 {
-                    "weights": sharding,
+                    "weights": {"none": "whole", "full": "split"}[sharding],
                     "told": told,
                     "exit code": getattr(error, "exit_code", 0),
                     "stopped after, stored": f"{re.findall(r'after step (.+?) of', str(error))} {step}",
@@ -369,7 +369,6 @@ def told_to_stop(bench: Bench) -> list[dict[str, Any]]:
                     "steps": result["steps"],
                 }
             )
-    return rows
 
 
 def workers() -> list[psutil.Process]:

@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 
 from components.errors import StageError, StoppedError
 from components.platform.tables import write_rows
+from components.stages.grpo import GrpoConfig, grpo
 from components.stages.sft import SftConfig, sft
 from components.training.lora import Lora
 from components.training.place import TrainerPlace
@@ -130,7 +131,7 @@ def test_whole_weights_of_one_process_are_split(lora: Lora | None, alone: Made, 
     """A checkpoint of a training that was not sharded, with adapters too; these are merged in the end."""
     config = CONFIG.model_copy(update={"lora": lora})
     one = train(place(1), config=config) if lora else alone
-    out, checkpoints, evidence = train(place(2), going_on=one[1], config=config)
+    out, _, evidence = train(place(2), going_on=one[1], config=config)
     assert evidence["resumed_from_step"] == 4
     assert largest_difference(out, one[0]) < 1e-6
     assert (out / "adapter").is_dir() == bool(lora)
@@ -149,7 +150,7 @@ def test_two_nodes_with_a_disk_each(
     stored = {entry["path"] for entry in manifests[0]["files"]}
     assert {"rng_state_0.pth", "rng_state_1.pth", "trainer_state.json"} < stored
     assert len([name for name in stored if name.startswith("shards/")]) == (2 if sharding == "full" else 0)
-    again, _, resumed = train(place(2, sharding), going_on=checkpoints)
+    _, _, resumed = train(place(2, sharding), going_on=checkpoints)
     assert resumed["resumed_from_step"] == 4 and resumed["weights_sha256"] == evidence["weights_sha256"]
 
 
@@ -190,6 +191,34 @@ def test_killed_while_a_checkpoint_is_stored(
     monkeypatch.delenv("BIOMED_R1_FAULT")
     last = sft(mix, str(tiny_model), CONFIG, str(checkpoints), tmp_path / "out", place=place(2))
     assert last["resumed_from_step"] == kept and last["weights_sha256"] == sharded[2]["weights_sha256"]
+
+
+@pytest.mark.slow
+def test_grpo_in_two_processes_learns_what_one_does(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole and split weights: each completion has a seed of its own, and the rewards differ within a group."""
+    monkeypatch.setattr("components.stages.grpo.rewards", ranks.planted_rewards)
+    message = '[{"role": "user", "content": "Question %d: which metal?\\nA. Zinc\\nB. Iron"}]'
+    options = {"opening": "", "options": '{"A": "Zinc", "B": "Iron"}', "answer_idx": "B"}
+    write_rows([{"prompt": message % number, **options} for number in range(5)], tmp_path / "mix.parquet")
+    config = GrpoConfig(
+        max_steps=3,
+        prompts_per_step=2,
+        num_generations=2,
+        max_completion_length=8,
+        learning_rate=1e-4,  # Adam makes of a gradient that is rounding error a step that is not
+        optim="adamw_torch",
+        generator="shared_prompt",
+        device="cpu",
+    )
+    found = {}
+    for name, at in (("one", place(1)), ("whole", place(2, "none")), ("split", place(2))):
+        out = tmp_path / name
+        found[name] = grpo(tmp_path / "mix.parquet", str(tiny_model), config, str(out) + "-c", out, place=at)
+        assert found[name]["rewards"] == pytest.approx(found["one"]["rewards"]) and any(found[name]["rewards"])
+        assert found[name]["weights_sha256"] != found[name]["weights_sha256_start"]
+        assert largest_difference(out, tmp_path / "one") < 1e-6
 
 
 def published(checkpoints: Path) -> list[int]:

@@ -1,7 +1,8 @@
 """The processes of a training without torchrun: forked from one that has imported everything, seconds less for each.
 
 Put `run` in place of `components.training.workers.launch._torchrun`. What the processes do is the same. Where ROWS is
-set in the environment, each writes what it was given to that folder: the lengths of the rows of every batch.
+set in the environment, each writes what it was given to that folder: the lengths of the rows of every batch. GRPO's
+rewards are `planted_rewards`, for the tiny model's answers are all wrong.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ import time
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
+from zlib import crc32
+
+from components.training.rewards import REWARDS
 
 PRELOADED = [
     "torch",
@@ -80,10 +84,17 @@ def _rank(module: str, environment: dict[str, Any]) -> None:
 
     fsdp_on_cpu.patch()
     stage = importlib.import_module(module)
+    if hasattr(stage, "rewards"):
+        stage.rewards = planted_rewards  # type: ignore[attr-defined]
     if rows := os.environ.get(ROWS):
         record_rows(stage, Path(rows))
     sys.argv = [module, os.environ["BIOMED_R1_WORKER"]]
     end_with(*(getattr(stage, name) for name in CONFIGS[module]))
+
+
+def planted_rewards(text: str, *_: Any) -> dict[str, float | None]:
+    """Rewards of one completion that differ within a group."""
+    return dict.fromkeys(REWARDS, crc32(text.encode()) % 7 / 7)
 
 
 def record_rows(stage: Any, folder: Path) -> None:

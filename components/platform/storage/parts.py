@@ -19,14 +19,5 @@ class Parts:
 
     def first(self, do: Callable[[], T]) -> T:
         """What `do` returned on the first machine, which alone does it."""
-        found = self.each(do if self.number == 0 else _nothing)[0]
-        assert not isinstance(found, _Nothing)
-        return found
-
-
-class _Nothing:
-    pass
-
-
-def _nothing() -> _Nothing:
-    return _Nothing()
+        found = self.each(lambda: [do()] if self.number == 0 else [])
+        return found[0][0]

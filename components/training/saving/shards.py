@@ -82,7 +82,7 @@ def read_optimizer(trainer: Any, folder: Path) -> None:
 
 
 def full_weights(trainer: Any) -> dict[str, Any]:
-    """All trained weights by name, whole and on the CPU, in the first process; {} in the others, which must call too."""
+    """All trained weights by name, whole, on the CPU of the first process; {} in the others, which must call too."""
     from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
     lora = any(not parameter.requires_grad for parameter in trainer.model.parameters())
@@ -117,8 +117,8 @@ def _fill(folder: Path, tensors: dict[str, Any]) -> None:
 
     if strange := sorted(path.name for path in folder.iterdir() if path.suffix != ".safetensors"):
         raise DamagedError(
-            f"{folder}: {strange[0]}: a checkpoint's shards are *.safetensors files only; others can run a program when "
-            "they are read, so nothing of this checkpoint is; find out who stored it, and delete it"
+            f"{folder}: {strange[0]}: a checkpoint's shards are *.safetensors files only; others can run a program "
+            "when they are read, so nothing of this checkpoint is; find out who stored it, and delete it"
         )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")  # one process reads all of it

@@ -161,7 +161,7 @@ def expert_sentences(scores: Scores) -> list[str]:
         apart = _by_model(scores, "hard_minus_expert", place)
         parts = [
             f"{words} the experts' for {_named(chosen) if wanted or len(apart) <= MANY else join(list(chosen))}"
-            for wanted, words in ((1, "larger than"), (-1, "smaller than"), (0, "within error of"))
+            for wanted, words in ((1, "larger than"), (-1, "smaller than"), (0, "not shown to differ from"))
             if (chosen := {m: gap for m, gap in apart.items() if claims.side(gap) == wanted})
         ]
         off = {m: gap for m, gap in _by_model(scores, "slope_minus_expert", place).items() if claims.side(gap)}

@@ -44,7 +44,7 @@ from components.training.workers import launch  # noqa: E402
 from pipelines.local import servers  # noqa: E402
 
 CONFIG = SftConfig(
-    max_steps=40, save_steps=2, global_batch=4, learning_rate=1e-3, optim="adamw_torch", device="cpu", max_length=256
+    max_steps=24, save_steps=2, global_batch=4, learning_rate=1e-3, optim="adamw_torch", device="cpu", max_length=256
 )
 KILLS_EACH = 5  # in one training
 OUTAGE_SECONDS = 60.0
@@ -198,8 +198,7 @@ def kills(bench: Bench) -> Iterator[dict[str, Any]]:
             for training in range(2):
                 uri, resumed, uploading = bench.uri(), [], 0
                 for kill in range(KILLS_EACH):
-                    before = newest(uri)
-                    killer = Killer(uri, before, link if (kill + training) % 2 else None)
+                    killer = Killer(uri, newest(uri), link if (kill + training) % 2 else None)
                     error, at = bench.train(sharding, uri, "killed")
                     assert isinstance(error, ReadableError), "it ended before it was killed; take more steps"
                     killer.join()

@@ -17,6 +17,7 @@ from components.platform.config import parse_config
 from components.platform.execution import (
     CHECKPOINTS,
     EVIDENCE,
+    NOTE,
     Call,
     Product,
     execute,
@@ -186,7 +187,7 @@ def evaluate(items: str, model: str, name: str, plan: str, run: str) -> str:
     def work(out: Path) -> dict[str, Any]:
         if nobody:
             write_rows([], out / ANSWERS)
-            return {"model": model, "absent": True, "rows_in": 0, "rows_out": 0}
+            return {"model": model, "absent": True, NOTE: "no champion", "rows_in": 0, "rows_out": 0}
         with fetched(inputs["items"]) as (questions,):
             return stage.evaluate(questions, model, name, settings, out / ANSWERS, journal_uri("evaluate"))
 

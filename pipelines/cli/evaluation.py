@@ -45,6 +45,7 @@ def evaluate_command(
 ) -> None:
     """Ask a model every question, plainly and after adversarial openings."""
     from components.platform.config import parse_config, write_json
+    from components.platform.screen.tables import Screen, columns
     from components.platform.storage.journal import forget
     from components.report.files import write_evaluation
     from components.stages.evaluate import EvaluateConfig, evaluate
@@ -61,13 +62,19 @@ def evaluate_command(
     write_evaluation(items, answers, examples)
     write_json(json_file, evidence)
     forget(str(journal))  # last: killed or failed before, the same command asks nothing again
-    for setting, cell in evidence["settings"].items():
-        click.echo(
-            f"{setting}: {cell['correct']} of {cell['n']} right ({cell['accuracy']:.1%}), "
-            f"{cell['no_answer']} without an answer, {cell['truncated']} cut off"
-            + (f", {cell['too_long']} too long for the model's context" if cell["too_long"] else "")
+    counts = ("correct", "n", "no_answer", "truncated", "too_long")
+    names = ("right", "asked", "accuracy", "no answer", "cut off", "too long")
+    rows = [
+        (
+            setting,
+            *(str(cell[key]) for key in counts[:2]),
+            f"{cell['accuracy']:.1%}",
+            *(str(cell[k]) for k in counts[2:]),
         )
-    click.echo(
+        for setting, cell in evidence["settings"].items()
+    ]
+    Screen().table("", columns("setting", *names, figures=names), rows)
+    Screen().say(
         f"{evidence['output_tokens']} tokens in {evidence['seconds']['generation']:.0f} s with {evidence['engine']}; "
         f"answers.parquet, scores.json and report.html in {out}"
     )

@@ -128,14 +128,18 @@ def doctor_command(
     """Check everything a run needs, by doing it once, and say what is wrong."""
     from components.errors import InputError
     from components.platform.config import write_json
+    from components.platform.screen.tables import Screen, columns
     from pipelines.local.doctor import findings, profile_findings
     from pipelines.settings.profile import load_profile
     from pipelines.settings.recipes import load_any_recipe
 
-    told = []
+    told, screen = [], Screen()
     values = load_any_recipe(recipe, changes, data)
     for finding in findings(values) if profile is None else profile_findings(values, load_profile(profile)):
-        click.echo(str(finding))
+        if screen.plain:
+            screen.table("", columns("", "", ""), [(finding.mark, finding.label, finding.text)])
+        else:
+            screen.say(str(finding))
         told.append(finding)
     failed = [finding for finding in told if finding.level == "failed"]
     write_json(json_file, {"schema_version": 1, "ok": not failed, "checks": [finding.record() for finding in told]})

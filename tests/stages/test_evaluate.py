@@ -219,7 +219,9 @@ def test_command_writes_answers_and_evidence(items: Path, tiny_model: Path, tmp_
         str(evidence),
     ]
     result = CliRunner().invoke(evaluate_command, [*given, "--set", "max_new_tokens=3"], catch_exceptions=False)
-    assert "adversarial_1: 0 of 2 right" in result.output or "adversarial_1: 1 of 2 right" in result.output
+    lines = [line.split("\t") for line in result.output.splitlines()]
+    assert ["setting", "right", "asked"] in [line[:3] for line in lines]
+    assert any(line[0] == "adversarial_1" and line[1] in ("0", "1") and line[2] == "2" for line in lines)
     rows = read_rows(tmp_path / "out" / "answers.parquet")
     assert [row["setting"] for row in rows] == ["plain", "adversarial_1"] * 2
     assert json.loads(evidence.read_text())["rows_out"] == 4

@@ -10,6 +10,7 @@ from components.questions.items import Item
 from components.questions.published import CITATION
 from components.questions.seal import Seal
 from components.report.headline import facts, headline
+from components.report.origin import Origin
 from components.report.page import Page, Section
 from components.report.scores import Record, Scores
 from components.report.sections import (
@@ -45,6 +46,7 @@ class Inputs:
     curation: Record | None
     histories: Mapping[str, Any]
     lineage: Mapping[str, str]
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)
@@ -97,4 +99,5 @@ def build_page(title: str, found: Inputs, limits: Limits) -> Page:
         context.section(scores, found.items, found.metadata, seen.made, found.lineage),
         published.section(scores, found.items, found.classifier, model),
     ]
-    return Page(title, headline(scores, decision), sections, CITATION, facts(scores, decision))
+    origin = found.origin.facts() if found.origin else []
+    return Page(title, headline(scores, decision), sections, CITATION, facts(scores, decision), origin)

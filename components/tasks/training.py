@@ -34,6 +34,7 @@ from components.platform.storage import store
 from components.platform.storage.journal import forget
 from components.platform.storage.ledger import reserve, seal_number
 from components.tasks.artifacts import Artifact, Curves, Metrics
+from components.tasks.origin import origin_of
 from components.tasks.patience import patient
 
 if TYPE_CHECKING:
@@ -253,8 +254,10 @@ def report(
     """`judged` is compare's result, `mix` curate's; `made` are those of classifier, sft and grpo."""
     from components.stages import report as stage
 
-    settings = read_plan(plan).config("report", stage.ReportConfig)
+    read = read_plan(plan)
+    settings = read.config("report", stage.ReportConfig)
     there = _answered(answers)
+    trained = {name: made[name] for name in ("sft", "grpo")}
     inputs = {f"answers_{name}": f"{uri}/{ANSWERS}" for name, uri in there.items()}
     files = {"items": f"{items}/{ITEMS}", "scores": f"{judged}/{SCORES}", "decision": f"{judged}/{DECISION}"}
     files["curation"] = f"{mix}/{CURATION}"
@@ -283,6 +286,7 @@ def report(
                 out_dir=out,
                 lineage=dict(made),
                 seal_number=seal,
+                origin=origin_of(read, run, {**_references(read, there), **trained}),
             )
 
     product = execute(call, work)
@@ -327,6 +331,11 @@ def forget_journal(product: Product) -> None:
     """Delete the records of an evaluation's unfinished work: its answers are stored."""
     if product.evidence.get("journal"):
         forget(product.evidence["journal"])
+
+
+def _references(plan: plans.Plan, answered: Mapping[str, str]) -> dict[str, str]:
+    """Model references by name, of those that were given and have answered."""
+    return {model.name: model.reference for model in plan.models if model.reference and model.name in answered}
 
 
 def _answered(answers: Mapping[str, str]) -> dict[str, str]:

@@ -37,6 +37,7 @@ class Progress:
         self._expected = expected or Estimate({}, "")
         self._width = max(map(len, tasks), default=0)
         self._told = time.time()
+        self._reused = False
         self._read = 0
         self._current: tuple[str, float] | None = None
         # Whether a task said that it failed.
@@ -72,7 +73,8 @@ class Progress:
             self._left.remove(event["task"])
         total = len(self._tasks)
         place = f"[{total - len(self._left):{len(str(total))}}/{total}]"
-        how = "reused" if event["reused"] else "done"
+        self._reused = bool(event["reused"])
+        how = "reused" if self._reused else "done"
         note = "  ".join(text for text in ("", event.get("note"), self._remaining()) if text is not None)
         LOG.info("%s %-*s %-6s %7.1f s%s", place, self._width, event["task"], how, event["seconds"], note)
         self._bar.advance(self._shown)
@@ -86,7 +88,8 @@ class Progress:
     def _remaining(self, current: str = "", since: float = 0.0) -> str | None:
         """How long the rest takes, in words; None where it is not known or there is none."""
         left = self._expected.left(self._left, current, since)
-        return f"about {in_words(left)} left" if left and left >= 1 else None
+        about = "up to" if self._reused else "about"  # what follows a result that was stored may be stored too
+        return f"{about} {in_words(left)} left" if left and left >= 1 else None
 
     def close(self) -> None:
         self._bar.stop()

@@ -55,7 +55,8 @@ def table(scores: Scores) -> Table | None:
     note = (
         "Gaps on one benchmark, in points: by the experts' labels, by the classifier's calls, and how far "
         "the calls and the slope are from the experts' on the same questions. Where the last one is not "
-        f"zero, the slope's assumption does not hold. Sentences above are about benchmarks with {ENOUGH} questions or more."
+        "zero, the slope's assumption does not hold. "
+        f"Sentences above are about benchmarks with {ENOUGH} questions or more."
     )
     caption = "The gap by experts' labels and by the classifier, benchmark by benchmark"
     return Table(caption, head, tuple(rows), note, frozenset(starts), compact=True, folded=len(rows) > LONG)

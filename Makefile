@@ -153,6 +153,8 @@ lock: ## Resolve the dependencies anew into constraints.txt and images/*.lock
 check-locks: install ## Resolve the CPU and GPU images' locks again, without installing (minutes)
 	$(BIN)/python images/lock.py check cpu gpu
 
-clean: down ## Stop the servers and remove everything that was made here
+clean: ## Stop the servers and remove everything that was made here; asks if versions are registered (FORCE=1: does not)
+	@$(PYTHON) pipelines/local/clean.py .biomed-r1 $(if $(FORCE),--force)
+	@$(MAKE) --no-print-directory down
 	rm -rf $(VENV) .biomed-r1 build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

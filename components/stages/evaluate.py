@@ -174,7 +174,9 @@ def answers_metadata(
         decoding = {"max_new_tokens": config.max_new_tokens, "sampling": "the endpoint's own"}
     if engine.name == "openai" and config.extra_body:
         decoding["extra_body"] = config.extra_body
+    given = config.chat_template
     return {
+        **({"chat_template": f"given, sha256 {hashlib.sha256(given.encode()).hexdigest()}"} if given else {}),
         "schema_version": SCHEMA_VERSION,
         "engine": engine.version,
         "prompt": prompt_version(config.prompt),

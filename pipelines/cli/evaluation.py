@@ -26,6 +26,11 @@ _answers = click.option("--answers", required=True, multiple=True, type=FILE, he
 )
 @click.option("--engine", type=click.Choice(["auto", "vllm", "transformers", "openai"]), help="[default: auto]")
 @click.option("--base-url", help="Endpoint of an openai:NAME model.")
+@click.option(
+    "--chat-template",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File with a Jinja chat template, for a base model that has none.",
+)
 @click.option("--limit", type=click.IntRange(min=1), help="Ask a seeded sample of this many questions.")
 @click.option("--examples", type=click.IntRange(min=0), help="Questions the report quotes; 0: none of their text.")
 @json_option
@@ -38,6 +43,7 @@ def evaluate_command(
     settings: str | None,
     engine: str | None,
     base_url: str | None,
+    chat_template: Path | None,
     limit: int | None,
     examples: int | None,
     json_file: Path | None,
@@ -52,6 +58,8 @@ def evaluate_command(
 
     given = {"settings": settings and tuple(settings.split(",")), "engine": engine, "limit": limit}
     given["base_url"] = base_url
+    if chat_template is not None:
+        given["chat_template"] = chat_template.read_text(encoding="utf-8")
     changed = {**config.parse(EvaluateConfig).model_dump(), **{key: value for key, value in given.items() if value}}
     answers = out / "answers.parquet"
     journal = answers.with_name("answers.journal")

@@ -108,9 +108,11 @@ def up_command(print_env: bool) -> None:
 @click.command("down")
 @click.option("--force", is_flag=True, help="Stop them although a run uses them.")
 def down_command(force: bool) -> None:
-    """Stop the embedded servers; their data stays until `make clean`."""
+    """Stop the embedded servers of this folder, or of the nearest one above; their data stays until `make clean`."""
+    from components.platform.machine import use_nearest_home
     from pipelines.local import servers
 
+    use_nearest_home()
     click.echo(f"stopped: {', '.join(servers.down(force=force)) or 'nothing, none was running'}")
 
 

@@ -12,10 +12,11 @@ import click
 @click.argument("run", required=False)
 def status_command(run: str | None) -> None:
     """The embedded servers, and the tasks of the latest run on this machine (or of RUN), a line each."""
-    from components.platform.machine import home
+    from components.platform.machine import home, use_nearest_home
     from components.platform.screen.tables import Screen, columns
     from pipelines.local import servers
 
+    use_nearest_home()
     screen = Screen()
     about = [("home", str(home())), ("servers", ", ".join(servers.running()) or "none running")]
     folder = _folder(run)
@@ -38,8 +39,10 @@ def logs_command(task: str, run: str | None) -> None:
     """Print what TASK of the latest run on this machine wrote (a task's name as in `biomed-r1 status`)."""
     from components.errors import InputError
     from components.platform.logs import log_path
+    from components.platform.machine import use_nearest_home
     from components.platform.words import did_you_mean
 
+    use_nearest_home()
     folder = _folder(run)
     if folder is None:
         raise InputError("no run on this machine yet: biomed-r1 run")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import secrets
 import shutil
@@ -27,6 +28,7 @@ from components.platform.tracking import runs as tracking
 from pipelines.local import server_process, tokens
 from pipelines.local.ports import free_ports
 
+LOG = logging.getLogger(__name__)
 NAMES = ("s3", "mlflow")
 BUCKET = "biomed-r1"
 # The first port tried for each; a port in use gives the next free one.
@@ -63,6 +65,10 @@ class Servers:
     replaced: tuple[str, ...] = ()
 
 
+class EndedError(StageError):
+    """A server ended before it answered."""
+
+
 class InUseError(InputError):
     """A run on this machine uses the embedded servers."""
 
@@ -75,7 +81,12 @@ def up() -> Servers:
     """
     # Two runs that start at once would find the same port free, and one would then talk to the other's server.
     with FileLock(Path(tempfile.gettempdir()) / f"biomed-r1-servers-{os.getuid()}.lock", mode=0o600):
-        return _up()
+        try:
+            return _up()
+        except EndedError as error:
+            # Seconds pass between the choice of a port and the server's taking it: another program can be quicker.
+            LOG.info("%s; starting it once more", error)
+            return _up()
 
 
 def _up() -> Servers:
@@ -159,8 +170,18 @@ def running() -> list[str]:
 
 
 def read_state() -> dict[str, Any]:
+    """What is known of the servers of this home; raises InputError for a file that was written in part."""
     path = home() / "servers" / "state.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    try:
+        state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(
+            f"{path}: not readable as JSON ({error}), so the servers of this folder are not known; stop those that run "
+            f"(processes with {server_process.VARIABLE} in their environment), delete the file and run this again"
+        ) from None
+    return state
 
 
 def _start_s3(token: str, before: Mapping[str, Any]) -> dict[str, Any]:
@@ -245,7 +266,8 @@ def _wait(name: str, server: Mapping[str, Any], token: str) -> None:
         except (InputError, OSError) as error:
             said = f" ({error})"
             time.sleep(0.2)
-    raise StageError(f"the embedded {name} server did not start{said}; see {server['log']}")
+    kind = StageError if found else EndedError
+    raise kind(f"the embedded {name} server did not start{said}; see {server['log']}")
 
 
 def _weed() -> str:

@@ -22,6 +22,8 @@ LOG = logging.getLogger(__name__)
 TAIL_BYTES = 2000
 # Without a terminal a task that takes longer says so this often.
 PLAIN_LINE_SECONDS = 30.0
+# What tasks were expected to take in all before the rest is scaled by what they took.
+ENOUGH_SECONDS = 30.0
 
 
 class Progress:
@@ -38,6 +40,8 @@ class Progress:
         self._width = max(map(len, tasks), default=0)
         self._told = time.time()
         self._reused = False
+        # Seconds of the tasks that did their work here, and what was expected of them.
+        self._took = self._believed = 0.0
         self._read = 0
         self._current: tuple[str, float] | None = None
         # Whether a task said that it failed.
@@ -74,6 +78,9 @@ class Progress:
         total = len(self._tasks)
         place = f"[{total - len(self._left):{len(str(total))}}/{total}]"
         self._reused = bool(event["reused"])
+        if not self._reused and event["task"] in self._expected.seconds:
+            self._took += event["seconds"]
+            self._believed += self._expected.seconds[event["task"]]
         how = "reused" if self._reused else "done"
         note = "  ".join(text for text in ("", event.get("note"), self._remaining()) if text is not None)
         LOG.info("%s %-*s %-6s %7.1f s%s", place, self._width, event["task"], how, event["seconds"], note)
@@ -88,6 +95,8 @@ class Progress:
     def _remaining(self, current: str = "", since: float = 0.0) -> str | None:
         """How long the rest takes, in words; None where it is not known or there is none."""
         left = self._expected.left(self._left, current, since)
+        if left is not None and self._believed >= ENOUGH_SECONDS:
+            left *= self._took / self._believed  # this machine is slower or quicker than the one of the estimate
         about = "up to" if self._reused else "about"  # what follows a result that was stored may be stored too
         return f"{about} {in_words(left)} left" if left and left >= 1 else None
 

@@ -24,6 +24,7 @@ HF_HOME = "/cache/huggingface"
 HUB: tuple[Outside, ...] = ("hub",)
 ENDPOINTS: tuple[Outside, ...] = ("endpoints",)
 WEBHOOK: tuple[Outside, ...] = ("webhook",)
+_HUB_SCHEME = "hf:"
 
 
 def place(
@@ -63,6 +64,14 @@ def place(
         _lifetime(task, resources, profile, retried)
         kubernetes.set_security_context(task, run_as_user=USER, run_as_group=USER, run_as_non_root=True)
     return task
+
+
+def hub_for(*references: str | None) -> tuple[Outside, ...]:
+    """What a task asks that reads these models or data sets: the hub where one of them is there, else nothing.
+
+    A model that this run or an earlier one made is in the store: its task needs neither the hub's token nor its cache.
+    """
+    return HUB if any(r is not None and r.startswith(_HUB_SCHEME) for r in references) else ()
 
 
 def _environment(resources: Resources, profile: Profile, cache: str | None) -> dict[str, str]:

@@ -61,7 +61,10 @@ _SEPARATOR = re.compile(
     r"|option|i\.? ?e\.?,?|namely|which is|that is|(?:which )?(?:stands for"
     r"|corresponds to|represents|refers to|means)|is) )?[\"'(\[]*"
 )
-_RIGHT_AFTER = re.compile(r"[\"')\]]* (?:is )?(?:the )?(?:correct|right|best)\b|\s(?:and|but) not\b")
+_RIGHT_AFTER = re.compile(
+    r"[\"')\]]* (?:is )?(?:the )?(?:correct|right|best)\b|\s(?:and|but) not\b"
+    r"| the (?:only )?(?:false|incorrect|wrong|exception|odd)\b"
+)
 _OWN_LETTER = re.compile(r"\s?[(\[](?:option |choice )?([a-z])[)\]],?\s\w")
 _ARTICLE = re.compile(r"(?:an?|the|it|to) ")
 _LONE = re.compile(r"[\"')\]}]*\s?[.:),(\[\-–]*\s?[\"'(]*(\S)(?=[\s.)\]}\"'<]|$)")
@@ -180,6 +183,15 @@ def letter_at(view: View, pos: int, *, sure: bool = False) -> Value | None:
             return None
         return Value(letter, pos, end, "letter")
     return None
+
+
+def letter_with_text(view: View, pos: int) -> Value | None:
+    """The option whose letter stands at `pos`, glued to a number or not, only where a text follows: "1b, Heparin"."""
+    letter = view.low[pos : pos + 1].upper()
+    if letter not in view.options.letters or view.low[pos + 1 : pos + 2].isalnum():
+        return None
+    told = _told(view, pos + 1, letter)
+    return Value(told[0], pos, told[1], "both") if told else None
 
 
 def _word(low: str, pos: int, view: View) -> bool:

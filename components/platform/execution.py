@@ -23,7 +23,6 @@ from pydantic import BaseModel
 from components.errors import InputError
 from components.platform import events, failures, faults, logs
 from components.platform.folders.deletion import clear_workspaces, workspace
-from components.platform.formats.parquet import count_rows
 from components.platform.lineage import code_digest, git_revision
 from components.platform.machine import asked_gpus, check_gpus, home
 from components.platform.models import model_digest
@@ -219,6 +218,8 @@ def _recorded(name: str, value: str) -> str:
 def _track(
     tracked: tracking.Tracked, call: Call, digests: Mapping[str, str], evidence: Evidence, reused: bool, uri: str
 ) -> None:
+    from components.platform.formats.parquet import count_rows  # brings pyarrow
+
     tracked.tags({"biomed_r1.reused": str(reused).lower()})
     tracked.metrics(evidence.get("metrics", {}))
     tracked.history(evidence.get("history", []), once=True)  # a trainer has logged most of it while it ran
@@ -256,6 +257,15 @@ def _receipt(root: str, run: str, call: Call, product: Product, key: str, second
 
 def receipts_uri(root: str, run: str) -> str:
     return f"{root}/runs/{run}/receipts"
+
+
+def result_of(task: str, run: str) -> str:
+    """The address of what a task of this run (KFP's id) stored; raises InputError where it left no receipt."""
+    uri = f"{receipts_uri(store_root(), run_id(run))}/{task}.json"
+    receipt = store.get_json(uri)
+    if receipt is None:
+        raise InputError(f"{uri}: there is none, so task {task} stored nothing in this run: look at its log")
+    return str(receipt["uri"])
 
 
 def read_receipts(root: str, run: str) -> dict[str, dict[str, Any]]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from components.questions.seal import Seal
-from components.report.build import Limits
-from components.report.files import TITLE, read_inputs, write_report
-from components.report.origin import Origin
+from components.report.limits import TITLE, Limits
+
+if TYPE_CHECKING:
+    from components.report.origin import Origin
 
 
 class ReportConfig(BaseModel):
@@ -42,6 +43,8 @@ def report(
 
     Raises InputError naming the file that is unreadable or of a newer schema.
     """
+    from components.report.files import read_inputs, write_report  # bring every section and numpy
+
     found = read_inputs(scores, decision, items, answers, classifier, curation, histories, lineage, origin)
     seal = Seal(config.sealed, seal_number)
     limits = Limits(config.examples, config.example_chars, config.removed_rows, seal)

@@ -6,7 +6,7 @@ import logging
 from contextlib import suppress
 
 from components.errors import InputError, ReadableError, StageError
-from components.platform import logs
+from components.platform import failures, logs
 from components.platform.checks import place
 from components.platform.execution import read_receipts, run_id, store_root
 from components.platform.storage import plan as plans
@@ -18,18 +18,23 @@ from components.tasks.patience import patient
 LOG = logging.getLogger(__name__)
 # The task that checks the others' receipts. It owes none: it is the last of the graph, and nothing runs after it but
 # the exit task, which reads the receipts again.
-RECEIPTS = "receipts"
+DOCTOR, RECEIPTS = "doctor", "receipts"
 
 
 @patient
 def doctor(plan: str, run: str, run_date: str) -> None:
     """Store the plan (given whole, as text) and check everything that the run needs."""
-    from components.stages.frame.preflight import PreflightConfig, preflight
-
     logs.configure()
     # First, so that the outcome can be told from it when a check fails; what is wrong with the store, the checks say.
     with suppress(ReadableError):
         plans.write(store_root(), plan)
+    with failures.recorded(store_root(), run_id(run), DOCTOR, DOCTOR):
+        _checked(plan, run, run_date)
+
+
+def _checked(plan: str, run: str, run_date: str) -> None:
+    from components.stages.frame.preflight import PreflightConfig, preflight
+
     read = plans.parse(plan)
     sources = tuple((source, kind) for kind, source in read.data.items())
     preflight(PreflightConfig(models=read.references, sources=sources), run_id(run))
@@ -50,6 +55,11 @@ def receipts(plan: str, run: str) -> None:
     """
     logs.configure()
     logs.redirect(RECEIPTS)
+    with failures.recorded(store_root(), run_id(run), RECEIPTS, RECEIPTS):
+        _all_there(plan, run)
+
+
+def _all_there(plan: str, run: str) -> None:
     owed = plans.read(store_root(), plan).tasks
     found = read_receipts(store_root(), run_id(run))
     if missing := [task for task in owed if task not in found]:

@@ -24,6 +24,7 @@ from components.platform.execution import (
     fetched,
     journal_uri,
     read_receipts,
+    result_of,
     resume_uri,
     run_id,
     store_root,
@@ -47,6 +48,8 @@ TRAIN, LABELS, BENCHMARKS = "train.parquet", "labels.parquet", "benchmarks.parqu
 ITEMS, ANSWERS = "items.parquet", "answers.parquet"
 SFT_MIX, RL_MIX, CURATION = "sft.parquet", "rl.parquet", "curation.json"
 SCORES, DECISION = "scores.json", "decision.json"
+# The models that a training makes, as the report calls them, and the tasks that make them.
+MADE = {"classifier": "classify", "sft": "sft", "grpo": "grpo"}
 
 
 def read_plan(digest: str) -> plans.Plan:
@@ -120,11 +123,12 @@ def stratify(data: str, classifier: str, plan: str, run: str) -> str:
 
 
 @patient
-def curate(data: str, items: str, classifier: str, plan: str, run: str) -> str:
+def curate(plan: str, run: str) -> str:
     from components.platform.models import local_model
     from components.stages import curate as stage
 
     settings = read_plan(plan).config("curate", stage.CurateConfig)
+    data, classifier, items = (result_of(task, run) for task in ("ingest", "classify", "stratify"))
     inputs = {"train": f"{data}/{TRAIN}", "items": f"{items}/{ITEMS}", "classifier": classifier}
     call = Call("curate", run, settings, inputs, datasets={"train": "train", "items": "decontamination"})
 
@@ -136,10 +140,11 @@ def curate(data: str, items: str, classifier: str, plan: str, run: str) -> str:
 
 
 @patient
-def sft(mix: str, model: str, plan: str, run: str) -> str:
+def sft(mix: str, plan: str, run: str) -> str:
     from components.stages import sft as stage
 
     read = read_plan(plan)
+    model = str(read.model("base").reference)
     settings, place = read.config("sft", stage.SftConfig), trainer_place(read)
     call = Call("sft", run, settings, {"mix": f"{mix}/{SFT_MIX}", "model": model}, datasets={"mix": "train"})
     code = code_digest("components.stages.sft")
@@ -174,12 +179,13 @@ def grpo(mix: str, model: str, plan: str, run: str) -> str:
 
 
 @patient
-def evaluate(items: str, model: str, name: str, plan: str, run: str) -> str:
+def evaluate(model: str, name: str, plan: str, run: str) -> str:
     from components.platform.tables import write_rows
     from components.platform.tracking.registry import absent
     from components.stages import evaluate as stage
 
     settings = read_plan(plan).evaluation(name, stage.EvaluateConfig)
+    items = result_of("stratify", run)
     nobody = absent(model)
     # A registry alias can move; what it points to now is the input.
     inputs = {"items": f"{items}/{ITEMS}", "model": "digest:absent" if nobody else model, "name": f"digest:{name}"}
@@ -198,15 +204,10 @@ def evaluate(items: str, model: str, name: str, plan: str, run: str) -> str:
 
 
 @patient
-def compare(
-    items: str,
-    answers: Mapping[str, str],
-    plan: str,
-    run: str,
-    decision: Artifact,
-    metrics: Metrics,
-) -> str:
-    """`answers` by model: base, sft, grpo, and champion, whose table is empty where there is no champion.
+def compare(plan: str, run: str, decision: Artifact, metrics: Metrics) -> tuple[str, str]:
+    """The result's address and the ledger's key of the decision, for `register`.
+
+    The models' answers are those of this run's receipts; a champion's table is empty where there is no champion.
 
     The look is reserved before answers are compared, so that a decision which is never registered counts too.
     """
@@ -215,7 +216,7 @@ def compare(
 
     read = read_plan(plan)
     settings = read.config("compare", stage.CompareConfig)
-    there = _answered(answers)
+    items, there = result_of("stratify", run), _answered(read, run)
     baseline = "champion" if "champion" in there else "base"
     files = [f"{items}/{ITEMS}", *(f"{uri}/{ANSWERS}" for uri in there.values())]
     seal, name = seal_number(store_root()), read.config("register", RegisterConfig).name
@@ -236,27 +237,22 @@ def compare(
     decision.metadata.update({**product.metadata, "ledger_key": wanted.key, "look": look})
     for key, value in product.evidence.get("metrics", {}).items():
         metrics.log_metric(key, value)
-    return product.uri
+    return product.uri, wanted.key
 
 
 @patient
-def report(
-    items: str,
-    answers: Mapping[str, str],
-    judged: str,
-    mix: str,
-    made: Mapping[str, str],
-    plan: str,
-    run: str,
-    page: Artifact,
-    summary: Artifact,
-) -> None:
-    """`judged` is compare's result, `mix` curate's; `made` are those of classifier, sft and grpo."""
+def report(judged: str, plan: str, run: str, page: Artifact, summary: Artifact) -> None:
+    """`judged` is compare's result; what else it reads, the receipts of the tasks before compare name.
+
+    As arguments of the task these addresses would be stored some eleven times each.
+    """
     from components.stages import report as stage
 
     read = read_plan(plan)
     settings = read.config("report", stage.ReportConfig)
-    there = _answered(answers)
+    items, mix = result_of("stratify", run), result_of("curate", run)
+    made = {part: result_of(task, run) for part, task in MADE.items()}
+    there = _answered(read, run)
     trained = {name: made[name] for name in ("sft", "grpo")}
     inputs = {f"answers_{name}": f"{uri}/{ANSWERS}" for name, uri in there.items()}
     files = {"items": f"{items}/{ITEMS}", "scores": f"{judged}/{SCORES}", "decision": f"{judged}/{DECISION}"}
@@ -295,7 +291,8 @@ def report(
 
 
 @patient
-def register(model: str, judged: str, decision: Artifact, plan: str, run: str) -> str:
+def register(model: str, judged: str, ledger: str, plan: str, run: str) -> str:
+    """`judged` and `ledger` are compare's; returns the version's number."""
     from components.platform.tracking.notes import page_of
     from components.platform.tracking.registry import identity
     from components.stages import register as stage
@@ -306,7 +303,7 @@ def register(model: str, judged: str, decision: Artifact, plan: str, run: str) -
     inputs = {"model": model, "decision": f"{judged}/{DECISION}", "recipe": f"digest:{recipe}"}
     inputs["registry"] = f"digest:{identity()}"
     call = Call("register", run, settings, inputs)
-    context = {"ledger_key": decision.metadata.get("ledger_key", "")}
+    context = {"ledger_key": ledger}
 
     def work(out: Path) -> dict[str, Any]:
         with fetched(inputs["decision"], f"{judged}/{SCORES}") as (verdict, scores):
@@ -338,6 +335,7 @@ def _references(plan: plans.Plan, answered: Mapping[str, str]) -> dict[str, str]
     return {model.name: model.reference for model in plan.models if model.reference and model.name in answered}
 
 
-def _answered(answers: Mapping[str, str]) -> dict[str, str]:
-    """Those that hold answers: a champion that does not exist has an empty table."""
+def _answered(plan: plans.Plan, run: str) -> dict[str, str]:
+    """The results of the plan's models that hold answers: a champion that does not exist has an empty table."""
+    answers = {model.name: result_of(f"evaluate-{model.name}", run) for model in plan.models}
     return {name: uri for name, uri in answers.items() if not store.get_json(f"{uri}/{EVIDENCE}").get("absent")}

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from pipelines.cli.options import FILE, FOLDER, GivenConfig, config_options, json_option
+from pipelines.cli.options import (
+    FILE,
+    FOLDER,
+    GivenConfig,
+    Place,
+    config_options,
+    folder_of,
+    json_option,
+    one_file,
+    replaces_its_own,
+)
 
 
 @click.command("classify")
@@ -40,6 +51,7 @@ def classify_command(labels: tuple[Path, ...], out: Path, json_file: Path | None
 @click.option("--out", required=True, type=FILE, help="Parquet (or JSONL) to write.")
 @json_option
 @config_options
+@replaces_its_own()
 def stratify_command(
     items: tuple[Path, ...],
     more_items: tuple[Path, ...],
@@ -79,6 +91,13 @@ def stratify_command(
             screen.say(f"{title}: {found['n']} items, AUROC {found['auroc']:.3f}{alone}, kappa {found['kappa']:.3f}")
 
 
+def _labels_place(out: Path, given: Mapping[str, Any]) -> Place:
+    """A folder for the sheet, or with a filled one the file of items."""
+    from components.stages.label_sample import DESIGN, SHEET
+
+    return folder_of(SHEET, DESIGN)(out, given) if given["sheet"] is None else one_file(out, given)
+
+
 @click.command("label-sample")
 @click.option("--items", required=True, type=FILE, help="Stratified questions.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the sheet; with --sheet, items.")
@@ -86,6 +105,7 @@ def stratify_command(
 @click.option("--design", type=FILE, help="label-design.json of the draw [default: beside the sheet].")
 @json_option
 @config_options
+@replaces_its_own(_labels_place)
 def label_sample_command(
     items: Path, out: Path, sheet: Path | None, design: Path | None, json_file: Path | None, config: GivenConfig
 ) -> None:

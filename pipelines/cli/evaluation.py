@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from pipelines.cli.options import FILE, FOLDER, GivenConfig, config_options, json_option
+from pipelines.cli.options import (
+    FILE,
+    FOLDER,
+    GivenConfig,
+    Place,
+    config_options,
+    folder_of,
+    json_option,
+    replaces_its_own,
+)
 
 _items = click.option("--items", required=True, type=FILE, help="The questions (Parquet or JSONL).")
 _answers = click.option("--answers", required=True, multiple=True, type=FILE, help="A file of answers (repeatable).")
@@ -35,6 +44,7 @@ _answers = click.option("--answers", required=True, multiple=True, type=FILE, he
 @click.option("--examples", type=click.IntRange(min=0), help="Questions the report quotes; 0: none of their text.")
 @json_option
 @config_options
+@replaces_its_own(folder_of("answers.parquet", "scores.json", "report.html", "report.md"))
 def evaluate_command(
     model: str,
     items: Path,
@@ -105,6 +115,7 @@ def _refuse_others(answers: Path, model: str) -> None:
 @click.option("--out", type=FILE, help="scores.json to write; required, except with --explain.")
 @click.option("--explain", metavar="ITEM_ID", help="Print how each answer to this item is read, and why; no scores.")
 @config_options
+@replaces_its_own()
 def score_command(
     items: Path, answers: Sequence[Path], out: Path | None, explain: str | None, config: GivenConfig
 ) -> None:
@@ -121,6 +132,13 @@ def score_command(
 
     print_scores(score_files(items, answers, config.parse(CompareConfig), out))
     click.echo(f"scores: {out}")
+
+
+def _decision_place(out: Path, _given: Mapping[str, Any]) -> Place:
+    """decision.json itself, or a folder for it; scores.json goes beside it."""
+    if out.suffix == ".json":
+        return out.parent, ("scores.json", out.name), False
+    return out, ("scores.json", "decision.json"), True
 
 
 @click.command("compare")
@@ -141,6 +159,7 @@ def score_command(
 )
 @click.option("--fail-on-refusal", is_flag=True, help="Exit with code 3 when the gate refuses.")
 @config_options
+@replaces_its_own(_decision_place)
 def compare_command(
     items: Path,
     answers: Sequence[Path],
@@ -155,6 +174,7 @@ def compare_command(
 ) -> None:
     """Decide by the gate's rules whether the candidate replaces the baseline."""
     from components.errors import GateRefusedError
+    from components.platform.folders.deletion import workspace
     from components.platform.storage.ledger import reserve, seal_number
     from components.report.terminal import print_decision, print_scores
     from components.stages.compare import CompareConfig, challenge, compare
@@ -166,12 +186,13 @@ def compare_command(
         root = ledger.rstrip("/")
         seal = seal_number(root)
         look = reserve(root, challenge(items, answers, baseline, candidate, settings, seal_number=seal))
-    folder = out.parent if out.suffix == ".json" else out
-    evidence = compare(items, answers, baseline, candidate, settings, folder, look or 1, equivalent, seal)
-    written = folder / "decision.json"
-    if out.suffix == ".json" and out != written:
-        written = written.replace(out)
-    print_scores(json.loads((folder / "scores.json").read_text(encoding="utf-8")), models=(baseline, candidate))
+    folder, (scores, decision), _ = _decision_place(out, {})
+    # A decision under another name beside this one stays.
+    with workspace(folder, ".made-") as made:
+        evidence = compare(items, answers, baseline, candidate, settings, made, look or 1, equivalent, seal)
+        (made / "scores.json").replace(folder / scores)
+        written = (made / "decision.json").replace(folder / decision)
+    print_scores(json.loads((folder / scores).read_text(encoding="utf-8")), models=(baseline, candidate))
     print_decision(json.loads(written.read_text(encoding="utf-8")))
     click.echo(f"decision: {written}")
     if evidence["decision"] == "refuse" and fail_on_refusal:
@@ -195,6 +216,7 @@ def _file(name: str, text: str, **extra: Any) -> Callable[[Any], Any]:
 @click.option("--out", required=True, type=FOLDER, help="Output folder.")
 @json_option
 @config_options
+@replaces_its_own(folder_of("report.html", "report.md"))
 def report_command(
     scores: Path,
     decision: Path | None,

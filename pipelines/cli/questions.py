@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipelines.cli.options import FILE, FOLDER, GivenConfig, config_options, json_option
+from pipelines.cli.options import FILE, FOLDER, GivenConfig, config_options, folder_of, json_option, replaces_its_own
 
 if TYPE_CHECKING:
     from components.platform.sources import Kind
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "json_file", type=FILE, help="Write what was read and dropped.")
 @config_options
+@replaces_its_own()
 def ingest_command(
     source: str, kind: Kind, out: Path, mapping: str | None, json_file: Path | None, config: GivenConfig
 ) -> None:
@@ -60,6 +61,7 @@ def _writable_items(out: Path, source: str) -> None:
 @click.option("--limit", type=click.IntRange(min=1), help="Only a seeded sample of this many questions.")
 @json_option
 @config_options
+@replaces_its_own()
 def openings_command(
     items: Path,
     model: str,
@@ -96,6 +98,7 @@ def openings_command(
 @click.option("--out", required=True, type=FOLDER, help="Folder to write.")
 @json_option
 @config_options
+@replaces_its_own(folder_of("sft.parquet", "rl.parquet", "curation.json"))
 def curate_command(
     train: Path, benchmarks: Path, classifier: str, out: Path, json_file: Path | None, config: GivenConfig
 ) -> None:
@@ -135,19 +138,27 @@ def curate_command(
 def export_command(items: Path, form: str, out: Path, json_file: Path | None, config: GivenConfig) -> None:
     """Write the questions for lm-evaluation-harness, inspect_ai or verifiers, or in the published Parquet columns."""
     from components.platform.config import write_json
+    from components.platform.folders.deletion import workspace
+    from components.platform.folders.outputs import check, claimed, replace_contents
     from components.platform.tables import read_items
     from components.stages.export import ExportConfig, export_folder, export_lm_eval, export_parquet
 
     settings = config.parse(ExportConfig)
+    check(out)
     questions = read_items(items)
+    with claimed(out) as folder, workspace(folder, ".made-") as made:
+        if form == "parquet":
+            evidence = export_parquet(questions, made)
+        elif form != "lm-eval":
+            evidence = export_folder(questions, form, settings, made)
+        else:
+            evidence = export_lm_eval(questions, settings, made)
+        replace_contents(folder, made)
     if form == "parquet":
-        evidence = export_parquet(questions, out)
         click.echo(f"{len(questions)} questions of {len(evidence['benchmarks'])} benchmarks in {out}")
     elif form != "lm-eval":
-        evidence = export_folder(questions, form, settings, out)
         click.echo(f"{len(questions)} questions in {out}; {out / 'README.md'} says how to run them")
     else:
-        evidence = export_lm_eval(questions, settings, out)
         groups = ", ".join(evidence["groups"])
         click.echo(f"{len(questions)} questions as {evidence['tasks']} tasks in {out}; groups: {groups}")
         first = next(iter(evidence["groups"]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import logging
 import os
 import secrets
 import shutil
@@ -22,18 +21,18 @@ from filelock import FileLock
 from components.errors import InputError, StageError
 from components.platform.folders.deletion import replacing
 from components.platform.machine import home
-from components.platform.processes import HOST, end
+from components.platform.processes import HOST, end, is_free
 from components.platform.storage import s3, store
 from components.platform.tracking import runs as tracking
 from pipelines.local import server_process, tokens
 from pipelines.local.ports import free_ports
 
-LOG = logging.getLogger(__name__)
 NAMES = ("s3", "mlflow")
 BUCKET = "biomed-r1"
 # The first port tried for each; a port in use gives the next free one.
 S3_PORT, MLFLOW_PORT = 8333, 5000
 START_SECONDS = 120
+STARTS = 3
 # What runs may write until the servers are started again, and what is left free on a nearly full disk.
 ROOM_BYTES, SPARE_DISK = 8 * 10**9, "256MiB"
 # Whatever of a credential or an endpoint may be left over from other work: with the embedded server's keys, one of
@@ -65,10 +64,6 @@ class Servers:
     replaced: tuple[str, ...] = ()
 
 
-class EndedError(StageError):
-    """A server ended before it answered."""
-
-
 class InUseError(InputError):
     """A run on this machine uses the embedded servers."""
 
@@ -81,12 +76,7 @@ def up() -> Servers:
     """
     # Two runs that start at once would find the same port free, and one would then talk to the other's server.
     with FileLock(Path(tempfile.gettempdir()) / f"biomed-r1-servers-{os.getuid()}.lock", mode=0o600):
-        try:
-            return _up()
-        except EndedError as error:
-            # Seconds pass between the choice of a port and the server's taking it: another program can be quicker.
-            LOG.info("%s; starting it once more", error)
-            return _up()
+        return _up()
 
 
 def _up() -> Servers:
@@ -107,14 +97,15 @@ def _up() -> Servers:
             if _lives(name, token):
                 waited.append(name)
             else:
-                state[name] = (_start_s3 if name == "s3" else _start_mlflow)(token, state.get(name, {}))
+                state[name] = _start(name, token, state)
                 started.append(name)
                 _write_state(state)
         environment |= state[name]["environment"]
     os.environ.update(environment)
     # Waited for only now: the processes start side by side.
     for name in (*started, *waited):
-        _wait(name, state[name], token)
+        _ready(name, state, token)
+        environment |= state[name]["environment"]
     return Servers(environment, tuple(started), replaced)
 
 
@@ -184,6 +175,10 @@ def read_state() -> dict[str, Any]:
     return state
 
 
+def _start(name: str, token: str, state: Mapping[str, Any]) -> dict[str, Any]:
+    return (_start_s3 if name == "s3" else _start_mlflow)(token, state.get(name, {}))
+
+
 def _start_s3(token: str, before: Mapping[str, Any]) -> dict[str, Any]:
     folder = home() / "servers" / "s3"
     data = folder / "data"
@@ -248,6 +243,19 @@ def _start_mlflow(token: str, before: Mapping[str, Any]) -> dict[str, Any]:
     return {**started, "port": port, "environment": {"MLFLOW_TRACKING_URI": f"http://{HOST}:{port}"}}
 
 
+def _ready(name: str, state: dict[str, Any], token: str) -> None:
+    """Wait for a server; one whose port another program took while it was starting is started again on another."""
+    for left in reversed(range(STARTS)):
+        try:
+            return _wait(name, state[name], token)
+        except StageError:
+            if not left or server_process.processes(name, token) or is_free(state[name]["port"]):
+                raise
+        state[name] = _start(name, token, state)
+        _write_state(state)
+        os.environ.update(state[name]["environment"])
+
+
 def _wait(name: str, server: Mapping[str, Any], token: str) -> None:
     """Wait until a server answers its clients' requests, not only connections, and give it its token."""
     deadline = time.monotonic() + START_SECONDS
@@ -266,8 +274,7 @@ def _wait(name: str, server: Mapping[str, Any], token: str) -> None:
         except (InputError, OSError) as error:
             said = f" ({error})"
             time.sleep(0.2)
-    kind = StageError if found else EndedError
-    raise kind(f"the embedded {name} server did not start{said}; see {server['log']}")
+    raise StageError(f"the embedded {name} server did not start{said}; see {server['log']}")
 
 
 def _weed() -> str:

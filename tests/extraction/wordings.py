@@ -13,6 +13,27 @@ SHARE = {"A": "1/8", "B": "3/8", "C": "30%", "D": "60%"}
 FEVER = {"A": "Malaria", "B": "Dengue", "C": "Typhoid fever", "D": "Leptospirosis"}
 
 CASES: list[tuple[str, dict[str, str], str | None]] = [
+    ("Cancer (of the lung)  Cancer (of the lung) is common.", {"A": "Heparin", "B": "Cancer (of the lung)"}, "B"),
+    ("Cancer (of the lung)  Heparin is common.", {"A": "Heparin", "B": "Cancer (of the lung)"}, None),
+    (
+        "B. Metoprolol\n\nIt slows the heart.\n\nOptions:\nA. Insulin\nB. Digoxin\nD. Iron\n\nAnswer: D. Iron",
+        HEART,
+        "B",
+    ),
+    (
+        "B. Metoprolol?\n\nOptions:\nA. Aspirin\nB. Metoprolol\nC. Heparin\nD. Warfarin\n\nAnswer: D",
+        HEART,
+        "D",
+    ),
+    ("1b, which is Metoprolol. It slows the heart.", HEART, "B"),
+    ("1b, Metoprolol.", HEART, "B"),
+    ("4b, i.e. 'metoprolol' in 1. acute and 2. chronic cases", HEART, "B"),
+    ("4 D i.e. Warfarin. It is given 1. orally 2. daily.", HEART, "D"),
+    ("1b, which is Heparin.", HEART, None),
+    ("1b, which is not Metoprolol.", HEART, None),
+    ("1b, a beta blocker.", HEART, None),
+    ("1c and 2b", HEART, None),
+    ("4. Warfarin\n2. Heparin", HEART, None),
     ("Let's think step by step. Aspirin is an antiplatelet. Therefore, the answer is (B).", HEART, "B"),
     ("Answer: (B) Metoprolol\nExplanation: ...", HEART, "B"),
     ("The correct answer is **(B) Metoprolol**.\n\nHere's why:\n* **A** is wrong", HEART, "B"),

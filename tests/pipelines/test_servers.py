@@ -9,6 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from pipelines.local import servers
 from pipelines.local.ports import free_ports
 
 CONFIGURED = ("BIOMED_R1_STORE", "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL_S3", "MLFLOW_S3_ENDPOINT_URL")
@@ -28,6 +31,25 @@ def test_two_that_start_at_once_get_servers_of_their_own(tmp_path: Path) -> None
     finally:
         for home in homes:
             subprocess.run([*command, "down"], env=home, check=True, capture_output=True, timeout=60)
+
+
+@pytest.mark.slow
+def test_a_port_that_is_taken_while_a_server_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was free when it was looked for; the server ends, and is started again on another."""
+    for name in CONFIGURED:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("BIOMED_R1_STORE", "s3://not/asked")  # MLflow alone is started
+    monkeypatch.setenv("BIOMED_R1_HOME", str(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = [other.getsockname()[1]]
+        monkeypatch.setattr(servers, "free_ports", lambda *a, **k: [taken.pop()] if taken else free_ports(*a, **k))
+        try:
+            up = servers.up()
+            assert up.started == ("mlflow",) and not taken
+            assert up.environment == {"MLFLOW_TRACKING_URI": os.environ["MLFLOW_TRACKING_URI"]}
+            assert str(other.getsockname()[1]) not in up.environment["MLFLOW_TRACKING_URI"]
+        finally:
+            servers.down()
 
 
 def test_a_port_whose_socket_another_namespace_uses_is_not_free() -> None:

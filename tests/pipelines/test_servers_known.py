@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from moved_clock import MovedClock
 
 from pipelines.local.ports import free_ports
 from pipelines.local.server_process import VARIABLE
@@ -41,6 +42,17 @@ def variables(home: Path, **changed: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
+def clock(tmp_path_factory: pytest.TempPathFactory) -> MovedClock:
+    """Two hours before the time at which the servers were started."""
+    try:
+        found = MovedClock(tmp_path_factory.mktemp("clock"))
+    except RuntimeError as error:
+        pytest.skip(str(error))
+    found.step(-7200)
+    return found
+
+
+@pytest.fixture(scope="module")
 def cli(own_home: Path) -> Cli:
     """Runs a verb on servers of this module's own; `before` are words in front of the command."""
 
@@ -64,15 +76,9 @@ def test_left_over_credentials_do_not_break_up_and_are_unset_in_a_shell(cli: Cli
     assert {f"unset {name}" for name in REPLACED} <= set(done.stdout.splitlines())
 
 
-def test_a_clock_step_changes_nothing(cli: Cli, tmp_path: Path) -> None:
-    """`btime`, from which a process's start time is counted, moves when the clock is set."""
-    text = Path("/proc/stat").read_text().splitlines(keepends=True)
-    moved = tmp_path / "stat"
-    moved.write_text("".join(f"btime {int(x.split()[1]) - 7200}\n" if x.startswith("btime") else x for x in text))
-    step = ("unshare", "-m", "sh", "-c", f'mount --bind {moved} /proc/stat && exec "$@"', "sh")
-    if subprocess.run([*step, "true"], capture_output=True).returncode:
-        pytest.skip("mounting is not permitted here")
-    done = cli("up", before=step)
+def test_a_clock_step_changes_nothing(cli: Cli, clock: MovedClock) -> None:
+    """`btime`, from which a process's start time is counted, moves when the clock is set; `down` is tried below."""
+    done = cli("up", before=clock.words, **clock.environment)
     assert done.returncode == 0 and "nothing, they were up" in done.stderr, done.stderr
 
 
@@ -87,7 +93,7 @@ def test_servers_out_of_reach_are_said_to_be_so(cli: Cli) -> None:
     assert done.returncode == 2 and "its process cannot be seen from here" in done.stderr, done.stderr
 
 
-def test_a_run_s_servers_stay_until_it_ends_however_it_ends(cli: Cli, own_home: Path) -> None:
+def test_a_run_s_servers_stay_until_it_ends_however_it_ends(cli: Cli, own_home: Path, clock: MovedClock) -> None:
     user = subprocess.Popen(
         [sys.executable, "-c", USER], env=variables(own_home), stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -99,7 +105,8 @@ def test_a_run_s_servers_stay_until_it_ends_however_it_ends(cli: Cli, own_home: 
     finally:
         user.send_signal(signal.SIGKILL)
         user.communicate()
-    assert cli("down").stdout.split() == ["stopped:", "mlflow,", "s3"]
+    done = cli("down", before=clock.words, **clock.environment)
+    assert done.stdout.split() == ["stopped:", "mlflow,", "s3"], done.stderr
     assert "none was running" in cli("down").stdout
 
 

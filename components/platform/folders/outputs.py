@@ -10,7 +10,7 @@ from pathlib import Path
 
 from components.errors import InputError
 from components.platform.folders.deletion import open_to_umask, remove_file, remove_files
-from components.platform.folders.marks import MARK, read_mark, write_mark
+from components.platform.folders.marks import MARK, WRITTEN, read_mark, write_mark
 from components.platform.machine import existing
 
 # What a new disk holds by itself.
@@ -25,19 +25,26 @@ def check(folder: Path, option: str = "--out") -> Path:
     Raises InputError for a folder with files that this program did not write, and for one that cannot be written to.
     """
     found = Path(os.path.realpath(folder))
-    try:
-        if found.is_symlink():
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-        if read_mark(found) is None and (others := _others(found)):
+    with writable(found, f"{option} {folder}"):
+        if read_mark(found) is None and (theirs := others(found)):
             raise InputError(
-                f"{option} {folder}: holds files that biomed-r1 did not write ({', '.join(others)}); name a new or "
+                f"{option} {folder}: holds files that biomed-r1 did not write ({', '.join(theirs)}); name a new or "
                 "an empty folder"
             )
-        if not os.access(existing(found), os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    except OSError as error:
-        raise InputError(f"{option} {folder}: cannot be written ({error.strerror}); name another folder") from None
     return found
+
+
+@contextmanager
+def writable(folder: Path, shown: str) -> Iterator[None]:
+    """Raise InputError for a folder that cannot be made or written to, also where the block finds that out."""
+    try:
+        if folder.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        if not os.access(existing(folder), os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        yield
+    except OSError as error:
+        raise InputError(f"{shown}: cannot be written ({error.strerror}); name another folder") from None
 
 
 @contextmanager
@@ -77,13 +84,14 @@ def replace_contents(folder: Path, made: Path) -> None:
     write_mark(folder, names)
 
 
-def _others(folder: Path) -> list[str]:
+def others(folder: Path) -> list[str]:
     """Some names of what a folder holds; empty folders count for nothing."""
     if not folder.exists():
         return []
     found = [
         path.name
         for path in sorted(folder.iterdir())
-        if path.name not in (*_NOBODYS, MARK) and (not path.is_dir() or any(p.is_file() for p in path.rglob("*")))
+        if path.name not in (*_NOBODYS, MARK, WRITTEN)
+        and (not path.is_dir() or any(p.is_file() for p in path.rglob("*")))
     ]
     return found if len(found) <= 3 else [*found[:3], f"and {len(found) - 3} more"]

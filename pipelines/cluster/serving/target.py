@@ -155,7 +155,7 @@ class KubernetesTarget:
 
     def _holding(self) -> None:
         if self._lease is not None and self._lease.lost.is_set():
-            raise ConflictError("the Lease was lost to another deployer; this one stops")
+            raise ConflictError("the Lease was lost to another deployer, or could not be renewed; this one stops")
 
     def _service(self) -> dict[str, Any]:
         found = self.cluster.get(self.cluster.path("v1", "services", SERVICE))

@@ -44,7 +44,7 @@ Settings = Annotated[tuple[Setting, ...], BeforeValidator(expand_settings)]
 class EvaluateConfig(EngineConfig):
     """Recipe part of the evaluate stage; which engine answers is inherited."""
 
-    settings: Settings = Field(SETTINGS, min_length=1, description="which openings the model gets")
+    settings: Settings = Field(SETTINGS, min_length=1, description="conditions: plain, adversarial_0 to _2")
     prompt: str = Field("direct", description="style of components/questions/prompts.py")
     max_new_tokens: int = Field(64, ge=1, description="an answer is cut there, and counted as truncated")
     temperature: float = Field(0.0, ge=0, description="0: the likeliest token, always")

@@ -59,7 +59,7 @@ def evaluate_command(
     json_file: Path | None,
     config: GivenConfig,
 ) -> None:
-    """Ask a model every question, plainly and after adversarial openings."""
+    """Ask a model every question, plainly and after adversarial prefills."""
     from components.platform.config import parse_config, write_json
     from components.platform.screen.tables import Screen, columns
     from components.platform.storage.journal import forget

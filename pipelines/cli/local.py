@@ -27,7 +27,7 @@ LOG = logging.getLogger(__name__)
     "--available",
     "available_only",
     is_flag=True,
-    help="Leave out models whose key or weights are not at hand, saying so; pin the others that are on the hub.",
+    help="Leave out models whose key or weights are missing, and name them; pin the others that are on the hub.",
 )
 @click.option("--fresh", is_flag=True, help="Ignore stored results: run every stage again.")
 @click.option("--dry-run", is_flag=True, help="Check recipe and inputs, list the tasks, and run nothing.")
@@ -119,7 +119,7 @@ def down_command(force: bool) -> None:
 @click.command("doctor")
 @recipe_option
 @click.option("--data", type=click.Path(), help="Folder with benchmarks/ and train/ instead of the recipe's data.")
-@click.option("--profile", help="A cluster's profile: check what it would be asked for, instead of this machine.")
+@click.option("--profile", help="Check a recipe against this cluster profile instead of this machine.")
 @changes_option
 @click.option(
     "--json", "json_file", type=FILE, help="Write the findings here: label, level (ok, warning, failed), text."
@@ -127,7 +127,7 @@ def down_command(force: bool) -> None:
 def doctor_command(
     recipe: str, data: str | None, profile: str | None, changes: tuple[str, ...], json_file: Path | None
 ) -> None:
-    """Check everything a run needs, by doing it once, and say what is wrong."""
+    """Try everything that a run needs once, and say what is wrong."""
     from components.errors import InputError
     from components.platform.config import write_json
     from components.platform.screen.tables import Screen, columns

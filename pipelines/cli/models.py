@@ -49,7 +49,7 @@ class Span(click.ParamType):
 def models_command(context: click.Context, name: str | None, verify: bool, json_file: Path | None) -> None:
     """List the registered versions and what the serving pointer says of each; walk its log.
 
-    MLflow's alias `champion` is set to what the pointer says, where it says something else.
+    If MLflow's alias `champion` names another version than the pointer, it is set to the pointer's.
     """
     from components.platform.tracking.answers import quickly
 
@@ -130,7 +130,9 @@ def at_command(name: str, moment: str, json_file: Path | None) -> None:
 @click.argument("version", required=False)
 @_name
 @_reason
-@click.option("--force", is_flag=True, help="Overrule gate, stale baseline and rejection (never damaged files).")
+@click.option(
+    "--force", is_flag=True, help="Promote in spite of gate, stale baseline or rejection (never damaged files)."
+)
 @click.option("--approve", is_flag=True, help="Sign off the version that is proposed, before its soak is over too.")
 @click.option("--soak", type=Span(), metavar="SPAN", help="Propose it for so long; the same command then promotes it.")
 @_dry
@@ -200,7 +202,7 @@ def rollback_command(to: str | None, name: str | None, reason: str, dry_run: boo
 @click.option("--delete", "really", is_flag=True, help="Delete; without it nothing is changed.")
 @json_option
 def gc_command(older_than: timedelta, really: bool, json_file: Path | None) -> None:
-    """List what nobody needs in BIOMED_R1_STORE, by kind and size; with --delete, delete it.
+    """List what is no longer needed in BIOMED_R1_STORE, by kind and size; with --delete, delete it.
 
     Kept: what a pointer names, registered versions, what recent and running runs made or used, and the inputs of all
     these. Checkpoints of finished trainings go at any age. Receipts, plans and logs stay.

@@ -136,7 +136,8 @@ def attenuation_sentences(scores: Scores) -> list[str]:
         return []
     shown = join([f"{_range(values)} {name}" for name, values in factors.items()])
     out = [
-        "The calls are a classifier's, and its errors shrink a gap. By its own probabilities a true gap shows "
+        "A classifier calls the questions reasoning or knowledge, and its errors shrink a gap. By its own "
+        "probabilities a true gap appears "
         f"multiplied by {shown}. So a small gap as called is no evidence of a small gap, and two that agree "
         "may be small for the same cause."
     ]

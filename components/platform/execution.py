@@ -35,6 +35,8 @@ EVIDENCE = files.EVIDENCE
 SCRATCH, CACHES = "scratch", ("models", "classifiers", "data")
 # The field of a trainer's evidence that says where its checkpoints were: nobody needs them once it has ended well.
 CHECKPOINTS = "checkpoints"
+# The field of a work's evidence that names a stored directory, whose files are its result: they were not made here.
+STORED = "stored"
 STORE_VARIABLE = "BIOMED_R1_STORE"
 RUN_VARIABLE = "BIOMED_R1_RUN_ID"
 FRESH_VARIABLE = "BIOMED_R1_FRESH"
@@ -205,9 +207,10 @@ def _make(
     with workspace(home() / SCRATCH, f"{call.task}-") as out:
         faults.point(call.task)
         evidence = work(out)
+        stored = str(evidence.pop(STORED, ""))
         (out / EVIDENCE).write_text(json.dumps(evidence, indent=1, sort_keys=True, allow_nan=False), encoding="utf-8")
         inputs = [(_recorded(name, call.inputs[name]), digest) for name, digest in digests.items()]
-        return store.put_dir(out, uri, stage=call.stage, key=key, inputs=inputs, code=code)
+        return store.put_dir(out, uri, stage=call.stage, key=key, inputs=inputs, code=code, beside=stored)
 
 
 def _recorded(name: str, value: str) -> str:
@@ -241,7 +244,7 @@ def _receipt(root: str, run: str, call: Call, product: Product, key: str, second
         "state": "succeeded",
         "reused": product.reused,
         "seconds": round(seconds, 2),
-        "gpu_seconds": round(seconds * asked_gpus(), 2),
+        "gpu_seconds": product.evidence.get("gpu_seconds", round(seconds * asked_gpus(), 2)),
         "uri": product.uri,
         "digest": product.digest,
         "mlflow_run_id": product.run_id,

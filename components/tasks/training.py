@@ -57,11 +57,12 @@ def read_plan(digest: str) -> plans.Plan:
     return plans.read(store_root(), digest)
 
 
-def trainer_place(plan: plans.Plan) -> TrainerPlace:
-    """Where this run's trainers run."""
+def trainer_place(plan: plans.Plan, run: str) -> TrainerPlace:
+    """Where this run's trainers run; a TrainJob is told whose it is."""
     from components.training.place import TrainerPlace
 
-    return parse_config(TrainerPlace, plan.trainer, f"plan {plan.digest}: trainer")
+    place = parse_config(TrainerPlace, plan.trainer, f"plan {plan.digest}: trainer")
+    return place.model_copy(update={"job": place.job.model_copy(update={"run": run})})
 
 
 @patient
@@ -145,7 +146,7 @@ def sft(mix: str, plan: str, run: str) -> str:
 
     read = read_plan(plan)
     model = str(read.model("base").reference)
-    settings, place = read.config("sft", stage.SftConfig), trainer_place(read)
+    settings, place = read.config("sft", stage.SftConfig), trainer_place(read, run_id(run))
     call = Call("sft", run, settings, {"mix": f"{mix}/{SFT_MIX}", "model": model}, datasets={"mix": "train"})
     code = code_digest("components.stages.sft")
 
@@ -164,7 +165,7 @@ def grpo(mix: str, model: str, plan: str, run: str) -> str:
     from components.stages import grpo as stage
 
     read = read_plan(plan)
-    settings, place = read.config("grpo", stage.GrpoConfig), trainer_place(read)
+    settings, place = read.config("grpo", stage.GrpoConfig), trainer_place(read, run_id(run))
     call = Call("grpo", run, settings, {"mix": f"{mix}/{RL_MIX}", "model": model}, datasets={"mix": "train"})
     code = code_digest("components.stages.grpo")
 
@@ -205,7 +206,7 @@ def evaluate(model: str, name: str, plan: str, run: str) -> str:
 
 @patient
 def compare(plan: str, run: str, decision: Artifact, metrics: Metrics) -> tuple[str, str]:
-    """The result's address and the ledger's key of the decision, for `register`.
+    """The result's address and the decision's entry in the ledger, for `register`.
 
     The models' answers are those of this run's receipts; a champion's table is empty where there is no champion.
 
@@ -222,22 +223,22 @@ def compare(plan: str, run: str, decision: Artifact, metrics: Metrics) -> tuple[
     seal, name = seal_number(store_root()), read.config("register", RegisterConfig).name
     with fetched(*files) as (questions, *tables):
         wanted = stage.challenge(questions, tables, baseline, "grpo", settings, name, seal)
-    look = reserve(store_root(), wanted, run_id(run))
+    place = reserve(store_root(), wanted, run_id(run))
     inputs = {f"answers_{k}": uri for k, uri in enumerate(files[1:])}
-    inputs |= {"items": files[0], "baseline": f"digest:{baseline}", "look": f"digest:{look}"}
+    inputs |= {"items": files[0], "baseline": f"digest:{baseline}", "look": f"digest:{place.look}"}
     inputs["seal"] = f"digest:{seal}"
     call = Call("compare", run, settings, inputs, datasets={"items": "evaluation"})
 
     def work(out: Path) -> dict[str, Any]:
         with fetched(*files) as (questions, *tables):
-            return stage.compare(questions, tables, baseline, "grpo", settings, out, look=look, seal_number=seal)
+            return stage.compare(questions, tables, baseline, "grpo", settings, out, look=place.look, seal_number=seal)
 
     product = execute(call, work)
     product.save(DECISION, decision.path)
-    decision.metadata.update({**product.metadata, "ledger_key": wanted.key, "look": look})
+    decision.metadata.update({**product.metadata, "ledger_entry": place.serial, "look": place.look})
     for key, value in product.evidence.get("metrics", {}).items():
         metrics.log_metric(key, value)
-    return product.uri, wanted.key
+    return product.uri, str(place.serial)
 
 
 @patient
@@ -303,7 +304,7 @@ def register(model: str, judged: str, ledger: str, plan: str, run: str) -> str:
     inputs = {"model": model, "decision": f"{judged}/{DECISION}", "recipe": f"digest:{recipe}"}
     inputs["registry"] = f"digest:{identity()}"
     call = Call("register", run, settings, inputs)
-    context = {"ledger_key": ledger}
+    context = {"ledger_entry": ledger}
 
     def work(out: Path) -> dict[str, Any]:
         with fetched(inputs["decision"], f"{judged}/{SCORES}") as (verdict, scores):
@@ -315,10 +316,12 @@ def register(model: str, judged: str, ledger: str, plan: str, run: str) -> str:
 
 def finished(call: Call, product: Product) -> str:
     """The address of a training's result, whose checkpoints are deleted: nothing goes on from them any more."""
-    from components.training.checkpoints import forget
+    from components.training import checkpoints
+    from components.training.job import transport
 
     try:
-        forget(resume_uri(call))
+        checkpoints.forget(resume_uri(call))
+        transport.forget(resume_uri(call))
     except ReadableError as error:  # the result is stored, so this is no reason to fail
         LOG.warning("%s: its checkpoints were not deleted: %s", call.task, error)
     return product.uri

@@ -35,6 +35,11 @@ _answers = click.option("--answers", required=True, multiple=True, type=FILE, he
 )
 @click.option("--engine", type=click.Choice(["auto", "vllm", "transformers", "openai"]), help="[default: auto]")
 @click.option("--base-url", help="Endpoint of an openai:NAME model.")
+@click.option(
+    "--chat-template",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File with a Jinja chat template, for a base model that has none.",
+)
 @click.option("--limit", type=click.IntRange(min=1), help="Ask a seeded sample of this many questions.")
 @click.option("--examples", type=click.IntRange(min=0), help="Questions the report quotes; 0: none of their text.")
 @json_option
@@ -48,19 +53,23 @@ def evaluate_command(
     settings: str | None,
     engine: str | None,
     base_url: str | None,
+    chat_template: Path | None,
     limit: int | None,
     examples: int | None,
     json_file: Path | None,
     config: GivenConfig,
 ) -> None:
-    """Ask a model every question, plainly and after adversarial openings."""
+    """Ask a model every question, plainly and after adversarial prefills."""
     from components.platform.config import parse_config, write_json
+    from components.platform.screen.tables import Screen, columns
     from components.platform.storage.journal import forget
     from components.report.files import write_evaluation
     from components.stages.evaluate import EvaluateConfig, evaluate
 
     given = {"settings": settings and tuple(settings.split(",")), "engine": engine, "limit": limit}
     given["base_url"] = base_url
+    if chat_template is not None:
+        given["chat_template"] = chat_template.read_text(encoding="utf-8")
     changed = {**config.parse(EvaluateConfig).model_dump(), **{key: value for key, value in given.items() if value}}
     answers = out / "answers.parquet"
     journal = answers.with_name("answers.journal")
@@ -71,13 +80,19 @@ def evaluate_command(
     write_evaluation(items, answers, examples)
     write_json(json_file, evidence)
     forget(str(journal))  # last: killed or failed before, the same command asks nothing again
-    for setting, cell in evidence["settings"].items():
-        click.echo(
-            f"{setting}: {cell['correct']} of {cell['n']} right ({cell['accuracy']:.1%}), "
-            f"{cell['no_answer']} without an answer, {cell['truncated']} cut off"
-            + (f", {cell['too_long']} too long for the model's context" if cell["too_long"] else "")
+    counts = ("correct", "n", "no_answer", "truncated", "too_long")
+    names = ("right", "asked", "accuracy", "no answer", "cut off", "too long")
+    rows = [
+        (
+            setting,
+            *(str(cell[key]) for key in counts[:2]),
+            f"{cell['accuracy']:.1%}",
+            *(str(cell[k]) for k in counts[2:]),
         )
-    click.echo(
+        for setting, cell in evidence["settings"].items()
+    ]
+    Screen().table("", columns("setting", *names, figures=names), rows)
+    Screen().say(
         f"{evidence['output_tokens']} tokens in {evidence['seconds']['generation']:.0f} s with {evidence['engine']}; "
         f"answers.parquet, scores.json and report.html in {out}"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -171,7 +172,7 @@ def compare_command(
         root = ledger.rstrip("/")
         seal = seal_number(root)
         look = reserve(root, challenge(items, answers, baseline, candidate, settings, seal_number=seal))
-    folder, (scores, decision), _ = _decision_place(out, {})
+    folder, (scores, decision), _ = _decision_place(Path(os.path.realpath(out)), {})
     # A decision under another name beside this one stays.
     with workspace(folder, ".made-") as made:
         evidence = compare(items, answers, baseline, candidate, settings, made, look or 1, equivalent, seal)
@@ -179,7 +180,7 @@ def compare_command(
         written = (made / "decision.json").replace(folder / decision)
     print_scores(json.loads((folder / scores).read_text(encoding="utf-8")), models=(baseline, candidate))
     print_decision(json.loads(written.read_text(encoding="utf-8")))
-    click.echo(f"decision: {written}")
+    click.echo(f"decision: {out if out.suffix == '.json' else out / decision}")
     if evidence["decision"] == "refuse" and fail_on_refusal:
         raise GateRefusedError(f"gate refused {candidate}: {', '.join(evidence['refused_by'])}")
 

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +20,9 @@ from pipelines.cli.options import (
     json_option,
     replaces_its_own,
 )
+
+if TYPE_CHECKING:
+    from components.stages.evaluate import EvaluateConfig
 
 _items = click.option("--items", required=True, type=FILE, help="The questions (Parquet or JSONL).")
 _answers = click.option("--answers", required=True, multiple=True, type=FILE, help="A file of answers (repeatable).")
@@ -40,7 +43,10 @@ _answers = click.option("--answers", required=True, multiple=True, type=FILE, he
 @click.option("--examples", type=click.IntRange(min=0), help="Questions the report quotes; 0: none of their text.")
 @json_option
 @config_options
-@replaces_its_own(folder_of("answers.parquet", "scores.json", "report.html", "report.md"))
+@replaces_its_own(
+    folder_of("answers.parquet", "scores.json", "report.html", "report.md"),
+    first=lambda out, given: _check_asked(out, given),
+)
 def evaluate_command(
     model: str,
     items: Path,
@@ -55,18 +61,15 @@ def evaluate_command(
     config: GivenConfig,
 ) -> None:
     """Ask a model every question, plainly and after adversarial openings."""
-    from components.platform.config import parse_config, write_json
+    from components.platform.config import write_json
     from components.platform.storage.journal import forget
     from components.report.files import write_evaluation
-    from components.stages.evaluate import EvaluateConfig, evaluate
+    from components.stages.evaluate import evaluate
 
-    given = {"settings": settings and tuple(settings.split(",")), "engine": engine, "limit": limit}
-    given["base_url"] = base_url
-    changed = {**config.parse(EvaluateConfig).model_dump(), **{key: value for key, value in given.items() if value}}
+    given = {"config": config, "settings": settings, "engine": engine, "limit": limit, "base_url": base_url}
     answers = out / "answers.parquet"
     journal = answers.with_name("answers.journal")
-    asked = parse_config(EvaluateConfig, changed, "evaluate")
-    _refuse_others(answers, name or model)
+    asked = _asked(given)
     answers.parent.mkdir(parents=True, exist_ok=True)
     evidence = evaluate(items, model, name or model, asked, answers, str(journal))
     write_evaluation(items, answers, examples)
@@ -82,6 +85,22 @@ def evaluate_command(
         f"{evidence['output_tokens']} tokens in {evidence['seconds']['generation']:.0f} s with {evidence['engine']}; "
         f"answers.parquet, scores.json and report.html in {out}"
     )
+
+
+def _asked(given: Mapping[str, Any]) -> EvaluateConfig:
+    """The stage's config, with the options that have a name of their own put over it."""
+    from components.platform.config import parse_config
+    from components.stages.evaluate import EvaluateConfig
+
+    named = {name: given[name] for name in ("settings", "engine", "limit", "base_url") if given[name]}
+    if "settings" in named:
+        named["settings"] = tuple(named["settings"].split(","))
+    return parse_config(EvaluateConfig, {**given["config"].parse(EvaluateConfig).model_dump(), **named}, "evaluate")
+
+
+def _check_asked(out: Path, given: Mapping[str, Any]) -> None:
+    _asked(given)
+    _refuse_others(out / "answers.parquet", given["name"] or given["model"])
 
 
 def _refuse_others(answers: Path, model: str) -> None:

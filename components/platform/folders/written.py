@@ -38,9 +38,9 @@ def written(
     """
     paths = [folder / name for name in names]
     with writable(folder, shown):
-        if not overwrite:
-            _refuse(folder, paths, shown, whole)
         theirs = {path: _state(path) for path in paths if path.is_file() and not _ours(path)}
+        if not overwrite:
+            _refuse(folder, [path.name for path in theirs], shown, whole)
     _note(dict.fromkeys(paths, _UNDER_WAY))
     try:
         yield
@@ -48,13 +48,13 @@ def written(
         _note({path: _digest(path, theirs.get(path)) for path in paths})
 
 
-def _refuse(folder: Path, paths: Sequence[Path], shown: str, whole: bool) -> None:
-    if foreign := [path.name for path in paths if path.is_file() and not _ours(path)]:
+def _refuse(folder: Path, theirs: Sequence[str], shown: str, whole: bool) -> None:
+    if theirs:
         raise InputError(
-            f"{shown}: {', '.join(foreign)} is there, and is not as biomed-r1 wrote it; name another place, move it "
+            f"{shown}: {', '.join(theirs)} is there, and is not as biomed-r1 wrote it; name another place, move it "
             "away, or replace it with --overwrite"
         )
-    known = read_mark(folder) is not None or any(Path(path).is_relative_to(folder) for path in _listed())
+    known = read_mark(folder) is not None or any(Path(path).parent == folder for path in _listed())
     if whole and not known and (found := others(folder)):
         raise InputError(
             f"{shown}: holds files that biomed-r1 did not write ({', '.join(found)}); name a new or an empty folder, "
@@ -98,8 +98,7 @@ def _note(digests: Mapping[Path, str | None]) -> None:
     """
     with suppress(OSError), _locked():
         known: dict[str, str | None] = {**_listed(), **{str(path): digest for path, digest in digests.items()}}
-        new = {str(path) for path in digests}
-        kept = {p: d for p, d in sorted(known.items()) if d is not None and (p in new or Path(p).is_file())}
+        kept = {p: d for p, d in sorted(known.items()) if d == _UNDER_WAY or (d is not None and Path(p).is_file())}
         value = {"schema_version": SCHEMA_VERSION, "sha256": kept}
         with replacing(home() / LIST) as partial:
             partial.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")

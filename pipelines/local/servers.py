@@ -21,7 +21,7 @@ from filelock import FileLock
 from components.errors import InputError, StageError
 from components.platform.folders.deletion import replacing
 from components.platform.machine import home
-from components.platform.processes import HOST, end
+from components.platform.processes import HOST, end, tail
 from components.platform.storage import s3, store
 from components.platform.tracking import runs as tracking
 from pipelines.local import server_process, tokens
@@ -32,6 +32,8 @@ BUCKET = "biomed-r1"
 # The first port tried for each; a port in use gives the next free one.
 S3_PORT, MLFLOW_PORT = 8333, 5000
 START_SECONDS = 120
+# Another program may take a port between the look at it and the server's own start, half a minute on a busy machine.
+PORT_TRIES = 3
 # What runs may write until the servers are started again, and what is left free on a nearly full disk.
 ROOM_BYTES, SPARE_DISK = 8 * 10**9, "256MiB"
 # Whatever of a credential or an endpoint may be left over from other work: with the embedded server's keys, one of
@@ -61,6 +63,10 @@ class Servers:
     environment: dict[str, str]
     started: tuple[str, ...]
     replaced: tuple[str, ...] = ()
+
+
+class _PortTakenError(StageError):
+    """A server ended because another program had taken its port."""
 
 
 class InUseError(InputError):
@@ -96,15 +102,28 @@ def _up() -> Servers:
             if _lives(name, token):
                 waited.append(name)
             else:
-                state[name] = (_start_s3 if name == "s3" else _start_mlflow)(token, state.get(name, {}))
+                _start(name, token, state)
                 started.append(name)
-                _write_state(state)
         environment |= state[name]["environment"]
     os.environ.update(environment)
     # Waited for only now: the processes start side by side.
     for name in (*started, *waited):
-        _wait(name, state[name], token)
+        for attempt in range(PORT_TRIES):
+            try:
+                _wait(name, state[name], token)
+                break
+            except _PortTakenError:
+                if attempt + 1 == PORT_TRIES:
+                    raise
+                _start(name, token, state)
+                environment |= state[name]["environment"]
+                os.environ.update(environment)
     return Servers(environment, tuple(started), replaced)
+
+
+def _start(name: str, token: str, state: dict[str, Any]) -> None:
+    state[name] = (_start_s3 if name == "s3" else _start_mlflow)(token, state.get(name, {}))
+    _write_state(state)
 
 
 def _lives(name: str, token: str) -> bool:
@@ -245,7 +264,9 @@ def _wait(name: str, server: Mapping[str, Any], token: str) -> None:
         except (InputError, OSError) as error:
             said = f" ({error})"
             time.sleep(0.2)
-    raise StageError(f"the embedded {name} server did not start{said}; see {server['log']}")
+    text = f"the embedded {name} server did not start{said}; see {server['log']}"
+    taken = not found and "address already in use" in tail(server["log"])
+    raise _PortTakenError(text) if taken else StageError(text)
 
 
 def _weed() -> str:

@@ -7,8 +7,14 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
+from components.errors import StageError
+from components.platform.storage import s3
+from pipelines.local import servers as embedded
 from pipelines.local.ports import free_ports
 
 CONFIGURED = ("BIOMED_R1_STORE", "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL_S3", "MLFLOW_S3_ENDPOINT_URL")
@@ -28,6 +34,45 @@ def test_two_that_start_at_once_get_servers_of_their_own(tmp_path: Path) -> None
     finally:
         for home in homes:
             subprocess.run([*command, "down"], env=home, check=True, capture_output=True, timeout=60)
+
+
+def test_a_server_that_refuses_its_clients_is_told_with_its_own_reason(
+    servers: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = embedded.read_state()
+    monkeypatch.setattr(embedded, "START_SECONDS", 5)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    s3.client.cache_clear()
+    try:
+        with pytest.raises(StageError, match=r"s3 server did not start \(.*SignatureDoesNotMatch.*\); see .*s3\.log"):
+            embedded._wait("s3", state["s3"], state["token"])
+    finally:
+        s3.client.cache_clear()
+
+
+@pytest.mark.slow
+def test_a_port_that_another_program_takes_meanwhile(tmp_path: Path) -> None:
+    """Free when it was looked at, taken when the server is ready to listen."""
+    program = """
+import socket, sys
+from pipelines.local import servers
+taken = socket.socket()
+taken.bind(("127.0.0.1", 0))
+taken.listen()
+ports, look = [taken.getsockname()[1]], servers.free_ports
+servers.free_ports = lambda *asked, **how: ports and [ports.pop()] or look(*asked, **how)
+try:
+    servers.up()
+    print(servers.read_state()["mlflow"]["port"] != taken.getsockname()[1], servers.running())
+finally:
+    servers.down()
+"""
+    environment = {**{k: v for k, v in os.environ.items() if k not in CONFIGURED}, "BIOMED_R1_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={**environment, "BIOMED_R1_STORE": "s3://configured/elsewhere"},
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.stdout.strip() == "True ['mlflow']", done.stderr
 
 
 def test_a_port_whose_socket_another_namespace_uses_is_not_free() -> None:

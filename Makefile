@@ -121,9 +121,10 @@ down: ## Stop the embedded servers
 screenshot: install ## Picture the newest report at phone and desktop width (needs Chromium)
 	$(BIN)/python tests/e2e/screenshot.py
 
-golden: $(VENV)/.installed-test ## Rewrite tests/golden, the compiled pipelines that tests compare with, and docs/kfp-sizes.md
+golden: $(VENV)/.installed-test ## Rewrite the files that tests compare with: tests/golden, tests/serving/golden, docs/kfp-sizes.md
 	$(BIN)/python tests/support/compiled_pipelines.py
 	$(BIN)/python tests/support/graph_sizes.py
+	$(BIN)/python tests/support/serving_golden.py
 
 images: ## Build the CPU image, print its largest packages (IMAGES="cpu cpu-vllm gpu" for the others)
 	images/build $(IMAGES)

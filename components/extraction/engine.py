@@ -7,7 +7,7 @@
    before it. Two options at once, or a letter with another option's text, are a candidate for no answer.
 5. What follows an invented next question or turn is not read once there is an answer.
 
-Change EXTRACTION_VERSION with any change of what is extracted.
+Change EXTRACTION_VERSION (reading.py) with any change of what is extracted.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from operator import attrgetter
 
 from components.extraction import cues, governing, tables
-from components.extraction.candidates import Candidate, after_question, called_right, candidate, declared, mentioned
+from components.extraction.candidates import after_question, called_right, candidate, declared, mentioned
 from components.extraction.cues import before as before_cues
 from components.extraction.index import present as present_cues
 from components.extraction.kinds.grids import grids
@@ -30,30 +29,16 @@ from components.extraction.kinds.sentence import bracketed, last_sentence
 from components.extraction.kinds.verdicts import verdicts
 from components.extraction.normal import Options, prepare
 from components.extraction.places import AMBIGUOUS, UNKNOWN, View, text_at
+from components.extraction.reading import Candidate, Reading
 from components.extraction.text import SPECIAL_MARK, clean, lower, mark_special
 from components.extraction.thoughts import without_thought
 from components.extraction.values import value_at
 
-EXTRACTION_VERSION = "4"
 HEAD, TAIL = 20_000, 60_000  # of a longer answer only its beginning and its end are read
 _RUN_ON = re.compile(rf"\n[^\S\n]*(?:{'|'.join(tables.RUN_ONS)})")
 _BETWEEN = re.compile(r"[\\\s\"'()\[\]{}$,;/&.+<>\x1e]*(?:and|or)?[\\\s\"'()\[\]{}$,<>]*(?:boxed\s*\{?)?$")
 _OPTION_LIST = re.compile(tables.OPTION_LIST)
 _MAX_RUN_ONS = 4
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What was read: a letter, by which rule (or why none), and every candidate with its status."""
-
-    letter: str | None
-    read_by: str
-    candidates: tuple[Candidate, ...] = ()
-
-
-def extract(output: str, options: Mapping[str, str]) -> str | None:
-    """The letter of the option that `output` chose, or None; never raises for any text."""
-    return read(output, options).letter
 
 
 def read(output: str, options: Mapping[str, str], *, everything: bool = False) -> Reading:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from components.questions.items import Item
 from components.questions.published import CITATION
 from components.questions.seal import Seal
 from components.report.headline import facts, headline
+from components.report.limits import Limits
 from components.report.page import Page, Section
 from components.report.scores import Record, Scores
 from components.report.sections import (
@@ -45,16 +46,6 @@ class Inputs:
     curation: Record | None
     histories: Mapping[str, Any]
     lineage: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much text the page shows."""
-
-    examples: int = 4
-    example_chars: int = 900
-    removed_rows: int = 12
-    seal: Seal = field(default_factory=Seal)  # questions that no example may quote
 
 
 def quotable(items: Sequence[Item], seal: Seal) -> list[Item | None]:

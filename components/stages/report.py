@@ -9,8 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from components.questions.seal import Seal
-from components.report.build import Limits
-from components.report.files import TITLE, read_inputs, write_report
+from components.report.limits import TITLE, Limits
 
 
 class ReportConfig(BaseModel):
@@ -40,6 +39,8 @@ def report(
 
     Raises InputError naming the file that is unreadable or of a newer schema.
     """
+    from components.report.files import read_inputs, write_report  # bring every section and numpy
+
     found = read_inputs(scores, decision, items, answers, classifier, curation, histories, lineage)
     seal = Seal(config.sealed, seal_number)
     limits = Limits(config.examples, config.example_chars, config.removed_rows, seal)

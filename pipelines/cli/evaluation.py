@@ -190,7 +190,7 @@ def compare_command(
     if ledger is not None:
         root = ledger.rstrip("/")
         seal = seal_number(root)
-        look = reserve(root, challenge(items, answers, baseline, candidate, settings, seal_number=seal))
+        look = reserve(root, challenge(items, answers, baseline, candidate, settings, seal_number=seal)).look
     folder, (scores, decision), _ = _decision_place(Path(os.path.realpath(out)), {})
     # A decision under another name beside this one stays.
     with workspace(folder, ".made-") as made:

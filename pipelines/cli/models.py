@@ -15,15 +15,19 @@ if TYPE_CHECKING:
     from components.serving.promote import Outcome
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+_WHY = 90  # characters of a rejection's reason in the list
 _name = click.option("--name", metavar="MODEL", help="The registered model [default: biomed-r1].")
 _reason = click.option("--reason", default="", metavar="TEXT", help="Why; logged with your name.")
 _dry = click.option("--dry-run", is_flag=True, help="Say what would happen and change nothing.")
 
 
 class Span(click.ParamType):
-    """A time span: 90m, 24h or 30d."""
+    """A time span: 90m, 24h or 30d, not shorter than `least`."""
 
     name = "span"
+
+    def __init__(self, least: timedelta = timedelta()) -> None:
+        self.least = least
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
         if isinstance(value, timedelta):
@@ -31,7 +35,10 @@ class Span(click.ParamType):
         match = re.fullmatch(r"(\d{1,5})([mhd])", str(value))
         if not match:
             self.fail(f"{value!r}: write 90m, 24h or 30d", param, ctx)
-        return timedelta(**{_UNITS[match[2]]: int(match[1])})
+        span = timedelta(**{_UNITS[match[2]]: int(match[1])})
+        if span < self.least:
+            self.fail(f"{value!r}: at least {self.least.days}d", param, ctx)
+        return span
 
 
 @click.group("models", invoke_without_command=True)
@@ -105,6 +112,8 @@ def at_command(name: str, moment: str, json_file: Path | None) -> None:
 
     found = at(_root(), name, _moment(moment))
     write_json(json_file, found)
+    if found["tried"]:
+        click.echo(f"version {found['tried']} was promoted by then; its deployment failed before users were sent to it")
     if not found["served"]:
         click.echo(f"{name}: no version served at {found['at']}")
         return
@@ -178,7 +187,14 @@ def rollback_command(to: str | None, name: str | None, reason: str, dry_run: boo
 
 
 @click.command("gc")
-@click.option("--older-than", type=Span(), default="30d", show_default=True, metavar="SPAN", help="Newer things stay.")
+@click.option(
+    "--older-than",
+    type=Span(least=timedelta(days=1)),  # what a run is writing now has no receipt yet
+    default="30d",
+    show_default=True,
+    metavar="SPAN",
+    help="Newer things stay.",
+)
 @click.option("--delete", "really", is_flag=True, help="Delete; without it nothing is changed.")
 @json_option
 def gc_command(older_than: timedelta, really: bool, json_file: Path | None) -> None:
@@ -237,7 +253,8 @@ def _table(rows: list[dict[str, Any]]) -> list[str]:
         scores = [row["scores"].get(f"plain.{stratum}") for stratum in ("reasoning", "knowledge")]
         shown = "  ".join(f"{'-' if score is None else format(score, '.3f'):>9}" for score in scores)
         words = [*row["roles"], *(f"@{alias}" for alias in row["aliases"])]
-        words += [f"rejected {row['rejected']}"] if row["rejected"] else []
+        why = row["rejected"] if len(row["rejected"]) <= _WHY else f"{row['rejected'][:_WHY]} ... (`models show`)"
+        words += [f"rejected {why}"] if why else []
         words += ["DAMAGED"] if row["problem"] else []
         first = f"{row['version']:>7}  {row['created'][:16]:16}  {size:>9}  {row['gate'] or '-':8}  {shown}"
         lines.append(f"{first}  {', '.join(words)}".rstrip())

@@ -21,7 +21,7 @@ from filelock import FileLock
 from components.errors import InputError, StageError
 from components.platform.folders.deletion import replacing
 from components.platform.machine import home
-from components.platform.processes import HOST, end, tail
+from components.platform.processes import HOST, end, is_free
 from components.platform.storage import s3, store
 from components.platform.tracking import runs as tracking
 from pipelines.local import server_process, tokens
@@ -32,8 +32,7 @@ BUCKET = "biomed-r1"
 # The first port tried for each; a port in use gives the next free one.
 S3_PORT, MLFLOW_PORT = 8333, 5000
 START_SECONDS = 120
-# Another program may take a port between the look at it and the server's own start, half a minute on a busy machine.
-PORT_TRIES = 3
+STARTS = 3
 # What runs may write until the servers are started again, and what is left free on a nearly full disk.
 ROOM_BYTES, SPARE_DISK = 8 * 10**9, "256MiB"
 # Whatever of a credential or an endpoint may be left over from other work: with the embedded server's keys, one of
@@ -63,10 +62,6 @@ class Servers:
     environment: dict[str, str]
     started: tuple[str, ...]
     replaced: tuple[str, ...] = ()
-
-
-class _PortTakenError(StageError):
-    """A server ended because another program had taken its port."""
 
 
 class InUseError(InputError):
@@ -102,28 +97,16 @@ def _up() -> Servers:
             if _lives(name, token):
                 waited.append(name)
             else:
-                _start(name, token, state)
+                state[name] = _start(name, token, state)
                 started.append(name)
+                _write_state(state)
         environment |= state[name]["environment"]
     os.environ.update(environment)
     # Waited for only now: the processes start side by side.
     for name in (*started, *waited):
-        for attempt in range(PORT_TRIES):
-            try:
-                _wait(name, state[name], token)
-                break
-            except _PortTakenError:
-                if attempt + 1 == PORT_TRIES:
-                    raise
-                _start(name, token, state)
-                environment |= state[name]["environment"]
-                os.environ.update(environment)
+        _ready(name, state, token)
+        environment |= state[name]["environment"]
     return Servers(environment, tuple(started), replaced)
-
-
-def _start(name: str, token: str, state: dict[str, Any]) -> None:
-    state[name] = (_start_s3 if name == "s3" else _start_mlflow)(token, state.get(name, {}))
-    _write_state(state)
 
 
 def _lives(name: str, token: str) -> bool:
@@ -180,6 +163,10 @@ def running() -> list[str]:
 def read_state() -> dict[str, Any]:
     path = home() / "servers" / "state.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _start(name: str, token: str, state: Mapping[str, Any]) -> dict[str, Any]:
+    return (_start_s3 if name == "s3" else _start_mlflow)(token, state.get(name, {}))
 
 
 def _start_s3(token: str, before: Mapping[str, Any]) -> dict[str, Any]:
@@ -246,6 +233,19 @@ def _start_mlflow(token: str, before: Mapping[str, Any]) -> dict[str, Any]:
     return {**started, "port": port, "environment": {"MLFLOW_TRACKING_URI": f"http://{HOST}:{port}"}}
 
 
+def _ready(name: str, state: dict[str, Any], token: str) -> None:
+    """Wait for a server; one whose port another program took while it was starting is started again on another."""
+    for left in reversed(range(STARTS)):
+        try:
+            return _wait(name, state[name], token)
+        except StageError:
+            if not left or server_process.processes(name, token) or is_free(state[name]["port"]):
+                raise
+        state[name] = _start(name, token, state)
+        _write_state(state)
+        os.environ.update(state[name]["environment"])
+
+
 def _wait(name: str, server: Mapping[str, Any], token: str) -> None:
     """Wait until a server answers its clients' requests, not only connections, and give it its token."""
     deadline = time.monotonic() + START_SECONDS
@@ -264,9 +264,7 @@ def _wait(name: str, server: Mapping[str, Any], token: str) -> None:
         except (InputError, OSError) as error:
             said = f" ({error})"
             time.sleep(0.2)
-    text = f"the embedded {name} server did not start{said}; see {server['log']}"
-    taken = not found and "address already in use" in tail(server["log"])
-    raise _PortTakenError(text) if taken else StageError(text)
+    raise StageError(f"the embedded {name} server did not start{said}; see {server['log']}")
 
 
 def _weed() -> str:

@@ -100,11 +100,10 @@ def _prepared(made: Bench) -> None:
     """The tiny model, here and in the store, the questions, the training mix, and one run that ends well."""
     from tiny_model import tiny
 
-    from components.platform import models
     from components.platform.storage import store
     from components.platform.tables import write_rows
 
-    tiny(models.local_model("package:smollm2-135m-instruct"), made.folder / "model")
+    tiny(made.folder / "model")
     store.put_dir(made.folder / "model", f"{made.store}/model", stage="inputs", key="k")
     write_rows([_trace(number) for number in range(8)], made.folder / "mix.parquet")
     source = ROOT / "components/samples/benchmarks/medqa.jsonl"

@@ -7,14 +7,13 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from components.errors import StageError
 from components.platform.storage import s3
-from pipelines.local import servers as embedded
+from pipelines.local import servers
 from pipelines.local.ports import free_ports
 
 CONFIGURED = ("BIOMED_R1_STORE", "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL_S3", "MLFLOW_S3_ENDPOINT_URL")
@@ -37,42 +36,37 @@ def test_two_that_start_at_once_get_servers_of_their_own(tmp_path: Path) -> None
 
 
 def test_a_server_that_refuses_its_clients_is_told_with_its_own_reason(
-    servers: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    state = embedded.read_state()
-    monkeypatch.setattr(embedded, "START_SECONDS", 5)
+    request.getfixturevalue("servers")  # the suite's own
+    state = servers.read_state()
+    monkeypatch.setattr(servers, "START_SECONDS", 5)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     s3.client.cache_clear()
     try:
         with pytest.raises(StageError, match=r"s3 server did not start \(.*SignatureDoesNotMatch.*\); see .*s3\.log"):
-            embedded._wait("s3", state["s3"], state["token"])
+            servers._wait("s3", state["s3"], state["token"])
     finally:
         s3.client.cache_clear()
 
 
 @pytest.mark.slow
-def test_a_port_that_another_program_takes_meanwhile(tmp_path: Path) -> None:
-    """Free when it was looked at, taken when the server is ready to listen."""
-    program = """
-import socket, sys
-from pipelines.local import servers
-taken = socket.socket()
-taken.bind(("127.0.0.1", 0))
-taken.listen()
-ports, look = [taken.getsockname()[1]], servers.free_ports
-servers.free_ports = lambda *asked, **how: ports and [ports.pop()] or look(*asked, **how)
-try:
-    servers.up()
-    print(servers.read_state()["mlflow"]["port"] != taken.getsockname()[1], servers.running())
-finally:
-    servers.down()
-"""
-    environment = {**{k: v for k, v in os.environ.items() if k not in CONFIGURED}, "BIOMED_R1_HOME": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-c", program], env={**environment, "BIOMED_R1_STORE": "s3://configured/elsewhere"},
-        capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert done.stdout.strip() == "True ['mlflow']", done.stderr
+def test_a_port_that_is_taken_while_a_server_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was free when it was looked for; the server ends, and is started again on another."""
+    for name in CONFIGURED:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("BIOMED_R1_STORE", "s3://not/asked")  # MLflow alone is started
+    monkeypatch.setenv("BIOMED_R1_HOME", str(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = [other.getsockname()[1]]
+        monkeypatch.setattr(servers, "free_ports", lambda *a, **k: [taken.pop()] if taken else free_ports(*a, **k))
+        try:
+            up = servers.up()
+            assert up.started == ("mlflow",) and not taken
+            assert up.environment == {"MLFLOW_TRACKING_URI": os.environ["MLFLOW_TRACKING_URI"]}
+            assert str(other.getsockname()[1]) not in up.environment["MLFLOW_TRACKING_URI"]
+        finally:
+            servers.down()
 
 
 def test_a_port_whose_socket_another_namespace_uses_is_not_free() -> None:

@@ -11,8 +11,8 @@ from report_records import cell, changed, gap, scores
 
 from components.platform.tables import write_items, write_rows
 from components.questions.items import Item
-from components.report.build import Limits
 from components.report.files import read_inputs, write_report
+from components.report.limits import Limits
 from components.report.score_files import write_scores
 from components.report.scores import Scores
 from components.report.sections import accuracy

@@ -62,7 +62,7 @@ def test_a_bad_version_is_seen_by_nobody_and_rejected(place: Place, fault: str) 
     assert place.target.seen == ["", one.uri] and two.uri not in place.target.colours.values()
     pointer = place.pointer()
     assert pointer.champion == one and [entry.digest for entry in pointer.rejected] == [two.digest]
-    assert "deployment failed" in pointer.changed.why and len(audit.walk(place.root, NAME)) == 3
+    assert "deployment failed before the switch" in pointer.changed.why and len(audit.walk(place.root, NAME)) == 3
     with pytest.raises(StageError, match=r"version 2 was not accepted.*users saw nothing of it"):
         raise_for(status)
     # The next look finds everything as the pointer says, and remembers.
@@ -99,6 +99,7 @@ def test_trouble_after_the_switch_sends_users_and_the_pointer_back(place: Place)
     status = place.deployment(bake=5).run()
     assert (status.state, place.target.seen) == ("reverted", ["", one.uri, two.uri, one.uri])
     assert place.pointer().champion == one and place.pointer().rejected[0].digest == two.digest
+    assert "deployment failed after the switch" in place.pointer().changed.why
     with pytest.raises(StageError, match=r"5 of its last 9 answers were errors.*users were sent back"):
         raise_for(status)
 

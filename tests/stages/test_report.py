@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from components.classifier.card import SCHEMA_VERSION
 from components.errors import InputError
 from components.platform.tables import write_items, write_rows
-from components.report.build import Limits
 from components.report.files import read_inputs, write_evaluation, write_report
+from components.report.limits import Limits
 from components.report.score_files import write_scores
 from components.stages.report import ReportConfig, report
 from pipelines.cli.evaluation import report_command

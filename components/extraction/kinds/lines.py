@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator
 
 from components.extraction import cues, governing, tables
-from components.extraction.candidates import Candidate, candidate
+from components.extraction.candidates import candidate
 from components.extraction.normal import tokens_of
 from components.extraction.places import AMBIGUOUS, Value, View, called_wrong, separated_initial, text_at
+from components.extraction.reading import Candidate
 from components.extraction.values import letter_at, letter_with_text, value_at
 
 _LABEL = re.compile(r"[\s#>\-•(\[]*(?:option |choice )?([a-z])\s?[).\]:]")

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 
 from components.extraction import cues, tables
-from components.extraction.candidates import Candidate
 from components.extraction.normal import Options, Text, together, tokens_of
 from components.extraction.places import View, glued
+from components.extraction.reading import Candidate
 
 _SENTENCE_END = re.compile(r"[.!?][\"')\]]*\s+(?=[\"'(\[A-Z0-9])|\n")
 _CONTRAST = re.compile(rf"\b(?:{tables.CONTRASTS})\b")

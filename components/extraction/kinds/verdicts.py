@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 
 from components.extraction import cues
-from components.extraction.candidates import Candidate
 from components.extraction.normal import tokens_of
 from components.extraction.places import AMBIGUOUS, View
+from components.extraction.reading import Candidate
 from components.extraction.values import value_at
 
 RIGHT_WORDS = r"correct|right|true|yes|correct answer|✅|✓|✔|☑|\[x\]|\[✓\]"

@@ -161,7 +161,7 @@ def expert_sentences(scores: Scores) -> list[str]:
         apart = _by_model(scores, "hard_minus_expert", place)
         parts = [
             f"{words} the experts' for {_named(chosen) if wanted or len(apart) <= MANY else join(list(chosen))}"
-            for wanted, words in ((1, "larger than"), (-1, "smaller than"), (0, "within error of"))
+            for wanted, words in ((1, "larger than"), (-1, "smaller than"), (0, "not shown to differ from"))
             if (chosen := {m: gap for m, gap in apart.items() if claims.side(gap) == wanted})
         ]
         off = {m: gap for m, gap in _by_model(scores, "slope_minus_expert", place).items() if claims.side(gap)}
@@ -266,7 +266,7 @@ def _figures(gaps: Mapping[str, Record]) -> str:
     return ", ".join(f"{name} {_points(gap)}" for name, gap in gaps.items())
 
 
-MANY = 3  # models beyond which the questions stand before the figures
+_COLUMNS = 3  # models beyond which the questions stand before the figures
 EXPERTS_BENCHMARK = "MedXpertQA"  # whose question_type is taken as an expert's
 
 
@@ -356,14 +356,14 @@ def estimands_table(scores: Scores) -> Table | None:
         note += " p is adjusted for the models beside one another (Holm)."
     caption = f"Knowledge minus reasoning, in points, {lead_words(scores)}: which question each figure answers"
     columns = tuple(scores.models) if several else ("Gap",)
-    head = ("Estimate", *columns, "Question") if len(columns) <= MANY else ("Estimate", "Question", *columns)
+    head = ("Estimate", *columns, "Question") if len(columns) <= _COLUMNS else ("Estimate", "Question", *columns)
     return Table(caption, head, tuple(rows), note)
 
 
 def _row(name: str, figures: Sequence[Cell], question: str) -> tuple[Cell, ...]:
     """The question stands last, where a phone shows figures first; beside the name where figures are many."""
     words = Cell(question, kind="words")
-    return (Cell(name), *figures, words) if len(figures) <= MANY else (Cell(name), words, *figures)
+    return (Cell(name), *figures, words) if len(figures) <= _COLUMNS else (Cell(name), words, *figures)
 
 
 def _of_experts(place: str) -> list[Estimand]:

@@ -8,10 +8,27 @@ from pathlib import Path
 
 import pytest
 
+from components.errors import StageError
+from components.platform.storage import s3
 from pipelines.local import servers
 from pipelines.local.ports import free_ports
 
 CONFIGURED = ("BIOMED_R1_STORE", "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL_S3", "MLFLOW_S3_ENDPOINT_URL")
+
+
+def test_a_server_that_refuses_its_clients_is_told_with_its_own_reason(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request.getfixturevalue("servers")  # the suite's own
+    state = servers.read_state()
+    monkeypatch.setattr(servers, "START_SECONDS", 5)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    s3.client.cache_clear()
+    try:
+        with pytest.raises(StageError, match=r"s3 server did not start \(.*SignatureDoesNotMatch.*\); see .*s3\.log"):
+            servers._wait("s3", state["s3"], state["token"])
+    finally:
+        s3.client.cache_clear()
 
 
 @pytest.mark.slow

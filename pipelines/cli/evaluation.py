@@ -73,8 +73,8 @@ def evaluate_command(
     from components.report.files import write_evaluation
     from components.stages.evaluate import evaluate
 
-    given = {"config": config, "settings": settings, "engine": engine, "limit": limit, "base_url": base_url}
-    given["chat_template"] = chat_template
+    given: dict[str, Any] = {"config": config, "settings": settings, "engine": engine, "limit": limit}
+    given |= {"base_url": base_url, "chat_template": chat_template}
     answers = out / "answers.parquet"
     journal = answers.with_name("answers.journal")
     asked = _asked(given)

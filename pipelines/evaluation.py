@@ -10,7 +10,7 @@ from components.ops import training as ops
 from components.platform.models import ENDPOINT
 from components.platform.storage.plan import Plan, PlannedModel
 from pipelines.guarded import guarded, limits
-from pipelines.placement import ENDPOINTS, HUB, place
+from pipelines.placement import ENDPOINTS, HUB, hub_for, place
 from pipelines.settings.evaluation_recipe import EvaluationRecipe
 from pipelines.settings.plan import plan_of
 from pipelines.settings.profile import Profile, Role
@@ -42,11 +42,17 @@ def _stages(
     line: Any = classifier
     if "classify" in plan.stages:
         trained = ops.classify(data=data.output, **told)
-        place(trained, "classifier", profile, "Train the reasoning classifier", asks=HUB)
+        place(
+            trained,
+            "classifier",
+            profile,
+            "Train the reasoning classifier",
+            asks=hub_for(plan.stages["classify"]["model"]),
+        )
         line = trained.outputs["Output"]
 
     strata = ops.stratify(data=data.output, classifier=line, **told)
-    place(strata, "classifier", profile, "Split reasoning from knowledge", asks=HUB)
+    place(strata, "classifier", profile, "Split reasoning from knowledge", asks=hub_for(classifier))
     items = strata.output
 
     hosted = [model for model in plan.models if str(model.reference).startswith(ENDPOINT)]
@@ -79,11 +85,12 @@ def _answered(models: Sequence[PlannedModel], plan: Plan, profile: Profile, role
     parts = [f"{model.name}/{number}" for model in models for number in range(plan.shards)]
     if not parts:
         return []
+    references = [model.reference for model in models]
     # One machine holds one model at a time; a cluster's queue decides for itself.
     with dsl.ParallelFor(parts, parallelism=None if profile.cluster else 1, name=f"models-by-shards-{role}") as part:
         task = evaluation_ops.evaluate_shard(part=part, plan=plan.digest, run=dsl.PIPELINE_JOB_ID_PLACEHOLDER).after(
             strata
         )
-        where, asks = (" behind an endpoint", ENDPOINTS) if role == "cpu" else ("", HUB)
+        where, asks = (" behind an endpoint", ENDPOINTS) if role == "cpu" else ("", hub_for(*references))
         place(task, role, profile, f"Evaluate one shard of one model{where}", asks=asks)
     return dsl.Collected(task.output)

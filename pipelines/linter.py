@@ -23,7 +23,7 @@ MAX_PACKED = 400 * 1024
 # Argo packs the nodes of a Workflow above 1 MiB, and KFP's tasks stay as they were. A training stays below.
 MAX_WHOLE = 1_000_000
 # The nodes of a shipped training: a site's names are longer, failed tasks have messages, second attempts have nodes.
-MAX_STATUS = 740_000
+MAX_STATUS = 700_000
 _CALLED = "{{"
 _PLACEHOLDERS = ("{{$", "{{workflow.")
 

@@ -85,7 +85,7 @@ class PodPatches:
                     "securityContext": {"capabilities": {"drop": ["ALL"]}, **kubernetes.get("securityContext", {})},
                 }
             ],
-            **{k: kubernetes[k] for k in ("tolerations", "nodeSelector", "podMetadata") if k in kubernetes},
+            **{k: kubernetes[k] for k in ("tolerations", "nodeSelector") if k in kubernetes},
             "activeDeadlineSeconds": 7200,
         }
 

@@ -9,7 +9,7 @@ from components.ops import serving as serving_ops
 from components.ops import training as ops
 from components.platform.storage.plan import Plan
 from pipelines.guarded import guarded, limits
-from pipelines.placement import HUB, WEBHOOK, place
+from pipelines.placement import HUB, WEBHOOK, hub_for, place
 from pipelines.settings.plan import plan_of
 from pipelines.settings.profile import Profile
 from pipelines.settings.training_recipe import TrainingRecipe
@@ -33,55 +33,49 @@ def training_pipeline(recipe: TrainingRecipe, profile: Profile) -> Any:
 
 
 def _stages(plan: Plan, profile: Profile, checks: Sequence[dsl.PipelineTask]) -> list[dsl.PipelineTask]:
-    """The tasks between doctor and receipts; returns those that no other one waits for."""
+    """The tasks between doctor and receipts; returns those that no other one waits for.
+
+    A task that takes one or two results gets their addresses. One that takes many, or a result that many take, finds
+    them in the receipts of the tasks before it: Argo stores an argument about eleven times.
+    """
     told = {"plan": plan.digest, "run": dsl.PIPELINE_JOB_ID_PLACEHOLDER}
 
     data = ops.ingest(**told).after(*checks)
     place(data, "cpu", profile, "Ingest question sets", asks=HUB)
 
     line = ops.classify(data=data.output, **told)
-    place(line, "classifier", profile, "Train the reasoning classifier", asks=HUB)
-    classifier = line.outputs["Output"]
+    place(line, "classifier", profile, "Train the reasoning classifier", asks=hub_for(plan.stages["classify"]["model"]))
 
-    strata = ops.stratify(data=data.output, classifier=classifier, **told)
-    place(strata, "classifier", profile, "Split reasoning from knowledge", asks=HUB)
-    items = strata.output
+    strata = ops.stratify(data=data.output, classifier=line.outputs["Output"], **told)
+    place(strata, "classifier", profile, "Split reasoning from knowledge")
 
-    mix = ops.curate(data=data.output, items=items, classifier=classifier, **told)
-    place(mix, "classifier", profile, "Curate and decontaminate the training mix", asks=HUB)
+    mix = ops.curate(**told).after(strata)
+    place(mix, "classifier", profile, "Curate and decontaminate the training mix")
 
-    tuned = ops.sft(mix=mix.output, model=plan.model("base").reference, **told)
-    place(tuned, "trainer", profile, "Supervised fine-tuning", asks=HUB)
+    base = plan.model("base").reference
+    tuned = ops.sft(mix=mix.output, **told)
+    place(tuned, "trainer", profile, "Supervised fine-tuning", asks=hub_for(base))
 
     rewarded = ops.grpo(mix=mix.output, model=tuned.output, **told)
-    place(rewarded, "trainer", profile, "GRPO", asks=HUB)
+    place(rewarded, "trainer", profile, "GRPO")
 
-    answers = {}
+    answers = []
     made = {"sft": tuned.output, "grpo": rewarded.output}
     for model in plan.models:
         reference = made.get(model.name, model.reference)
-        task = ops.evaluate(items=items, model=reference, name=model.name, **told)
-        place(task, "generator", profile, f"Evaluate {model.name}", asks=HUB)
-        answers[model.name] = task.output
+        task = ops.evaluate(model=reference, name=model.name, **told).after(strata)
+        place(task, "generator", profile, f"Evaluate {model.name}", asks=hub_for(model.reference))
+        answers.append(task)
 
-    verdict = ops.compare(items=items, **told, **answers)
+    verdict = ops.compare(**told).after(*answers)
     place(verdict, "cpu", profile, "Decide: promote or refuse")
-    judged = verdict.outputs["Output"]
+    judged = verdict.outputs["judged"]
 
-    page = ops.report(
-        items=items,
-        judged=judged,
-        mix=mix.output,
-        classifier=classifier,
-        tuned=tuned.output,
-        rewarded=rewarded.output,
-        **told,
-        **answers,
-    )
+    # All else that it reads was made before `judged`.
+    page = ops.report(judged=judged, **told)
     place(page, "cpu", profile, "Write the report")
 
-    decision = verdict.outputs["decision"]
-    version = ops.register(model=rewarded.output, judged=judged, decision=decision, **told)
+    version = ops.register(model=rewarded.output, judged=judged, ledger=verdict.outputs["ledger"], **told)
     # Where models answer: it loads the weights to record the answers that a deployment is compared with.
     place(version, "generator", profile, "Register the model version")
 

@@ -25,9 +25,10 @@ GZIP_LEVEL = 4
 
 @dataclass(frozen=True)
 class WorkflowSize:
-    """Nodes and bytes of a Workflow whose tasks have all run; `longest` is the longest argument of one process."""
+    """Nodes, pods and bytes of a Workflow whose tasks have all run; `longest`: the longest argument of one process."""
 
     nodes: int
+    pods: int
     spec: int
     status: int
     packed: int
@@ -41,7 +42,8 @@ def workflow_size(spec: Json, platform: Json) -> WorkflowSize:
     text = compact({node["id"]: node for node in sorted(nodes, key=lambda node: node["id"])})
     in_spec = len(compact(model.arguments())) + SYSTEM_BYTES + model.templates()
     packed = base64.b64encode(gzip.compress(text.encode(), GZIP_LEVEL, mtime=0))
-    return WorkflowSize(len(nodes), in_spec, len(text), in_spec + len(packed), model.longest)
+    pods = sum(node["type"] == "Pod" for node in nodes)
+    return WorkflowSize(len(nodes), pods, in_spec, len(text), in_spec + len(packed), model.longest)
 
 
 class _Model:
@@ -174,7 +176,9 @@ class _Model:
             if value is not None
         ]
         decided = {"name": "cached-decision", "default": "false", "value": "false"}
-        inner = [_parameter("pod-spec-patch", patch), *waits]
+        labels = _pod_labels(kubernetes)
+        prefix = f"metadata-0-{len(labels) // 2}-{prefix}" if labels else prefix
+        inner = [_parameter("pod-spec-patch", patch), *labels, *waits]
         yield from self._pair(path, f"{prefix}system-container-executor", "DAG", [*inner, decided])
         yield from self._pair(f"{path}(0).executor", f"{prefix}system-container-impl", "Pod", inner, {"exitCode": "0"})
 
@@ -232,6 +236,16 @@ class _Model:
 
 def _parameter(name: str, value: str) -> Json:
     return {"name": name, "value": value}
+
+
+def _pod_labels(kubernetes: Json) -> list[Json]:
+    """A pod's labels, which are no part of its patch: Argo's templates for the task take two parameters for each."""
+    labels: Json = kubernetes.get("podMetadata", {}).get("labels", {})
+    made = []
+    for number, (key, value) in enumerate(sorted(labels.items()), 1):
+        which = f"-{number}" if len(labels) > 1 else ""
+        made += [_parameter(f"pod-metadata-label-key{which}", key), _parameter(f"pod-metadata-label-val{which}", value)]
+    return made
 
 
 def _output(name: str, value: str) -> Json:

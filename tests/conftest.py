@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 from tiny_model import tiny
 
@@ -18,6 +21,12 @@ from components.platform.environment import quiet_environment
 
 # As `biomed-r1` itself does first.
 quiet_environment()
+# Hundreds of processes are started here, each of which would compile the sources again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    # The workers keep the cores busy; more threads than cores only wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
 logs.configure()
 # A machine that is busy for a moment is no defect of the property under test.
 settings.register_profile("suite", deadline=None)
@@ -46,6 +55,7 @@ def servers(_home: Path) -> Iterator[Mapping[str, str]]:
 
     for name in ("BIOMED_R1_STORE", "MLFLOW_TRACKING_URI"):
         os.environ.pop(name, None)
+    embedded.START_SECONDS = 600  # however busy the machine is
     result = embedded.up()
     yield result.environment
     embedded.down()
@@ -68,9 +78,26 @@ def smollm(_home: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_model(smollm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_model(_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random two-layer Llama with SmolLM2's tokenizer: loads like any model and answers in milliseconds."""
-    return tiny(smollm, tmp_path_factory.mktemp("tiny") / "model")
+    from components.platform.folders.deletion import made_once
+
+    place = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return tiny(place / "tiny-model")
+    place = place.parent  # all workers' own: the first to ask makes it, the others wait
+    with FileLock(place / "tiny-model.lock"):
+        return made_once(place / "tiny-model", tiny)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """`--dist loadfile` with what takes longest first; any other `--dist` is as xdist has it."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from longest_first import LongestFirst
+
+    return LongestFirst(config, log)
 
 
 def pytest_configure() -> None:

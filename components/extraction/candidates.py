@@ -4,26 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from components.extraction import cues, governing, tables
 from components.extraction.cues import before as before_cues
 from components.extraction.places import UNKNOWN, Value, View, called_wrong, text_at
+from components.extraction.reading import Candidate
 from components.extraction.subjects import value_before
 from components.extraction.values import letter_at, value_at
-
-
-class Candidate(NamedTuple):
-    """An option named in `span` (text[start:end]); `rule` says by what kind of words, `strength` what they weigh."""
-
-    rule: str
-    strength: int
-    start: int
-    end: int
-    letter: str
-    by: str = "letter"
-    span: str = ""
-    status: str = ""
 
 
 def candidate(view: View, rule: str, strength: int, begin: int, value: Value) -> Candidate:

@@ -7,7 +7,7 @@
    before it. Two options at once, or a letter with another option's text, are a candidate for no answer.
 5. What follows an invented next question or turn is not read once there is an answer.
 
-Change EXTRACTION_VERSION with any change of what is extracted.
+Change EXTRACTION_VERSION (reading.py) with any change of what is extracted.
 """
 
 from __future__ import annotations
@@ -15,44 +15,30 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from operator import attrgetter
 
 from components.extraction import cues, governing, tables
-from components.extraction.candidates import Candidate, after_question, called_right, candidate, declared, mentioned
+from components.extraction.candidates import after_question, called_right, candidate, declared, mentioned
 from components.extraction.cues import before as before_cues
 from components.extraction.index import present as present_cues
 from components.extraction.kinds.grids import grids
 from components.extraction.kinds.json_fields import SHARES, Field, fields
 from components.extraction.kinds.lines import lines
-from components.extraction.kinds.sentence import last_sentence
+from components.extraction.kinds.sentence import bracketed, last_sentence
 from components.extraction.kinds.verdicts import verdicts
 from components.extraction.normal import Options, prepare
-from components.extraction.places import AMBIGUOUS, UNKNOWN, View
+from components.extraction.places import AMBIGUOUS, UNKNOWN, View, text_at
+from components.extraction.reading import Candidate, Reading
 from components.extraction.text import SPECIAL_MARK, clean, lower, mark_special
 from components.extraction.thoughts import without_thought
 from components.extraction.values import value_at
 
-EXTRACTION_VERSION = "4"
 HEAD, TAIL = 20_000, 60_000  # of a longer answer only its beginning and its end are read
 _RUN_ON = re.compile(rf"\n[^\S\n]*(?:{'|'.join(tables.RUN_ONS)})")
 _BETWEEN = re.compile(r"[\\\s\"'()\[\]{}$,;/&.+<>\x1e]*(?:and|or)?[\\\s\"'()\[\]{}$,<>]*(?:boxed\s*\{?)?$")
+_OPTION_LIST = re.compile(tables.OPTION_LIST)
 _MAX_RUN_ONS = 4
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What was read: a letter, by which rule (or why none), and every candidate with its status."""
-
-    letter: str | None
-    read_by: str
-    candidates: tuple[Candidate, ...] = ()
-
-
-def extract(output: str, options: Mapping[str, str]) -> str | None:
-    """The letter of the option that `output` chose, or None; never raises for any text."""
-    return read(output, options).letter
 
 
 def read(output: str, options: Mapping[str, str], *, everything: bool = False) -> Reading:
@@ -74,7 +60,7 @@ def read(output: str, options: Mapping[str, str], *, everything: bool = False) -
     view = _view(text, known)
     if found and (structured := _structured(found, spoken, view)):
         return _decide(view, (*structured, *(c for c in _candidates(view, everything) if c.rule == "boxed")))
-    for end in _run_ons(view.low):
+    for end in _run_ons(view):
         part = _view(text[:end], known)
         if part.low.strip(" \n\x1e"):
             reading = _decide(part, _candidates(part, everything))
@@ -94,11 +80,15 @@ def _has_any(low: str, words: tuple[str, ...]) -> bool:
     return False
 
 
-def _run_ons(low: str) -> list[int]:
-    """Where an invented next question or turn, or a special token, ends what was said."""
-    ends = []
+def _run_ons(view: View) -> list[int]:
+    """Where an invented next question, its options or a next turn, or a special token, ends what was said."""
+    low, ends = view.low, []
     if "\n" in low:
         ends = [mark.start() for mark in islice(_RUN_ON.finditer(low), _MAX_RUN_ONS)]
+        if "answer" in low and (listed := _OPTION_LIST.search(low)):
+            first = text_at(view, listed.end())
+            if first is None or first[0].letter != "A":
+                ends.append(listed.start())
     at = low.find(SPECIAL_MARK)
     while at >= 0 and len(ends) < 2 * _MAX_RUN_ONS:
         ends.append(at)
@@ -179,6 +169,8 @@ def _candidates(view: View, everything: bool = False) -> tuple[Candidate, ...]:
         found += list(_corrections(view, found, marks, first))
     if everything or not found:
         found += last_sentence(view)
+    if everything or not found:
+        found += bracketed(view)
     if len(found) > 1:
         found = _outside_texts(found)
         found.sort(key=_POSITION)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from components.extraction import tables
 from components.extraction.text import clean, lower
 
 TOKEN = re.compile(
@@ -36,6 +37,7 @@ COMMON = frozenset(
     ["yes", "no", "maybe", "none", "all", "both", "neither", "true", "false", "other", "unknown", "normal"]
 )
 _BAKED = re.compile(r"[(\[]?([a-z])\s?[.):\]]\s*(?=\S)")
+_SPECIES = re.compile(r"([A-Z])[a-z]{4,} ([a-z]{3,}(?:us|um|is|ii|ae|ans|ens|es|os|ys|i|a|e|x))")  # of Latin names
 _APART = re.compile(r"^-\s+(?=[\d.])")  # "- 5" is -5 in an option
 _ARTICLE = frozenset(["a", "an", "the"])
 # Questions whose options are kept ready, 7 kB each: more than the published set's 12,609, since answers of one setting
@@ -151,7 +153,10 @@ def _prepare(pairs: tuple[tuple[str, str], ...]) -> Options:
 
 
 def _written(text: str, letters: frozenset[str]) -> list[tuple[str, ...]]:
-    """The tokens of a text: as it is, then without its article or the label that is baked into it."""
+    """The tokens of a text: as it is, then without its article or the label that is baked into it, and in other forms.
+
+    "Start heparin" is also "starting heparin" and "started heparin"; "Staphylococcus aureus" is also "S. aureus".
+    """
     low = _APART.sub("-", lower(text))
     whole = tuple(token for token, _, _ in tokens_of(low))
     ways = [whole]
@@ -160,6 +165,12 @@ def _written(text: str, letters: frozenset[str]) -> list[tuple[str, ...]]:
     baked = _BAKED.match(low)
     if baked and baked.group(1).upper() in letters and len(whole) > 1 and len(baked.group(1)) == 1:
         ways.append(whole[1:])
+    if len(whole) > 4 and len(short := tuple(token for token in whole if token not in _ARTICLE)) < len(whole):
+        ways.append(short)
+    if len(whole) > 1 and (forms := tables.VERB_FORMS.get(whole[0])):
+        ways.extend((form, *whole[1:]) for form in forms)
+    if (name := _SPECIES.fullmatch(text.strip())) and name.group(1).upper() not in letters:
+        ways.append((name.group(1).lower(), name.group(2)))
     # One letter that is also an option's letter is that option's; other single letters (blood group O) are texts.
     return [way for way in ways if way and not (len(way) == 1 and len(way[0]) == 1 and way[0].upper() in letters)]
 

@@ -20,7 +20,8 @@ _WHO = re.compile(
     r"(?:^|[\n.,;:!?()\"'\]→∴>–—]|(?:^|\s)-|\b(?:that|so|therefore|thus|hence|think|believe|only|say|conclude"
     r"|option|choice|answer|letter"
     r"|and|but|since|because|the|an?|clearly|then|ist|statement|response|however|actually|sure|makes?|making|make"
-    r"|leaves?|leaving|left with|consider|yes|yeah|ok|okay|now|here|me|mean|certain|while|as))"
+    r"|leaves?|leaving|left with|consider|yes|yeah|ok|okay|view|opinion|judgment|judgement|case|now|here"
+    r"|me|mean|certain|while|as))"
     r"[\s\"'(\[]*$"
 )
 _JOINED = re.compile(r"\b([a-z])[\"')\]]*\s?(?:,|and|or|&|/|\+|;|,? and|,? or|nor|plus)\s?(?:option )?[\"'(\[]*$")

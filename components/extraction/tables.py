@@ -48,6 +48,11 @@ RUN_ONS = (
     r"#{1,4} ?(?:instruction|input|user|human|question|task)s?\b",
     r"(?:问题|题目|質問|frage|pregunta|domanda|pergunta|вопрос)\s?\d*\s?:",
 )
+# A list of options after an answer; with other texts than the question's it belongs to an invented question.
+OPTION_LIST = (
+    r"\n[^\S\n]*(?:#{0,4} ?(?:answer )?(?:options|choices)\s?:|[^\n]{20,}[.?])\s*\n[\s\-•]*[(\[]?a[.):\]]\s*(?=[^\n]+"
+    r"\n[\s\-•]*[(\[]?b[.):\]][^\n]+(?:\n[\s\-•]*[(\[]?[c-j][.):\]][^\n]+)*\n+(?:the )?(?:correct )?answer\b)"
+)
 
 # --- Structured answers. ---------------------------------------------------------------------------------------------
 # Names of the fields, without case and punctuation, in the order in which they are believed.
@@ -75,7 +80,7 @@ CALL_NAMES = (
 # --- Words that mark an answer, by language. -------------------------------------------------------------------------
 BE = (
     r"(?:is|was|would be|should be|must be|will be|has to be|ought to be|could only be|can only be|remains"
-    r"|becomes|seems to be|appears to be)"
+    r"|becomes|seems(?: to be)?|appears(?: to be)?|looks(?: like| to be)?|sounds(?: like)?)"
 )
 # (language, nouns for "answer", words for "is"); with a colon or such a word after it the noun announces an answer.
 LANGUAGES = (
@@ -137,7 +142,7 @@ NOUNS = (
 )  # fmt: skip
 WEAK_NOUNS = (
     "conclusion", "result", "diagnosis", "treatment", "cause", "management", "next step", "impression", "summary",
-    "solution", "statement", "organism",
+    "solution", "statement", "organism", "most likely", "best guess",
 )  # fmt: skip
 ADJECTIVES = (
     r"final|correct|best|right|my|the|selected|chosen|revised|corrected|updated|most likely|most appropriate"
@@ -147,7 +152,7 @@ ADJECTIVES = (
 SUBJECTS = (
     r"diagnosis|cause|treatment|therapy|drug|agent|medication|test|investigation|study|step|management|organism"
     r"|pathogen|choice|intervention|mechanism|explanation|finding|condition|action|one|procedure|approach|etiology"
-    r"|complication|factor|statement|disease|disorder|structure|vaccine|recommendation|option|measure|location|site|possibility"
+    r"|complication|factor|statement|disease|disorder|structure|vaccine|recommendation|option|measure|location|site|possibility|winner"
 )
 SUPERLATIVES = (
     r"most|best|probable|commonest|recommended|likely|least|correct|right|appropriate|of choice"
@@ -173,6 +178,7 @@ _VERY = r"(?:(?:the|a|an|our|her|his|much|clearly|therefore|probably|thus|defini
 COMPARISONS = (
     (" best", rf" {_FIT}\b[^.\n,;]{{0,60}}"),
     (" better", rf" {_FIT}\b[^.\n,;]{{0,60}}"),
+    (" all", rf" {_FIT}"),
     (" well", rf" {_FIT}\b[^.\n,;]{{0,60}}"),
     ("fits", r" (?:best|better) "),
     ("explains", r" (?:best|better) "),
@@ -197,6 +203,11 @@ COMPARISONS = (
     (" remains", r"[a-z)\"'0-9]"),
     ("what remains", rf" {BE} "),
     ("is left", r" "),
+    ("best", rf" {BE} {_VERY}"),
+    ("stands out", r" "),
+    ("preferred over", rf" {BE} {_VERY}"),
+    ("preferred to", rf" {BE} {_VERY}"),
+    ("superior to", rf" {BE} {_VERY}"),
     ("the one", rf" {BE} "),
 )
 INVERTED_NOUN = (
@@ -211,6 +222,18 @@ INVERTED_PREDICATES = (
     "incorrect one", "false one", "incorrect option", "false option", "least likely", "least appropriate",
     "inaccurate statement",
 )  # fmt: skip
+# The first word of an option that is an order, and its forms in a sentence: "I recommend starting heparin".
+_REGULAR = ("start", "order", "perform", "obtain", "treat", "check", "repeat", "add", "insert", "consult", "monitor",
+            "switch", "administer", "attempt", "recommend", "test", "screen", "inject")  # fmt: skip
+_ENDING_IN_E = ("observe", "prescribe", "increase", "decrease", "schedule", "reassure", "discharge", "initiate",
+                "discontinue", "measure", "place", "remove", "continue", "evaluate", "resect", "aspirate", "intubate",
+                "exclude", "reduce", "provide", "use")  # fmt: skip
+_DOUBLED = ("stop", "refer", "admit")
+VERB_FORMS = {
+    **{verb: (verb + "ing", verb + "ed") for verb in _REGULAR},
+    **{verb: (verb.rstrip("e") + "ing", verb.rstrip("e") + "ed") for verb in _ENDING_IN_E},
+    **{verb: (verb + verb[-1] + "ing", verb + verb[-1] + "ed") for verb in _DOUBLED},
+}
 # A correction: `strong` ones put whatever is said next above what was said before.
 CORRECTIONS = (
     ("wait", ""),
@@ -276,11 +299,14 @@ DENIALS = (
 )
 # A cue of choice before an option's text in the last sentence.
 # In an output of a single sentence also any statement that ends with the text: "It is found in the spleen."
-SINGLE_SENTENCE_CUE = r"\b(?:is|are|was|were|has|have|causes?|involves?|shows?)\b"
+SINGLE_SENTENCE_CUE = (
+    r"\b(?:is|are|was|were|has|have|causes?|involves?|shows?|acts? (?:on|at|in)|blocks?|inhibits?)\b|=|[a-z]:"
+)
 CHOICE_CUES = (
     r"^\s*(?:based on|according to|given) [^,\n]{1,80}, ",
     rf"(?:(?:\bi|\bwe)(?: would| will|'d|'ll| should| must)?(?: therefore| thus| then)? |\bto |\blet's |^"
     rf"|\bshould (?:be )?|\bnow |please |, so |\bso |\bbest to ){PREFER}\b(?:ing)?",
+    r"\b(?:should|must|needs to|ought to) be\b",
     r"\b(?:should|must|needs to|ought to) (?:be (?:given|started on|treated with|offered|prescribed|referred for)"
     r"|receive|get|undergo|have)\b",
     rf"\b(?:{SUPERLATIVES})\b[^.\n]{{0,120}}? {BE}\b",
@@ -288,8 +314,9 @@ CHOICE_CUES = (
     r"\b(?:patient|he|she|they|child|infant|man|woman|boy|girl|this)\b (?:most likely |likely |probably "
     r"|therefore |clearly |thus )*(?:has|have|suffers from|is suffering from|has developed)\b",
     r"\b(?:consistent with|points? to|points? towards?|indicative of|diagnostic of|suggests?|suggestive of"
-    r"|indicates?|leaves|leaving|confirms?|most likely|corresponds to|pathognomonic (?:of|for)|characteristic of"
-    r"|diagnosis of)\b",
+    r"|indicates?|describes?|illustrates?"
+    r"|is called|is known as|leaves|leaving|confirms?|most likely|corresponds to|pathognomonic (?:of|for)"
+    r"|characteristic of|diagnosis of)\b",
     r"\b(?:so|thus|therefore|hence|consequently|it is|it's|this is|that is|i think|i believe|must be|i'd say"
     r"|i say|namely)\b",
     r"\b(?:antibody|hormone|enzyme|nerve|artery|vein|muscle|gene|protein|vitamin|vector|virus|level|dose|pressure"

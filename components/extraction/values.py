@@ -61,7 +61,10 @@ _SEPARATOR = re.compile(
     r"|option|i\.? ?e\.?,?|namely|which is|that is|(?:which )?(?:stands for"
     r"|corresponds to|represents|refers to|means)|is) )?[\"'(\[]*"
 )
-_RIGHT_AFTER = re.compile(r"[\"')\]]* (?:is )?(?:the )?(?:correct|right|best)\b|\s(?:and|but) not\b")
+_RIGHT_AFTER = re.compile(
+    r"[\"')\]]* (?:is )?(?:the )?(?:correct|right|best)\b|\s(?:and|but) not\b"
+    r"| the (?:only )?(?:false|incorrect|wrong|exception|odd)\b"
+)
 _OWN_LETTER = re.compile(r"\s?[(\[](?:option |choice )?([a-z])[)\]],?\s\w")
 _ARTICLE = re.compile(r"(?:an?|the|it|to) ")
 _LONE = re.compile(r"[\"')\]}]*\s?[.:),(\[\-–]*\s?[\"'(]*(\S)(?=[\s.)\]}\"'<]|$)")

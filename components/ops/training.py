@@ -8,6 +8,7 @@ functions, because compiling needs none of them.
 """
 
 import os
+from typing import NamedTuple
 
 from kfp import dsl
 
@@ -39,17 +40,17 @@ def stratify(data: str, classifier: str, plan: str, run: str) -> str:
 
 
 @component(GPU_IMAGE)
-def curate(data: str, items: str, classifier: str, plan: str, run: str) -> str:
+def curate(plan: str, run: str) -> str:
     from components.tasks import training
 
-    return training.curate(data, items, classifier, plan, run)
+    return training.curate(plan, run)
 
 
 @component(GPU_IMAGE)
-def sft(mix: str, model: str, plan: str, run: str) -> str:
+def sft(mix: str, plan: str, run: str) -> str:
     from components.tasks import training
 
-    return training.sft(mix, model, plan, run)
+    return training.sft(mix, plan, run)
 
 
 @component(GPU_IMAGE)
@@ -60,56 +61,35 @@ def grpo(mix: str, model: str, plan: str, run: str) -> str:
 
 
 @component(GPU_IMAGE)
-def evaluate(items: str, model: str, name: str, plan: str, run: str) -> str:
+def evaluate(model: str, name: str, plan: str, run: str) -> str:
     from components.tasks import training
 
-    return training.evaluate(items, model, name, plan, run)
+    return training.evaluate(model, name, plan, run)
+
+
+class Judged(NamedTuple):
+    """What compare hands over: the address of its result, and the ledger's key of its decision."""
+
+    judged: str
+    ledger: str
 
 
 @component(CPU_IMAGE)
-def compare(
-    items: str,
-    base: str,
-    sft: str,
-    grpo: str,
-    champion: str,
-    plan: str,
-    run: str,
-    decision: dsl.Output[dsl.Artifact],
-    metrics: dsl.Output[dsl.Metrics],
-) -> str:
+def compare(plan: str, run: str, decision: dsl.Output[dsl.Artifact], metrics: dsl.Output[dsl.Metrics]) -> Judged:
     from components.tasks import training
 
-    answers = {"base": base, "sft": sft, "grpo": grpo, "champion": champion}
-    return training.compare(items, answers, plan, run, decision, metrics)
+    return training.compare(plan, run, decision, metrics)  # type: ignore[return-value]  # a pair, which KFP takes
 
 
 @component(CPU_IMAGE)
-def report(
-    items: str,
-    base: str,
-    sft: str,
-    grpo: str,
-    champion: str,
-    judged: str,
-    mix: str,
-    classifier: str,
-    tuned: str,
-    rewarded: str,
-    plan: str,
-    run: str,
-    page: dsl.Output[dsl.HTML],
-    summary: dsl.Output[dsl.Markdown],
-) -> None:
+def report(judged: str, plan: str, run: str, page: dsl.Output[dsl.HTML], summary: dsl.Output[dsl.Markdown]) -> None:
     from components.tasks import training
 
-    answers = {"base": base, "sft": sft, "grpo": grpo, "champion": champion}
-    made = {"classifier": classifier, "sft": tuned, "grpo": rewarded}
-    training.report(items, answers, judged, mix, made, plan, run, page, summary)
+    training.report(judged, plan, run, page, summary)
 
 
 @component(GPU_IMAGE)
-def register(model: str, judged: str, decision: dsl.Input[dsl.Artifact], plan: str, run: str) -> str:
+def register(model: str, judged: str, ledger: str, plan: str, run: str) -> str:
     from components.tasks import training
 
-    return training.register(model, judged, decision, plan, run)
+    return training.register(model, judged, ledger, plan, run)

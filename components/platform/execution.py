@@ -23,7 +23,6 @@ from pydantic import BaseModel
 from components.errors import InputError
 from components.platform import events, failures, faults, logs
 from components.platform.folders.deletion import clear_workspaces, workspace
-from components.platform.formats.parquet import count_rows
 from components.platform.lineage import code_digest, git_revision
 from components.platform.machine import asked_gpus, check_gpus, home
 from components.platform.models import model_digest
@@ -36,11 +35,15 @@ EVIDENCE = files.EVIDENCE
 SCRATCH, CACHES = "scratch", ("models", "classifiers", "data")
 # The field of a trainer's evidence that says where its checkpoints were: nobody needs them once it has ended well.
 CHECKPOINTS = "checkpoints"
+# The field of a work's evidence that names a stored directory, whose files are its result: they were not made here.
+STORED = "stored"
 STORE_VARIABLE = "BIOMED_R1_STORE"
 RUN_VARIABLE = "BIOMED_R1_RUN_ID"
 FRESH_VARIABLE = "BIOMED_R1_FRESH"
 # What stages hand to one another as files; a model is a directory.
 TABLES = (".parquet", ".json")
+# The field of a task's evidence that says in a few words that there was nothing to do, or what came of it.
+NOTE = "note"
 HEAVY = ("torch", "transformers", "trl", "vllm")
 Evidence = dict[str, Any]
 
@@ -98,6 +101,8 @@ def execute(call: Call, work: Callable[[Path], Evidence]) -> Product:
     with events.events_of(call.task) as details, failed:
         product, seconds = _execute(call, work)
         details |= {"seconds": seconds, "reused": product.reused}
+        if product.evidence.get(NOTE):
+            details[NOTE] = product.evidence[NOTE]
     return product
 
 
@@ -202,9 +207,10 @@ def _make(
     with workspace(home() / SCRATCH, f"{call.task}-") as out:
         faults.point(call.task)
         evidence = work(out)
+        stored = str(evidence.pop(STORED, ""))
         (out / EVIDENCE).write_text(json.dumps(evidence, indent=1, sort_keys=True, allow_nan=False), encoding="utf-8")
         inputs = [(_recorded(name, call.inputs[name]), digest) for name, digest in digests.items()]
-        return store.put_dir(out, uri, stage=call.stage, key=key, inputs=inputs, code=code)
+        return store.put_dir(out, uri, stage=call.stage, key=key, inputs=inputs, code=code, beside=stored)
 
 
 def _recorded(name: str, value: str) -> str:
@@ -215,6 +221,8 @@ def _recorded(name: str, value: str) -> str:
 def _track(
     tracked: tracking.Tracked, call: Call, digests: Mapping[str, str], evidence: Evidence, reused: bool, uri: str
 ) -> None:
+    from components.platform.formats.parquet import count_rows  # brings pyarrow
+
     tracked.tags({"biomed_r1.reused": str(reused).lower()})
     tracked.metrics(evidence.get("metrics", {}))
     tracked.history(evidence.get("history", []), once=True)  # a trainer has logged most of it while it ran
@@ -236,7 +244,7 @@ def _receipt(root: str, run: str, call: Call, product: Product, key: str, second
         "state": "succeeded",
         "reused": product.reused,
         "seconds": round(seconds, 2),
-        "gpu_seconds": round(seconds * asked_gpus(), 2),
+        "gpu_seconds": product.evidence.get("gpu_seconds", round(seconds * asked_gpus(), 2)),
         "uri": product.uri,
         "digest": product.digest,
         "mlflow_run_id": product.run_id,
@@ -252,6 +260,15 @@ def _receipt(root: str, run: str, call: Call, product: Product, key: str, second
 
 def receipts_uri(root: str, run: str) -> str:
     return f"{root}/runs/{run}/receipts"
+
+
+def result_of(task: str, run: str) -> str:
+    """The address of what a task of this run (KFP's id) stored; raises InputError where it left no receipt."""
+    uri = f"{receipts_uri(store_root(), run_id(run))}/{task}.json"
+    receipt = store.get_json(uri)
+    if receipt is None:
+        raise InputError(f"{uri}: there is none, so task {task} stored nothing in this run: look at its log")
+    return str(receipt["uri"])
 
 
 def read_receipts(root: str, run: str) -> dict[str, dict[str, Any]]:

@@ -44,7 +44,7 @@ def code_digest(module: str) -> str:
     """
     digest = hashlib.sha256()
     for path in sorted(reachable(module)):
-        content = _code(path) if path.suffix == ".py" else path.read_bytes()
+        content = _read(path)[0] if path.suffix == ".py" else path.read_bytes()
         digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + content + b"\0")
     for name in PINNED:
         digest.update(f"{name}=={_version(name)}\n".encode())
@@ -61,12 +61,18 @@ def reachable(module: str) -> set[Path]:
             continue
         found.add(path)
         found.update(_data(path.parent))
-        todo += _imports(path)
+        todo += _read(path)[1]
     return found
 
 
 class _Plain(ast.NodeTransformer):
-    """Drops what people read and programs do not: docstrings, texts of raised errors, descriptions of fields."""
+    """Drops what people read and programs do not: docstrings, texts of raised errors, descriptions of fields.
+
+    `imports` is filled on the way with the names that are imported, wherever they stand.
+    """
+
+    def __init__(self) -> None:
+        self.imports: list[str] = []
 
     def _body(self, node: ast.AST) -> ast.AST:
         self.generic_visit(node)
@@ -75,6 +81,15 @@ class _Plain(ast.NodeTransformer):
         return node
 
     visit_Module = visit_ClassDef = visit_FunctionDef = visit_AsyncFunctionDef = _body
+
+    def visit_Import(self, node: ast.Import) -> ast.AST:
+        self.imports += [alias.name for alias in node.names]
+        return node
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
+        if node.module and node.level == 0:
+            self.imports += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        return node
 
     def visit_Raise(self, node: ast.Raise) -> ast.AST:
         if isinstance(node.exc, ast.Call):
@@ -91,25 +106,16 @@ def _is_text(line: ast.stmt) -> bool:
     return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
 
 
-@lru_cache(maxsize=512)
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
+def _read(path: Path) -> tuple[bytes, list[str]]:
+    """What of a module is hashed, and what it imports."""
+    return _parsed(path.read_text(encoding="utf-8"))
 
 
 @lru_cache(maxsize=512)
-def _code(path: Path) -> bytes:
-    # A tree of its own: the transformer changes nodes in place, and `_imports` reads the other one.
-    return ast.dump(_Plain().visit(ast.parse(path.read_text(encoding="utf-8")))).encode()
-
-
-def _imports(path: Path) -> list[str]:
-    names = []
-    for node in ast.walk(_tree(path)):
-        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        elif isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-    return names
+def _parsed(text: str) -> tuple[bytes, list[str]]:
+    # Parsed once for both, and cached by its text: every task of a run does this for some hundred modules.
+    plain = _Plain()
+    return ast.dump(plain.visit(ast.parse(text))).encode(), plain.imports
 
 
 @lru_cache(maxsize=64)

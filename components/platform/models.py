@@ -27,6 +27,8 @@ PACKAGES = {
 # What a hub snapshot may bring: weights as safetensors, configuration and tokenizer; no pickles, no code.
 HUB_FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
 DATA_FILES = ["*.parquet", "*.jsonl"]
+# Where transformers looks for a chat template before tokenizer_config.json.
+_TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json", "additional_chat_templates")
 # A model behind an OpenAI-compatible endpoint: no folder, no weights, only the name the endpoint has for it.
 ENDPOINT = "openai:"
 KINDS = "a folder, package:NAME, hf:ORG/NAME@REVISION, s3://..., registry:NAME@ALIAS or registry:NAME#VERSION"
@@ -53,10 +55,23 @@ def local_model(ref: str) -> Path:
     return _checked(folder, ref)
 
 
+def check_chat_template(ref: str, folder: Path, given: str | None) -> None:
+    """Raise InputError for a base model: one whose tokenizer has no chat template, where none is given."""
+    if given or any((folder / name).exists() for name in _TEMPLATE_FILES):
+        return
+    config = folder / "tokenizer_config.json"
+    if config.is_file() and json.loads(config.read_text(encoding="utf-8")).get("chat_template"):
+        return
+    raise InputError(
+        f"model {ref}: its tokenizer has no chat template (a base model?); take an instruction-tuned model, or give a "
+        "template: `evaluate --chat-template FILE`, `evaluate.chat_template` in a recipe"
+    )
+
+
 def model_digest(ref: str) -> str:
     """What identifies a reference's content, without downloading, converting or loading it."""
     if ref.startswith("package:"):
-        distribution, path = _package_path(ref.removeprefix("package:"))
+        distribution, path = package_path(ref.removeprefix("package:"))
         return f"{distribution}=={version(distribution)}/{path.name}"
     if ref.startswith("hf:"):
         return "@".join(_split_hub(ref))
@@ -146,7 +161,8 @@ def _checked(folder: Path, ref: str) -> Path:
     return folder
 
 
-def _package_path(name: str) -> tuple[str, Path]:
+def package_path(name: str) -> tuple[str, Path]:
+    """The distribution of PACKAGES[name] and its file or folder; raises InputError where it is not installed."""
     if name not in PACKAGES:
         raise InputError(f"model package:{name}: unknown; there are {', '.join(PACKAGES)}")
     distribution, module, inside = PACKAGES[name]
@@ -157,7 +173,7 @@ def _package_path(name: str) -> tuple[str, Path]:
 
 
 def _package(name: str) -> Path:
-    distribution, path = _package_path(name)
+    distribution, path = package_path(name)
     if path.suffix != ".gguf":
         return path
     return _cached(f"{distribution}-{version(distribution)}-plain", lambda folder: _from_gguf(path, folder))
@@ -166,7 +182,7 @@ def _package(name: str) -> Path:
 def _from_gguf(path: Path, folder: Path) -> None:
     """Dequantise a GGUF file into a plain fp32 transformers folder."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
     # Without these two, save_pretrained takes the dequantised weights for quantised ones and refuses.
@@ -174,10 +190,17 @@ def _from_gguf(path: Path, folder: Path) -> None:
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     model.save_pretrained(folder)
+    gguf_tokenizer(path, model.config.eos_token_id).save_pretrained(folder)
+
+
+def gguf_tokenizer(path: Path, eos_token_id: int) -> Any:
+    """The tokenizer of a GGUF file; `eos_token_id` is the end of turn that the model's configuration names."""
+    from transformers import AutoTokenizer
+
     tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
     # The conversion mistakes SmolLM2's <|im_start|> for its end of turn; the model's own configuration knows.
-    tokenizer.eos_token = tokenizer.convert_ids_to_tokens(model.config.eos_token_id)
-    tokenizer.save_pretrained(folder)
+    tokenizer.eos_token = tokenizer.convert_ids_to_tokens(eos_token_id)
+    return tokenizer
 
 
 def _stored(uri: str) -> Path:

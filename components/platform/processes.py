@@ -40,7 +40,7 @@ def spawn(
             start_new_session=True,
             pass_fds=pass_fds,
         )
-    return {"pid": process.pid, "created": psutil.Process(process.pid).create_time(), "log": str(log)}
+    return {"pid": process.pid, "born": _born(process.pid), "log": str(log)}
 
 
 def alive(server: Mapping[str, Any] | None) -> bool:
@@ -48,10 +48,21 @@ def alive(server: Mapping[str, Any] | None) -> bool:
     if not server:
         return False
     try:
-        process = psutil.Process(server["pid"])
-        return process.create_time() == server["created"] and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
+        alive = psutil.Process(server["pid"]).status() != psutil.STATUS_ZOMBIE
+        return alive and _born(server["pid"]) == server.get("born")
+    except (psutil.NoSuchProcess, OSError):
         return False
+
+
+def _born(pid: int) -> str:
+    """The boot of the machine and the clock ticks from it to the start of a process.
+
+    Unlike a time of day it stays the same when the clock is set.
+    """
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    # The 22nd field; the second is the program's name in parentheses, which may hold any character.
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    return f"{boot} {fields[19]}"
 
 
 def stop(pid: int, grace: float = 5.0) -> None:

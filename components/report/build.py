@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from components.questions.items import Item
 from components.questions.published import CITATION
 from components.questions.seal import Seal
 from components.report.headline import facts, headline
+from components.report.limits import Limits
+from components.report.origin import Origin
 from components.report.page import Page, Section
 from components.report.scores import Record, Scores
 from components.report.sections import (
@@ -45,16 +47,7 @@ class Inputs:
     curation: Record | None
     histories: Mapping[str, Any]
     lineage: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much text the page shows."""
-
-    examples: int = 4
-    example_chars: int = 900
-    removed_rows: int = 12
-    seal: Seal = field(default_factory=Seal)  # questions that no example may quote
+    origin: Origin | None = None
 
 
 def quotable(items: Sequence[Item], seal: Seal) -> list[Item | None]:
@@ -99,4 +92,5 @@ def build_page(title: str, found: Inputs, limits: Limits) -> Page:
         context.section(scores, found.items, found.metadata, seen.made, found.lineage),
         published.section(scores, found.items, found.classifier, model),
     ]
-    return Page(title, headline(scores, decision), sections, CITATION, facts(scores, decision))
+    origin = found.origin.facts() if found.origin else []
+    return Page(title, headline(scores, decision), sections, CITATION, facts(scores, decision), origin)

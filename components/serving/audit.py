@@ -13,7 +13,7 @@ from components.errors import DamagedError, InputError
 from components.platform import faults
 from components.platform.storage import objects
 from components.platform.storage.champion import pointer_uri
-from components.serving.pointer import Pointer, Served, parse, read
+from components.serving.pointer import UNSEEN, Pointer, Served, parse, read
 
 _ENTRY = re.compile(r"(\d{6})\.json")
 
@@ -76,18 +76,30 @@ def walk(root: str, name: str) -> list[Pointer]:
 
 
 def served_at(states: list[Pointer], moment: datetime) -> tuple[Served | None, Pointer | None]:
-    """The version that served at a moment (with its time zone) and the change that made it; (None, None) before all."""
+    """The version that served at a moment (with its time zone) and the change that made it; (None, None) before all.
+
+    A version whose deployment failed before users were sent to it did not serve: the one before it did.
+    """
     if moment.tzinfo is None:
         raise InputError(f"{moment}: without a time zone")
-    past = [state for state in states if datetime.fromisoformat(state.changed.at) <= moment]
+    served = champions(states)
+    past = [n for n, state in enumerate(states) if datetime.fromisoformat(state.changed.at) <= moment]
     if not past:
         return None, None
-    last = past[-1]
-    since = next(
-        (state for state in reversed(past) if state.serial == 1 or _before(past, state) != state.champion), last
-    )
-    return last.champion, since
+    last = since = past[-1]
+    while since and served[since - 1] == served[last]:
+        since -= 1
+    return served[last], states[since]
 
 
-def _before(states: list[Pointer], state: Pointer) -> Served | None:
-    return states[state.serial - 2].champion
+def champions(states: list[Pointer]) -> list[Served | None]:
+    """For each state of the pointer the version that served while it held."""
+    served = [state.champion for state in states]
+    for number, state in enumerate(states):
+        if not (state.changed.what == "rolled back" and state.changed.why.startswith(UNSEEN)):
+            continue
+        unseen, first = served[number - 1], number - 1
+        while first >= 0 and served[first] == unseen:
+            first -= 1
+        served[first + 1 : number] = [served[first] if first >= 0 else None] * (number - 1 - first)
+    return served

@@ -129,14 +129,20 @@ def lineage(uri: str) -> list[dict[str, Any]]:
 
 
 def at(root: str, name: str, moment: datetime) -> dict[str, Any]:
-    """Which version served at a moment, since when and by whom, and until when; from the log, which is checked."""
+    """Which version served at a moment, since when and by whom, and until when; from the log, which is checked.
+
+    `tried` is the version that was promoted then and that no user was sent to.
+    """
     states = audit.walk(root, name)
     served, since = audit.served_at(states, moment)
-    later = [state for state in states if since and state.serial > since.serial and state.champion != served]
+    champions = zip(states, audit.champions(states), strict=True)
+    later = [state for state, other in champions if since and state.serial > since.serial and other != served]
+    named = [state.champion for state in states if datetime.fromisoformat(state.changed.at) <= moment]
     return {
         "name": name,
         "at": moment.isoformat(),
         "served": served.model_dump() if served else None,
+        "tried": named[-1].version if named and named[-1] and named[-1] != served else None,
         "since": since.changed.model_dump() if served and since else None,
         "until": later[0].changed.model_dump() if served and later else None,
     }

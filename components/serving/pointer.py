@@ -25,6 +25,8 @@ from components.platform.storage.champion import SCHEMA_VERSION, checked, pointe
 What = Literal["promoted", "proposed", "rolled back"]
 # Of a move whose condition failed although the pointer is as it was (S3 answers 409 while another write is under way).
 TRIES = 5
+# What the reason of a change begins with by which a version was taken back that no user had been sent to.
+UNSEEN = "deployment failed before the switch"
 # The version tag of a pointer that another move has replaced since: no condition on it holds.
 SUPERSEDED = '"superseded"'
 

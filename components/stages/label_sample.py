@@ -97,9 +97,9 @@ def agreement(first: np.ndarray, second: np.ndarray, seed: int = 0) -> dict[str,
     """How many of two people's yes/no labels differ, and Cohen's kappa with a 95 % interval.
 
     The interval is of the kappa of tables drawn from a Dirichlet distribution of the counts with one half added to each
-    (Jeffreys): a bootstrap of two people who agree everywhere is sure that they always will. Kappa of the questions
-    drawn, which are those that the classifier finds hard: of all questions it would be higher. None where one label is
-    all there is.
+    (Jeffreys): a bootstrap of two people who agree everywhere is sure that they always will. It is the kappa of the
+    questions drawn, which are those that the classifier finds hard: of all questions it would be higher.
+    None where one label is all there is.
     """
     table = np.array([[np.sum((first == a) & (second == b)) for b in (False, True)] for a in (False, True)])
     spread = _kappa(np.random.default_rng(seed).dirichlet(table.ravel() + 0.5, _DRAWS).reshape(-1, 2, 2))

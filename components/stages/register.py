@@ -20,7 +20,6 @@ from components.platform.tables import read_items
 from components.platform.tracking import registry
 from components.report.model_card import DISCLAIMER, About, model_card, version_text
 from components.serving import decisions
-from components.serving.deploy import smoke
 
 
 class RegisterConfig(BaseModel):
@@ -59,6 +58,8 @@ def register(
     beside the checkpoint for `deploy`. Raises InputError for a checkpoint without a manifest, and for a decision about
     other weights.
     """
+    from components.serving.deploy import smoke  # brings httpx
+
     made = made or Made()
     manifest = store.read_manifest(model)
     if manifest is None:
@@ -102,6 +103,8 @@ def register(
 
 def _record_answers(model: str, asked: Mapping[str, Any]) -> None:
     """Store smoke.json beside the model's manifest: its answers to three of the samples, asked as in the run."""
+    from components.serving.deploy import smoke
+
     questions = read_items(Path(str(files("components.samples"))) / "benchmarks" / "medqa.jsonl")[: smoke.QUESTIONS]
     recorded = smoke.record(
         local_model(model),

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from components.platform.execution import Call, execute, fetched, journal_uri, read_receipts, run_id, store_root
+from components.platform.execution import Call, execute, fetched, journal_uri, result_of, store_root
 from components.platform.storage.ledger import seal_number
 from components.tasks.artifacts import Artifact, Metrics
+from components.tasks.origin import origin_of
 from components.tasks.patience import patient
 from components.tasks.training import ANSWERS, ITEMS, SCORES, forget_journal, read_plan
 
@@ -29,7 +30,7 @@ def evaluate_shard(part: str, plan: str, run: str) -> str:
     read = read_plan(plan)
     model = str(read.model(name).reference)
     settings = read.evaluation(name, stage.EvaluateConfig)
-    items = read_receipts(store_root(), run_id(run))["stratify"]["uri"]
+    items = result_of("stratify", run)
     with fetched(f"{items}/{ITEMS}") as (whole,):
         questions = sample(read_items(whole), settings.limit, settings.seed)
     settings = settings.model_copy(update={"limit": None})
@@ -122,6 +123,7 @@ def report_models(
                 out_dir=out,
                 lineage={"classifier": classifier, "answers": answers},
                 seal_number=seal,
+                origin=origin_of(read, run, {model.name: str(model.reference) for model in read.models}),
             )
 
     product = execute(call, work)

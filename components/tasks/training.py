@@ -17,12 +17,14 @@ from components.platform.config import parse_config
 from components.platform.execution import (
     CHECKPOINTS,
     EVIDENCE,
+    NOTE,
     Call,
     Product,
     execute,
     fetched,
     journal_uri,
     read_receipts,
+    result_of,
     resume_uri,
     run_id,
     store_root,
@@ -33,6 +35,7 @@ from components.platform.storage import store
 from components.platform.storage.journal import forget
 from components.platform.storage.ledger import reserve, seal_number
 from components.tasks.artifacts import Artifact, Curves, Metrics
+from components.tasks.origin import origin_of
 from components.tasks.patience import patient
 
 if TYPE_CHECKING:
@@ -45,6 +48,8 @@ TRAIN, LABELS, BENCHMARKS = "train.parquet", "labels.parquet", "benchmarks.parqu
 ITEMS, ANSWERS = "items.parquet", "answers.parquet"
 SFT_MIX, RL_MIX, CURATION = "sft.parquet", "rl.parquet", "curation.json"
 SCORES, DECISION = "scores.json", "decision.json"
+# The models that a training makes, as the report calls them, and the tasks that make them.
+MADE = {"classifier": "classify", "sft": "sft", "grpo": "grpo"}
 
 
 def read_plan(digest: str) -> plans.Plan:
@@ -52,11 +57,12 @@ def read_plan(digest: str) -> plans.Plan:
     return plans.read(store_root(), digest)
 
 
-def trainer_place(plan: plans.Plan) -> TrainerPlace:
-    """Where this run's trainers run."""
+def trainer_place(plan: plans.Plan, run: str) -> TrainerPlace:
+    """Where this run's trainers run; a TrainJob is told whose it is."""
     from components.training.place import TrainerPlace
 
-    return parse_config(TrainerPlace, plan.trainer, f"plan {plan.digest}: trainer")
+    place = parse_config(TrainerPlace, plan.trainer, f"plan {plan.digest}: trainer")
+    return place.model_copy(update={"job": place.job.model_copy(update={"run": run})})
 
 
 @patient
@@ -118,11 +124,12 @@ def stratify(data: str, classifier: str, plan: str, run: str) -> str:
 
 
 @patient
-def curate(data: str, items: str, classifier: str, plan: str, run: str) -> str:
+def curate(plan: str, run: str) -> str:
     from components.platform.models import local_model
     from components.stages import curate as stage
 
     settings = read_plan(plan).config("curate", stage.CurateConfig)
+    data, classifier, items = (result_of(task, run) for task in ("ingest", "classify", "stratify"))
     inputs = {"train": f"{data}/{TRAIN}", "items": f"{items}/{ITEMS}", "classifier": classifier}
     call = Call("curate", run, settings, inputs, datasets={"train": "train", "items": "decontamination"})
 
@@ -134,11 +141,12 @@ def curate(data: str, items: str, classifier: str, plan: str, run: str) -> str:
 
 
 @patient
-def sft(mix: str, model: str, plan: str, run: str) -> str:
+def sft(mix: str, plan: str, run: str) -> str:
     from components.stages import sft as stage
 
     read = read_plan(plan)
-    settings, place = read.config("sft", stage.SftConfig), trainer_place(read)
+    model = str(read.model("base").reference)
+    settings, place = read.config("sft", stage.SftConfig), trainer_place(read, run_id(run))
     call = Call("sft", run, settings, {"mix": f"{mix}/{SFT_MIX}", "model": model}, datasets={"mix": "train"})
     code = code_digest("components.stages.sft")
 
@@ -157,7 +165,7 @@ def grpo(mix: str, model: str, plan: str, run: str) -> str:
     from components.stages import grpo as stage
 
     read = read_plan(plan)
-    settings, place = read.config("grpo", stage.GrpoConfig), trainer_place(read)
+    settings, place = read.config("grpo", stage.GrpoConfig), trainer_place(read, run_id(run))
     call = Call("grpo", run, settings, {"mix": f"{mix}/{RL_MIX}", "model": model}, datasets={"mix": "train"})
     code = code_digest("components.stages.grpo")
 
@@ -172,12 +180,13 @@ def grpo(mix: str, model: str, plan: str, run: str) -> str:
 
 
 @patient
-def evaluate(items: str, model: str, name: str, plan: str, run: str) -> str:
+def evaluate(model: str, name: str, plan: str, run: str) -> str:
     from components.platform.tables import write_rows
     from components.platform.tracking.registry import absent
     from components.stages import evaluate as stage
 
     settings = read_plan(plan).evaluation(name, stage.EvaluateConfig)
+    items = result_of("stratify", run)
     nobody = absent(model)
     # A registry alias can move; what it points to now is the input.
     inputs = {"items": f"{items}/{ITEMS}", "model": "digest:absent" if nobody else model, "name": f"digest:{name}"}
@@ -186,7 +195,7 @@ def evaluate(items: str, model: str, name: str, plan: str, run: str) -> str:
     def work(out: Path) -> dict[str, Any]:
         if nobody:
             write_rows([], out / ANSWERS)
-            return {"model": model, "absent": True, "rows_in": 0, "rows_out": 0}
+            return {"model": model, "absent": True, NOTE: "no champion", "rows_in": 0, "rows_out": 0}
         with fetched(inputs["items"]) as (questions,):
             return stage.evaluate(questions, model, name, settings, out / ANSWERS, journal_uri("evaluate"))
 
@@ -196,15 +205,10 @@ def evaluate(items: str, model: str, name: str, plan: str, run: str) -> str:
 
 
 @patient
-def compare(
-    items: str,
-    answers: Mapping[str, str],
-    plan: str,
-    run: str,
-    decision: Artifact,
-    metrics: Metrics,
-) -> str:
-    """`answers` by model: base, sft, grpo, and champion, whose table is empty where there is no champion.
+def compare(plan: str, run: str, decision: Artifact, metrics: Metrics) -> tuple[str, str]:
+    """The result's address and the decision's entry in the ledger, for `register`.
+
+    The models' answers are those of this run's receipts; a champion's table is empty where there is no champion.
 
     The look is reserved before answers are compared, so that a decision which is never registered counts too.
     """
@@ -213,7 +217,7 @@ def compare(
 
     read = read_plan(plan)
     settings = read.config("compare", stage.CompareConfig)
-    there = _answered(answers)
+    items, there = result_of("stratify", run), _answered(read, run)
     baseline = "champion" if "champion" in there else "base"
     files = [f"{items}/{ITEMS}", *(f"{uri}/{ANSWERS}" for uri in there.values())]
     seal, name = seal_number(store_root()), read.config("register", RegisterConfig).name
@@ -234,26 +238,23 @@ def compare(
     decision.metadata.update({**product.metadata, "ledger_entry": place.serial, "look": place.look})
     for key, value in product.evidence.get("metrics", {}).items():
         metrics.log_metric(key, value)
-    return product.uri
+    return product.uri, str(place.serial)
 
 
 @patient
-def report(
-    items: str,
-    answers: Mapping[str, str],
-    judged: str,
-    mix: str,
-    made: Mapping[str, str],
-    plan: str,
-    run: str,
-    page: Artifact,
-    summary: Artifact,
-) -> None:
-    """`judged` is compare's result, `mix` curate's; `made` are those of classifier, sft and grpo."""
+def report(judged: str, plan: str, run: str, page: Artifact, summary: Artifact) -> None:
+    """`judged` is compare's result; what else it reads, the receipts of the tasks before compare name.
+
+    As arguments of the task these addresses would be stored some eleven times each.
+    """
     from components.stages import report as stage
 
-    settings = read_plan(plan).config("report", stage.ReportConfig)
-    there = _answered(answers)
+    read = read_plan(plan)
+    settings = read.config("report", stage.ReportConfig)
+    items, mix = result_of("stratify", run), result_of("curate", run)
+    made = {part: result_of(task, run) for part, task in MADE.items()}
+    there = _answered(read, run)
+    trained = {name: made[name] for name in ("sft", "grpo")}
     inputs = {f"answers_{name}": f"{uri}/{ANSWERS}" for name, uri in there.items()}
     files = {"items": f"{items}/{ITEMS}", "scores": f"{judged}/{SCORES}", "decision": f"{judged}/{DECISION}"}
     files["curation"] = f"{mix}/{CURATION}"
@@ -282,6 +283,7 @@ def report(
                 out_dir=out,
                 lineage=dict(made),
                 seal_number=seal,
+                origin=origin_of(read, run, {**_references(read, there), **trained}),
             )
 
     product = execute(call, work)
@@ -290,7 +292,8 @@ def report(
 
 
 @patient
-def register(model: str, judged: str, decision: Artifact, plan: str, run: str) -> str:
+def register(model: str, judged: str, ledger: str, plan: str, run: str) -> str:
+    """`judged` and `ledger` are compare's; returns the version's number."""
     from components.platform.tracking.notes import page_of
     from components.platform.tracking.registry import identity
     from components.stages import register as stage
@@ -301,7 +304,7 @@ def register(model: str, judged: str, decision: Artifact, plan: str, run: str) -
     inputs = {"model": model, "decision": f"{judged}/{DECISION}", "recipe": f"digest:{recipe}"}
     inputs["registry"] = f"digest:{identity()}"
     call = Call("register", run, settings, inputs)
-    context = {"ledger_entry": str(decision.metadata.get("ledger_entry", ""))}
+    context = {"ledger_entry": ledger}
 
     def work(out: Path) -> dict[str, Any]:
         with fetched(inputs["decision"], f"{judged}/{SCORES}") as (verdict, scores):
@@ -313,10 +316,12 @@ def register(model: str, judged: str, decision: Artifact, plan: str, run: str) -
 
 def finished(call: Call, product: Product) -> str:
     """The address of a training's result, whose checkpoints are deleted: nothing goes on from them any more."""
-    from components.training.checkpoints import forget
+    from components.training import checkpoints
+    from components.training.job import transport
 
     try:
-        forget(resume_uri(call))
+        checkpoints.forget(resume_uri(call))
+        transport.forget(resume_uri(call))
     except ReadableError as error:  # the result is stored, so this is no reason to fail
         LOG.warning("%s: its checkpoints were not deleted: %s", call.task, error)
     return product.uri
@@ -328,6 +333,12 @@ def forget_journal(product: Product) -> None:
         forget(product.evidence["journal"])
 
 
-def _answered(answers: Mapping[str, str]) -> dict[str, str]:
-    """Those that hold answers: a champion that does not exist has an empty table."""
+def _references(plan: plans.Plan, answered: Mapping[str, str]) -> dict[str, str]:
+    """Model references by name, of those that were given and have answered."""
+    return {model.name: model.reference for model in plan.models if model.reference and model.name in answered}
+
+
+def _answered(plan: plans.Plan, run: str) -> dict[str, str]:
+    """The results of the plan's models that hold answers: a champion that does not exist has an empty table."""
+    answers = {model.name: result_of(f"evaluate-{model.name}", run) for model in plan.models}
     return {name: uri for name, uri in answers.items() if not store.get_json(f"{uri}/{EVIDENCE}").get("absent")}

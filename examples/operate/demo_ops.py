@@ -66,39 +66,41 @@ def _round() -> None:
 
     title("Back to the first version")
     time.sleep(1)
-    say("rollback", "--to", one, "--name", NAME, "--reason", "the second one's tone")
+    say("rollback", "--to", one, "--name", NAME, "--reason", "its tone")
     say(*deploy)
 
     title("Which version served when, and what nobody needs any more")
     say("models", "--name", NAME, "at", served)
     say("models", "--name", NAME, "at", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
-    say("gc", "--older-than", "0d")
+    say("gc", "--older-than", "1d")
 
 
 def title(text: str) -> None:
     print(f"\n# {text}", flush=True)
 
 
-def say(*words: str, exits: int = 0) -> str:
+def say(*words: str, exits: int = 0) -> None:
     """Run a command of ours and show it with its answer; it must end with `exits`."""
     print(f"\n$ biomed-r1 {shlex.join(words)}", flush=True)
-    done = _call(words)
-    print((done.stdout + done.stderr).strip(), flush=True)
+    done = _call(words, stderr=subprocess.STDOUT)
+    print(done.stdout.strip().replace(str(HOME), "$BIOMED_R1_HOME"), flush=True)
     if exits:
         print(f"(exit code {done.returncode})", flush=True)
     if done.returncode != exits:
         raise SystemExit(f"demo-ops: biomed-r1 {words[0]} ended with {done.returncode}, not {exits}")
-    return done.stdout
 
 
-def _call(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "pipelines.cli", *words], capture_output=True, text=True)
+def _call(words: Sequence[str], stderr: int = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pipelines.cli", *words]
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
 
 
 def _servers() -> None:
     """Start S3 and MLflow and take their addresses and keys over, for `promote` and the others."""
-    printed = _call(["up", "--print-env"]).stdout
-    for line in printed.splitlines():
+    done = _call(["up", "--print-env"])
+    if done.returncode:
+        raise SystemExit(f"demo-ops: up ended with {done.returncode}\n{done.stderr}")
+    for line in done.stdout.splitlines():
         if line.startswith("export "):
             name, _, value = line.removeprefix("export ").partition("=")
             os.environ[name] = value.strip("'")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -33,6 +33,9 @@ pipeline_option = click.option(
     type=click.Choice(["training", "evaluation"]),
     help="Stop unless the recipe is for this pipeline (default: take the one that it is for).",
 )
+# Where a verb's results go, from `--out` and all that was given: the folder, the files' names, and whether the folder
+# is for these files alone.
+Place = tuple[Path, tuple[str, ...], bool]
 _CLUSTER = (
     click.option("--host", metavar="URL", help="The KFP API (default: KF_PIPELINES_ENDPOINT, the pod's, kubeconfig)."),
     click.option("--namespace", metavar="NS", help="Your namespace; only where KFP serves several."),
@@ -99,6 +102,46 @@ def config_options(command: Command) -> Command:
         return command(*args, config=GivenConfig(config_file, changes), **kwargs)
 
     return with_config
+
+
+def one_file(out: Path, _given: Mapping[str, Any]) -> Place:
+    """`--out` is a file; what a JSONL file cannot hold goes into one beside it (platform/tables.py)."""
+    return out.parent, (out.name, f"{out.name}.meta.json"), False
+
+
+def folder_of(*names: str) -> Callable[[Path, Mapping[str, Any]], Place]:
+    """`--out` is a folder, in which these files are written."""
+    return lambda out, _given: (out, names, True)
+
+
+def replaces_its_own(
+    place: Callable[[Path, Mapping[str, Any]], Place] = one_file,
+    first: Callable[[Path, Mapping[str, Any]], object] | None = None,
+) -> Callable[[Command], Command]:
+    """For a verb with `--out`: add `--overwrite`; without it only files that biomed-r1 wrote are replaced.
+
+    What else is there is refused before the command begins, after `first`, which may have more to say about it.
+    """
+
+    def decorate(command: Command) -> Command:
+        @click.option("--overwrite", is_flag=True, help="Replace a file at --out that biomed-r1 did not write, too.")
+        @functools.wraps(command)
+        def checked(*args: Any, out: Path | None, overwrite: bool, **kwargs: Any) -> Any:
+            if out is None:
+                return command(*args, out=out, **kwargs)
+            from components.platform.folders.written import written
+
+            if first is not None:
+                first(out, kwargs)
+            folder, names, whole = place(Path(os.path.realpath(out)), kwargs)
+            if not whole and out.exists() and not out.is_file():
+                return command(*args, out=out, **kwargs)  # a device, a pipe
+            with written(folder, names, f"--out {out}", whole, overwrite):
+                return command(*args, out=out, **kwargs)
+
+        return checked
+
+    return decorate
 
 
 def _all(options: tuple[Command, ...]) -> Callable[[Command], Command]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipelines.cli.options import FILE, FOLDER, GivenConfig, config_options, json_option
+from pipelines.cli.options import FILE, FOLDER, GivenConfig, config_options, folder_of, json_option, replaces_its_own
 
 if TYPE_CHECKING:
     from components.platform.sources import Kind
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "json_file", type=FILE, help="Write what was read and dropped.")
 @config_options
+@replaces_its_own(first=lambda out, given: _writable_items(out, given["source"]))
 def ingest_command(
     source: str, kind: Kind, out: Path, mapping: str | None, json_file: Path | None, config: GivenConfig
 ) -> None:
@@ -34,7 +35,6 @@ def ingest_command(
     from components.platform.config import parse_config, write_json
     from components.stages.ingest import IngestConfig, ingest_one
 
-    _writable_items(out, source)
     values = config.parse(IngestConfig).model_dump() | ({"mapping": mapping} if mapping else {})
     rows, read = ingest_one(source, kind, parse_config(IngestConfig, values, "--map"), out)
     write_json(json_file, [file.model_dump(exclude={"items"}) for file in read])
@@ -54,12 +54,13 @@ def _writable_items(out: Path, source: str) -> None:
 
 @click.command("openings")
 @click.option("--items", required=True, type=FILE, help="Questions (Parquet or JSONL).")
-@click.option("--model", required=True, help="Model reference: who writes them.")
+@click.option("--model", required=True, help="Model reference of the model that writes them.")
 @click.option("--out", required=True, type=FILE, help="Items to write (.parquet or .jsonl).")
 @click.option("--base-url", help="Endpoint of an openai:NAME model.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only a seeded sample of this many questions.")
 @json_option
 @config_options
+@replaces_its_own()
 def openings_command(
     items: Path,
     model: str,
@@ -69,7 +70,7 @@ def openings_command(
     json_file: Path | None,
     config: GivenConfig,
 ) -> None:
-    """Have a model write three wrong openings per question."""
+    """Have a model write three prefills (short wrong statements) per question."""
     from components.platform.config import parse_config, write_json
     from components.platform.storage.journal import forget
     from components.stages.openings import OpeningsConfig, openings
@@ -81,7 +82,7 @@ def openings_command(
     write_json(json_file, evidence)
     forget(journal)
     click.echo(
-        f"{evidence['openings']} openings: {evidence['accepted_first']} accepted at once "
+        f"{evidence['openings']} prefills: {evidence['accepted_first']} accepted at once "
         f"({evidence['acceptance_rate_first']:.1%}), {evidence['accepted_after_retries']} when asked again, "
         f"{evidence['templated']} from templates; items in {out}"
     )
@@ -96,10 +97,11 @@ def openings_command(
 @click.option("--out", required=True, type=FOLDER, help="Folder to write.")
 @json_option
 @config_options
+@replaces_its_own(folder_of("sft.parquet", "rl.parquet", "curation.json"))
 def curate_command(
     train: Path, benchmarks: Path, classifier: str, out: Path, json_file: Path | None, config: GivenConfig
 ) -> None:
-    """Build the SFT and RL sets: decontaminated, reasoning-heavy, some examples with a wrong opening."""
+    """Build the SFT and RL sets: decontaminated, reasoning-heavy, some examples with a prefill."""
     from components.platform.config import write_json
     from components.platform.models import local_model
     from components.stages.curate import CurateConfig, curate
@@ -115,7 +117,7 @@ def curate_command(
     for name, described in evidence["sets"].items():
         click.echo(
             f"{name}: {described['rows']} rows of {described['items']} items, "
-            f"{described['with_wrong_opening']} with a wrong opening, "
+            f"{described['with_wrong_opening']} with a prefill, "
             f"{described['reasoning_heavy_share']:.0%} reasoning-heavy"
         )
 
@@ -135,19 +137,27 @@ def curate_command(
 def export_command(items: Path, form: str, out: Path, json_file: Path | None, config: GivenConfig) -> None:
     """Write the questions for lm-evaluation-harness, inspect_ai or verifiers, or in the published Parquet columns."""
     from components.platform.config import write_json
+    from components.platform.folders.deletion import workspace
+    from components.platform.folders.outputs import check, claimed, replace_contents
     from components.platform.tables import read_items
     from components.stages.export import ExportConfig, export_folder, export_lm_eval, export_parquet
 
     settings = config.parse(ExportConfig)
+    check(out)
     questions = read_items(items)
+    with claimed(out) as folder, workspace(folder, ".made-") as made:
+        if form == "parquet":
+            evidence = export_parquet(questions, made)
+        elif form != "lm-eval":
+            evidence = export_folder(questions, form, settings, made)
+        else:
+            evidence = export_lm_eval(questions, settings, made)
+        replace_contents(folder, made)
     if form == "parquet":
-        evidence = export_parquet(questions, out)
         click.echo(f"{len(questions)} questions of {len(evidence['benchmarks'])} benchmarks in {out}")
     elif form != "lm-eval":
-        evidence = export_folder(questions, form, settings, out)
         click.echo(f"{len(questions)} questions in {out}; {out / 'README.md'} says how to run them")
     else:
-        evidence = export_lm_eval(questions, settings, out)
         groups = ", ".join(evidence["groups"])
         click.echo(f"{len(questions)} questions as {evidence['tasks']} tasks in {out}; groups: {groups}")
         first = next(iter(evidence["groups"]))

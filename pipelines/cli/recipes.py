@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipelines.cli.options import FILE, changes_option, models_option, pipeline_option, recipe_option
+from pipelines.cli.options import (
+    FILE,
+    changes_option,
+    models_option,
+    pipeline_option,
+    recipe_option,
+    replaces_its_own,
+)
 
 if TYPE_CHECKING:
     from pipelines.compile import Format, Pipeline
@@ -29,9 +36,11 @@ _out = click.option("-o", "--out", type=FILE, help="The recipe to write [default
     type=click.Choice(["ir", "manifest"]),
     default="ir",
     show_default=True,
-    help="ir: what KFP takes; manifest: Pipeline and PipelineVersion resources for GitOps.",
+    help="ir: what KFP takes; manifest: Pipeline and PipelineVersion resources for GitOps, which KFP reads only when "
+    "its API server runs with --pipelinesStoreKubernetes=true.",
 )
 @click.option("-o", "--out", required=True, type=FILE, help="The .yaml file to write.")
+@replaces_its_own()
 def compile_command(
     pipeline: Pipeline | None,
     recipe: str,
@@ -58,6 +67,7 @@ def compile_command(
 @click.command("pin")
 @click.argument("recipe", metavar="RECIPE|REFERENCE")
 @_out
+@replaces_its_own()
 def pin_command(recipe: str, out: Path | None) -> None:
     """Pin every hub model and data set of RECIPE (a shipped one or a YAML file) to the commit it is at now.
 
@@ -80,6 +90,7 @@ def pin_command(recipe: str, out: Path | None) -> None:
 @click.argument("recipe")
 @click.option("--profile", default="kind", show_default=True, help="Whose store: a name or YAML file.")
 @_out
+@replaces_its_own()
 def stage_command(recipe: str, profile: str, out: Path | None) -> None:
     """Store what RECIPE takes from this machine in a profile's store; write the recipe that names it there."""
     from pipelines.settings.profile import load_profile

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pipelines.cli.options import FOLDER, GivenConfig, config_options, json_option
+from pipelines.cli.options import FOLDER, GivenConfig, config_options, folder_of, json_option, replaces_its_own
 
 _READABLE = click.Path(dir_okay=False, exists=True, path_type=Path)
 
@@ -18,6 +18,7 @@ _READABLE = click.Path(dir_okay=False, exists=True, path_type=Path)
 @click.option("--out", required=True, type=FOLDER, help="Where the model card goes.")
 @json_option
 @config_options
+@replaces_its_own(folder_of("model_card.md"))
 def register_command(
     model: str, decision: Path, scores: Path, out: Path, json_file: Path | None, config: GivenConfig
 ) -> None:

@@ -21,7 +21,7 @@ from filelock import FileLock
 from components.errors import InputError, StageError
 from components.platform.folders.deletion import replacing
 from components.platform.machine import home
-from components.platform.processes import HOST, end
+from components.platform.processes import HOST, end, is_free
 from components.platform.storage import s3, store
 from components.platform.tracking import runs as tracking
 from pipelines.local import server_process, tokens
@@ -32,6 +32,7 @@ BUCKET = "biomed-r1"
 # The first port tried for each; a port in use gives the next free one.
 S3_PORT, MLFLOW_PORT = 8333, 5000
 START_SECONDS = 120
+STARTS = 3
 # What runs may write until the servers are started again, and what is left free on a nearly full disk.
 ROOM_BYTES, SPARE_DISK = 8 * 10**9, "256MiB"
 # Whatever of a credential or an endpoint may be left over from other work: with the embedded server's keys, one of
@@ -96,14 +97,15 @@ def _up() -> Servers:
             if _lives(name, token):
                 waited.append(name)
             else:
-                state[name] = (_start_s3 if name == "s3" else _start_mlflow)(token, state.get(name, {}))
+                state[name] = _start(name, token, state)
                 started.append(name)
                 _write_state(state)
         environment |= state[name]["environment"]
     os.environ.update(environment)
     # Waited for only now: the processes start side by side.
     for name in (*started, *waited):
-        _wait(name, state[name], token)
+        _ready(name, state, token)
+        environment |= state[name]["environment"]
     return Servers(environment, tuple(started), replaced)
 
 
@@ -159,8 +161,22 @@ def running() -> list[str]:
 
 
 def read_state() -> dict[str, Any]:
+    """What is known of the servers of this home; raises InputError for a file that was written in part."""
     path = home() / "servers" / "state.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    try:
+        state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(
+            f"{path}: not readable as JSON ({error}), so the servers of this folder are not known; stop those that run "
+            f"(processes with {server_process.VARIABLE} in their environment), delete the file and run this again"
+        ) from None
+    return state
+
+
+def _start(name: str, token: str, state: Mapping[str, Any]) -> dict[str, Any]:
+    return (_start_s3 if name == "s3" else _start_mlflow)(token, state.get(name, {}))
 
 
 def _start_s3(token: str, before: Mapping[str, Any]) -> dict[str, Any]:
@@ -225,6 +241,19 @@ def _start_mlflow(token: str, before: Mapping[str, Any]) -> dict[str, Any]:
     extra = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     started = server_process.spawn("mlflow", token, command, extra)
     return {**started, "port": port, "environment": {"MLFLOW_TRACKING_URI": f"http://{HOST}:{port}"}}
+
+
+def _ready(name: str, state: dict[str, Any], token: str) -> None:
+    """Wait for a server; one whose port another program took while it was starting is started again on another."""
+    for left in reversed(range(STARTS)):
+        try:
+            return _wait(name, state[name], token)
+        except StageError:
+            if not left or server_process.processes(name, token) or is_free(state[name]["port"]):
+                raise
+        state[name] = _start(name, token, state)
+        _write_state(state)
+        os.environ.update(state[name]["environment"])
 
 
 def _wait(name: str, server: Mapping[str, Any], token: str) -> None:

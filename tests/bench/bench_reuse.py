@@ -27,32 +27,20 @@ OUTPUTS = {"classify": ["metrics"], "compare": ["decision", "metrics"], "report"
 
 
 def calls(uris: Mapping[str, str], plan: Any) -> dict[str, tuple[str, dict[str, str]]]:
-    """Every task's function and arguments, by the task's name."""
-    answers = {name: uris[f"evaluate-{name}"] for name in ("base", "sft", "grpo", "champion")}
-    data, items, mix, line = uris["ingest"], uris["stratify"], uris["curate"], uris["classify"]
+    """Every task's function and arguments, by the task's name and in the pipeline's order: each reads receipts."""
+    data, mix, line, judged = uris["ingest"], uris["curate"], uris["classify"], uris["compare"]
     made = {"sft": uris["sft"], "grpo": uris["grpo"]}
     models = {m.name: made.get(m.name, str(m.reference)) for m in plan.models}
     return {
         "ingest": ("ingest", {}),
         "classify": ("classify", {"data": data}),
         "stratify": ("stratify", {"data": data, "classifier": line}),
-        "curate": ("curate", {"data": data, "items": items, "classifier": line}),
-        "sft": ("sft", {"mix": mix, "model": models["base"]}),
+        "curate": ("curate", {}),
+        "sft": ("sft", {"mix": mix}),
         "grpo": ("grpo", {"mix": mix, "model": made["sft"]}),
-        **{f"evaluate-{n}": ("evaluate", {"items": items, "model": m, "name": n}) for n, m in models.items()},
-        "compare": ("compare", {"items": items, **answers, "candidate": made["grpo"]}),
-        "report": (
-            "report",
-            {
-                "items": items,
-                **answers,
-                "judged": uris["compare"],
-                "mix": mix,
-                "classifier": line,
-                "tuned": made["sft"],
-                "rewarded": made["grpo"],
-            },
-        ),
+        **{f"evaluate-{n}": ("evaluate", {"model": m, "name": n}) for n, m in models.items()},
+        "compare": ("compare", {}),
+        "report": ("report", {"judged": judged}),
     }
 
 
@@ -72,7 +60,7 @@ def seconds_of(function: str, arguments: Mapping[str, str], environment: Mapping
             "inputs": {"parameterValues": dict(arguments)},
             "outputs": {
                 "artifacts": artifacts,
-                "parameters": {"Output": {"outputFile": f"{folder}/Output"}},
+                "parameters": {name: {"outputFile": f"{folder}/{name}"} for name in ("Output", "judged", "ledger")},
                 "outputFile": f"{folder}/output.json",
             },
         }

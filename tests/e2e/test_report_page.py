@@ -10,8 +10,8 @@ import pytest
 import report_run
 
 from components.platform.tables import write_items, write_rows
-from components.report.build import Limits
 from components.report.files import read_inputs, write_evaluation, write_report
+from components.report.limits import Limits
 from components.report.score_files import write_scores
 from components.stages.report import ReportConfig, report
 

@@ -12,7 +12,7 @@ from faulty_endpoint import completion, endpoint
 
 from components.engines import answers
 from components.engines.base import Sampling
-from components.engines.openai.config import Budget
+from components.engines.openai.budget import Budget
 from components.errors import StageError
 from components.platform.storage.journal import Journal
 

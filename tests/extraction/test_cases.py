@@ -16,6 +16,7 @@ DRUGS = _OWN["DRUGS"]
 FORMATS: dict[str, str] = _OWN["THOUGHT_FORMATS"]
 _ALL = {**_OWN["CASES"], **{f"clause {k}": v for k, v in runpy.run_path(str(HERE / "clauses.py"))["CASES"].items()}}
 _ALL["wordings"] = runpy.run_path(str(HERE / "wordings.py"))["CASES"]
+_ALL["formats"] = runpy.run_path(str(HERE / "formats.py"))["CASES"]
 FLAT = [(kind, *case) for kind, cases in _ALL.items() for case in cases]
 REAL = [
     json.loads(line) for line in (HERE / "fixtures" / "real_outputs.jsonl").read_text(encoding="utf-8").splitlines()

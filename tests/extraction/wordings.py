@@ -15,6 +15,16 @@ FEVER = {"A": "Malaria", "B": "Dengue", "C": "Typhoid fever", "D": "Leptospirosi
 CASES: list[tuple[str, dict[str, str], str | None]] = [
     ("Cancer (of the lung)  Cancer (of the lung) is common.", {"A": "Heparin", "B": "Cancer (of the lung)"}, "B"),
     ("Cancer (of the lung)  Heparin is common.", {"A": "Heparin", "B": "Cancer (of the lung)"}, None),
+    (
+        "B. Metoprolol\n\nIt slows the heart.\n\nOptions:\nA. Insulin\nB. Digoxin\nD. Iron\n\nAnswer: D. Iron",
+        HEART,
+        "B",
+    ),
+    (
+        "B. Metoprolol?\n\nOptions:\nA. Aspirin\nB. Metoprolol\nC. Heparin\nD. Warfarin\n\nAnswer: D",
+        HEART,
+        "D",
+    ),
     ("1b, which is Metoprolol. It slows the heart.", HEART, "B"),
     ("1b, Metoprolol.", HEART, "B"),
     ("4b, i.e. 'metoprolol' in 1. acute and 2. chronic cases", HEART, "B"),

@@ -13,7 +13,7 @@ from faulty_proxy import Answer, Asked, Rule, s3_error
 
 DEAD = "http://127.0.0.1:9"
 DELETED = "deleted-experiment"
-Action = Literal["", "kill", "term", "twice", "disk"]
+Action = Literal["", "kill", "term", "twice", "disk", "clock"]
 
 
 @dataclass(frozen=True)
@@ -101,4 +101,5 @@ ROWS = (
     Row("SIGKILL", action="kill"),
     Row("SIGTERM", action="term"),
     Row("two at once", action="twice"),
+    Row("clock step", action="clock"),
 )

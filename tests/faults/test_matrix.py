@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tests/faults"))
 
-from matrix import COLUMNS, GOOD, PAGE, Cell, cells_of, page  # noqa: E402
+from page import COLUMNS, GOOD, PAGE, Cell, cells_of, page  # noqa: E402
 from rows import ROWS  # noqa: E402
 
 
@@ -38,9 +38,7 @@ def test_the_doctor_refuses_what_it_refused_when_the_page_was_written() -> None:
 import sys
 sys.path.insert(0, "tests/faults")
 import matrix
-matrix.COLUMNS = ("doctor",)
-matrix.prepared = lambda made: None
-sys.exit(matrix.main(["403", "token", "deleted", "read-only", "S3: full"], write=False))
+sys.exit(matrix.main(["403", "token", "deleted", "read-only", "S3: full"], write=False, columns=["doctor"]))
 """
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, timeout=500

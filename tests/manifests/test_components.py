@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from kubectl import MANIFESTS, containers, pod_specs, render
+from kubectl import MANIFESTS, ROOT, containers, pod_specs, render
 from policies import Address, Pod, allowed
 from schemas import check
 
@@ -160,3 +160,38 @@ def test_the_caches_job_by_gitops_is_the_one_by_hand(tmp_path: Path, component: 
     assert job["spec"] == cron["spec"]["jobTemplate"]["spec"]
     annotations = job["metadata"]["annotations"]
     assert annotations.get("argocd.argoproj.io/hook") == "Sync" or annotations["kustomize.toolkit.fluxcd.io/force"]
+
+
+def test_standalone_with_gpus_as_the_page_makes_it(tmp_path: Path) -> None:
+    """The commands and files of docs/operate-manifests.md, word for word, and what comes of them."""
+    shutil.copytree(MANIFESTS, tmp_path / "manifests")
+    page = (ROOT / "docs/operate-manifests.md").read_text(encoding="utf-8")
+    chapter = page.partition("**Standalone with GPUs.**")[2].partition("**Multi-user without Istio.**")[0]
+    (commands,) = re.findall(r"```sh\n(.*?)```", chapter, re.DOTALL)
+    subprocess.run(["bash", "-euc", commands], cwd=tmp_path, check=True, timeout=60)
+    for file, text in re.findall(r"```yaml\n# (\S+)\n(.*?)```", chapter, re.DOTALL):
+        (tmp_path / file).write_text(text, encoding="utf-8")
+    ours = tmp_path / "manifests/overlays/ours"
+    services, kept = render(str(ours), tmp_path), render(str(ours / "keep"), tmp_path)
+    for item in [*services, *kept, *render(str(ours / "serving"), tmp_path)]:
+        check(item)
+    namespaces = {(i["kind"], i["metadata"]["name"]): i["metadata"].get("namespace") for i in services + kept}
+    for kind, name in (
+        ("NetworkPolicy", "api-server"), ("NetworkPolicy", "outside-s3-runs"), ("LocalQueue", "biomed-r1"),
+        ("ConfigMap", "kfp-launcher"), ("ServiceAccount", "biomed-r1-runner"),
+        ("PersistentVolumeClaim", "biomed-r1-hf-cache"),
+    ):  # fmt: skip
+        assert namespaces[kind, name] == "kubeflow", name
+    assert namespaces["PersistentVolumeClaim", "biomed-r1-serving-cache"] == "biomed-r1"
+    assert ("ServiceAccount", "biomed-r1-scheduler") not in namespaces, "KFP has one user"
+    queue = next(item for item in services if item["kind"] == "ClusterQueue")
+    assert queue["spec"]["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "kubeflow"}
+    launcher = next(item["data"] for item in services if item["metadata"]["name"] == "kfp-launcher")
+    assert "s3.us-east-1.amazonaws.com" in launcher["providers"]
+    policies = [item for item in services if item["kind"] == "NetworkPolicy"]
+    run = Pod("kubeflow", {"workflows.argoproj.io/workflow": "training"})
+    mlflow = Pod("biomed-r1", {"app.kubernetes.io/name": "mlflow"})
+    assert allowed(policies, run, mlflow, 5000)
+    assert allowed(policies, run, Address("192.0.2.1"), 443), "the API server's address"
+    assert allowed(policies, run, Address("192.0.2.4"), 9000), "the S3's"
+    assert not allowed(policies, run, Pod("biomed-r1", {"app.kubernetes.io/name": "postgres"}), 5432)

@@ -268,3 +268,9 @@ def test_the_profile_owns_the_namespace_of_the_manifests(objects: list[dict[str,
     schema = Path(__file__).parent / "schemas/Profile.json"
     jsonschema.Draft202012Validator(json.loads(schema.read_text(encoding="utf-8"))).validate(profile)
     assert _named(objects, "Namespace") == {profile["metadata"]["name"]}
+
+
+def test_the_deployer_can_tell_a_chat_what_it_takes_back(objects: list[dict[str, Any]]) -> None:
+    (deployer,) = (pod for name, _, pod in pod_specs(objects) if name == "Deployment/biomed-r1-deployer")
+    told = {v["name"]: v["valueFrom"]["secretKeyRef"] for v in deployer["containers"][0]["env"] if "valueFrom" in v}
+    assert told["BIOMED_R1_WEBHOOK_URL"] == {"name": "biomed-r1-webhook", "key": "url", "optional": True}

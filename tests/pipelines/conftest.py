@@ -52,7 +52,7 @@ def environment(servers: Mapping[str, str]) -> dict[str, str]:
 def smoke(environment: dict[str, str], tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Runner:
     """Runs the smoke recipe on the tiny model: `smoke("--set", "evaluate.max_new_tokens=8", FAULT="x")`."""
 
-    def run(*arguments: str, timeout: float = 420, **variables: str) -> Run:
+    def run(*arguments: str, timeout: float = 1800, **variables: str) -> Run:
         file = tmp_path_factory.mktemp("summary") / "out.json"
         done = subprocess.run(
             smoke_command("--set", f"base_model={tiny_model}", "--json", str(file), *arguments),

@@ -18,6 +18,8 @@ from components.platform.execution import run_id
 from components.platform.storage.plan import parse
 from pipelines.cli.recipes import compile_command
 from pipelines.compile import check, compiled
+from pipelines.linter import documents
+from pipelines.settings.recipes import load_any_recipe
 from pipelines.settings.training_recipe import load_training_recipe
 
 DIFF_LINES = 40
@@ -126,3 +128,28 @@ def test_a_task_takes_the_runs_id_from_kfp_in_a_cluster(monkeypatch: pytest.Monk
     assert tasks_of(text_of("training", "demo", "kind"))["sft"].constant("run") == "{{$.pipeline_job_uuid}}"
     monkeypatch.delenv("BIOMED_R1_RUN_ID", raising=False)
     assert run_id("from-kfp") == "from-kfp"
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case[2] != "local"], ids="-".join)
+def test_what_is_uploaded_by_hand_runs_with_its_defaults_and_shows_previews(case: tuple[str, str, str]) -> None:
+    """KFP's form of a new run asks for nothing: each parameter, if there is any, has a default and a description."""
+    spec, platform = documents(text_of(*case))
+    assert set(platform) == {"platforms"}, "two documents, as KFP's upload takes them"
+    for name, parameter in spec["root"].get("inputDefinitions", {}).get("parameters", {}).items():
+        assert parameter.get("description"), name
+        assert parameter.get("isOptional") or "defaultValue" in parameter, name
+    assert not spec["root"].get("inputDefinitions", {}).get("artifacts")
+    assert spec["pipelineInfo"]["description"] == load_any_recipe(case[1]).description
+    made = {
+        (name.removeprefix("comp-"), key): artifact["artifactType"]["schemaTitle"]
+        for name, component in spec["components"].items()
+        for key, artifact in component.get("outputDefinitions", {}).get("artifacts", {}).items()
+        if "executorLabel" in component
+    }
+    shown = {"page": "system.HTML", "summary": "system.Markdown", "metrics": "system.Metrics"}
+    for (task, key), kind in made.items():
+        # The decision is a file to download; its figures are among compare's metrics.
+        expected = "system.ClassificationMetrics" if task == "classify" else shown.get(key, "system.Artifact")
+        assert kind == expected, (task, key)
+    assert set(shown.values()) <= set(made.values())
+    assert spec["components"].get("comp-classify") is None or ("classify", "metrics") in made, "the ROC curve"

@@ -59,7 +59,7 @@ def evaluate(recipe: str, environment: dict[str, str], tmp_path_factory: pytest.
             str(file),
             *arguments,
         ]
-        done = subprocess.run(command, env={**environment, **variables}, capture_output=True, text=True, timeout=420)
+        done = subprocess.run(command, env={**environment, **variables}, capture_output=True, text=True, timeout=1800)
         return done, json.loads(file.read_text()) if file.is_file() else {}
 
     return run

@@ -88,4 +88,4 @@ def test_a_failed_check_starts_nothing_and_is_recorded(
     assert tracking.begun_tasks(run_id) == []
     found = parent(run_id)
     assert (found.info.status, found.data.tags["outcome.state"]) == ("FAILED", "FAILED")
-    assert found.data.tags["outcome.failed_task"] == "ingest"
+    assert found.data.tags["outcome.failed_task"] == "doctor"

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
-import struct
-import subprocess
 import sys
-import termios
 from pathlib import Path
 
 import pytest
+from screen import Screen, shown
 
 SHOW = """
 import json, pathlib, sys, time
 from components.platform import events, logs
 from pipelines.local.progress import Progress
+logs.configure()
 folder = pathlib.Path(sys.argv[1])
-event = {"time": time.time() - 100, "task": "evaluate-champion", "state": "started"}
-(folder / events.FILE).write_text(json.dumps(event) + "\\n")
+def event(**values):
+    with (folder / events.FILE).open("a") as file:
+        file.write(json.dumps({"time": time.time() - 100, "task": "evaluate-champion", **values}) + "\\n")
+event(state="started")
 path = logs.log_path(folder, "evaluate-champion")
 path.parent.mkdir(parents=True, exist_ok=True)
 progress = Progress(folder, ["evaluate-champion"] * 10)
 for step in range(12):
     text = f"adversarial_0 of the champion 医学試験医学試験医学試験医学試験医学試験 {step}/345 (123 s)"
-    path.write_text(f"2026-01-01 10:00:00 info: x: progress: {text}\\n")
-    progress._doing = lambda task: text
+    path.write_text(f"progress: {text}\\n")
+    if step in (4, 8):
+        event(state="done", reused=False, seconds=1.5)
+        event(state="started")
     progress.update()
     progress._bar.refresh()
 progress.close()
@@ -37,29 +38,25 @@ from components.platform.progress import progress
 for number in progress(range(12), "evaluate-champion 医学試験医学試験医学試験医学試験医学試験 adversarial_0"):
     time.sleep(0.15)
 """
+# What a finished task leaves for good.
+LINE = "[ 1/10] evaluate-champion  done       1.5 s"
 
 
 @pytest.mark.parametrize("columns", [20, 40, 60, 200])
-@pytest.mark.parametrize("script", [SHOW, BAR], ids=["run", "loop"])
-def test_no_new_line_for_each_refresh(tmp_path: Path, script: str, columns: int) -> None:
-    terminal, screen = pty.openpty()
-    fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    environment = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS", "LINES")}
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)],
-        stdin=screen,
-        stderr=screen,
-        stdout=subprocess.PIPE,
-        env={**environment, "TERM": "xterm"},
-        timeout=60,
-    )
-    os.close(screen)
-    text = b""
-    while True:
-        try:
-            text += os.read(terminal, 1 << 16)
-        except OSError:
-            break
-    os.close(terminal)
-    assert done.returncode == 0, text.decode()
-    assert text.count(b"\x1b[2K") >= 5 and text.count(b"\n") <= 1, text.decode()
+@pytest.mark.parametrize(("script", "kept"), [(SHOW, [LINE, LINE]), (BAR, [])], ids=["run", "loop"])
+def test_no_new_line_for_each_refresh(tmp_path: Path, script: str, kept: list[str], columns: int) -> None:
+    code, screen, text = shown([sys.executable, "-c", script, str(tmp_path)], columns, os.environ)
+    assert code == 0, text
+    assert text.count("\x1b[2K") >= 5, text
+    expected = Screen(columns).feed("".join(f"{line}\r\n" for line in kept))
+    assert " ".join(screen.lines).split() == " ".join(kept).split(), text
+    assert len(screen.rows) <= len(expected.rows) + 2, text  # rich breaks a line between words
+
+
+def test_the_screen_goes_on_in_the_next_row() -> None:
+    """As the bar of before, which wrote up to 110 characters after `\\r` and an erased line."""
+    screen = Screen(40)
+    for second in range(5):
+        screen.feed(f"\r\x1b[2K{second:3} s evaluate-champion adversarial_0 of the champion")
+    assert len(screen.rows) == 6 and len(screen.lines) == 6
+    assert Screen(4).feed("ab\x1b[1Acd\r\nx\x1b[2K").lines == ["abcd"]

@@ -242,7 +242,10 @@ def with_champion(finished: Any, smoke: Callable[..., Any]) -> Any:
     client = MlflowClient(finished.summary["mlflow_uri"])
     client.set_registered_model_alias(registry.MODEL, registry.CHAMPION, finished.summary["model_version"])
     try:
-        return smoke("--set", "evaluate.max_new_tokens=4")
+        # Two evaluations are asked otherwise (in another order); those of the other two models stay.
+        grpo = "adversarial_2,adversarial_1,adversarial_0,plain"
+        champion = "adversarial_2,adversarial_1,plain,adversarial_0"
+        return smoke("--set", f"asked.grpo={grpo}", "--set", f"asked.champion={champion}")
     finally:
         client.delete_registered_model_alias(registry.MODEL, registry.CHAMPION)
 
@@ -254,15 +257,16 @@ def test_an_evaluation_setting_retrains_nothing(with_champion: Any) -> None:
 
 
 def test_a_champion_is_evaluated_and_becomes_the_baseline(with_champion: Any) -> None:
-    assert with_champion.stage("evaluate-champion")["evidence"]["rows_out"] == 88
+    asked = with_champion.stage("evaluate-champion")
+    assert asked["evidence"]["rows_out"] == 88 and not asked["reused"]
     gate = with_champion.summary["gate"]
     assert (gate["baseline"], gate["decision"]) == ("champion", "refuse")
 
 
 def test_a_stage_that_raises_fails_the_run_and_is_named(finished: Any, smoke: Callable[..., Any]) -> None:
-    run = smoke("--set", "evaluate.max_new_tokens=5", BIOMED_R1_FAULT="evaluate-sft:raise")
+    run = smoke("--set", "stratify.seed=5", BIOMED_R1_FAULT="stratify:raise")
     assert run.code == 1
-    assert "stage evaluate-sft failed" in run.stderr and "logs/evaluate-sft.log" in run.stderr
+    assert "stage stratify failed" in run.stderr and "logs/stratify.log" in run.stderr
     log = Path(run.stderr.split("its log: ")[1].splitlines()[0])
     assert "fault planted" in log.read_text()
     assert run.summary == {}

@@ -1,4 +1,4 @@
-"""Embedded servers are known by the token that they answer with, and stay up while a run uses them."""
+"""Embedded servers: those of two runs never meet, each is known by its token, and stays up while a run uses it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from moved_clock import MovedClock
 
 from pipelines.local.ports import free_ports
 from pipelines.local.server_process import VARIABLE
@@ -28,11 +29,17 @@ USER = (
 
 
 @pytest.fixture(scope="module")
-def own_home() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="known-"))
-    yield folder
-    subprocess.run([*COMMAND, "down", "--force"], env=variables(folder), capture_output=True, timeout=60)
-    shutil.rmtree(folder)
+def homes() -> Iterator[tuple[Path, Path]]:
+    folders = tuple(Path(tempfile.mkdtemp(prefix="known-")) for _ in range(2))
+    yield folders
+    for folder in folders:
+        subprocess.run([*COMMAND, "down", "--force"], env=variables(folder), capture_output=True, timeout=600)
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def own_home(homes: tuple[Path, Path]) -> Path:
+    return homes[0]
 
 
 def variables(home: Path, **changed: str) -> dict[str, str]:
@@ -41,7 +48,37 @@ def variables(home: Path, **changed: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def cli(own_home: Path) -> Cli:
+def clock(tmp_path_factory: pytest.TempPathFactory) -> MovedClock:
+    """Two hours before the time at which the servers were started."""
+    try:
+        found = MovedClock(tmp_path_factory.mktemp("clock"))
+    except RuntimeError as error:
+        pytest.skip(str(error))
+    found.step(-7200)
+    return found
+
+
+@pytest.fixture(scope="module")
+def started(homes: tuple[Path, Path]) -> list[tuple[int, str, str]]:
+    """Two homes' servers, started at once, the first one's beside left-over credentials: exit codes, both streams."""
+    leftover = {"AWS_SESSION_TOKEN": "old", "AWS_PROFILE": "no-such", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}
+    dead = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY"), "http://127.0.0.1:9")  # loopback is not for it
+    up = [
+        subprocess.Popen(
+            [*COMMAND, "up", "--print-env"],
+            env=variables(home, **changed),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for home, changed in zip(homes, ({**leftover, **dead}, {}), strict=True)
+    ]
+    said = [process.communicate(timeout=600) for process in up]
+    return [(process.returncode, *streams) for process, streams in zip(up, said, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def cli(own_home: Path, started: object) -> Cli:
     """Runs a verb on servers of this module's own; `before` are words in front of the command."""
 
     def call(*words: str, before: tuple[str, ...] = (), **changed: str) -> subprocess.CompletedProcess[str]:
@@ -50,29 +87,30 @@ def cli(own_home: Path) -> Cli:
             env=variables(own_home, **changed),
             capture_output=True,
             text=True,
-            timeout=150,
+            timeout=600,
         )
 
     return call
 
 
-def test_left_over_credentials_do_not_break_up_and_are_unset_in_a_shell(cli: Cli) -> None:
-    leftover = {"AWS_SESSION_TOKEN": "old", "AWS_PROFILE": "no-such", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}
-    dead = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY"), "http://127.0.0.1:9")  # loopback is not for it
-    done = cli("up", "--print-env", **leftover, **dead)
-    assert done.returncode == 0, done.stderr
-    assert {f"unset {name}" for name in REPLACED} <= set(done.stdout.splitlines())
+def test_two_that_start_at_once_get_servers_of_their_own(
+    homes: tuple[Path, Path], started: list[tuple[int, str, str]]
+) -> None:
+    assert [code for code, _, _ in started] == [0, 0], started
+    states = [json.loads((home / "servers/state.json").read_text()) for home in homes]
+    for name in ("s3", "mlflow"):
+        assert states[0][name]["port"] != states[1][name]["port"], name
 
 
-def test_a_clock_step_changes_nothing(cli: Cli, tmp_path: Path) -> None:
-    """`btime`, from which a process's start time is counted, moves when the clock is set."""
-    text = Path("/proc/stat").read_text().splitlines(keepends=True)
-    moved = tmp_path / "stat"
-    moved.write_text("".join(f"btime {int(x.split()[1]) - 7200}\n" if x.startswith("btime") else x for x in text))
-    step = ("unshare", "-m", "sh", "-c", f'mount --bind {moved} /proc/stat && exec "$@"', "sh")
-    if subprocess.run([*step, "true"], capture_output=True).returncode:
-        pytest.skip("mounting is not permitted here")
-    done = cli("up", before=step)
+def test_left_over_credentials_do_not_break_up_and_are_unset_in_a_shell(started: list[tuple[int, str, str]]) -> None:
+    code, printed, said = started[0]
+    assert code == 0, said
+    assert {f"unset {name}" for name in REPLACED} <= set(printed.splitlines())
+
+
+def test_a_clock_step_changes_nothing(cli: Cli, clock: MovedClock) -> None:
+    """`btime`, from which a process's start time is counted, moves when the clock is set; `down` is tried below."""
+    done = cli("up", before=clock.words, **clock.environment)
     assert done.returncode == 0 and "nothing, they were up" in done.stderr, done.stderr
 
 
@@ -87,7 +125,7 @@ def test_servers_out_of_reach_are_said_to_be_so(cli: Cli) -> None:
     assert done.returncode == 2 and "its process cannot be seen from here" in done.stderr, done.stderr
 
 
-def test_a_run_s_servers_stay_until_it_ends_however_it_ends(cli: Cli, own_home: Path) -> None:
+def test_a_run_s_servers_stay_until_it_ends_however_it_ends(cli: Cli, own_home: Path, clock: MovedClock) -> None:
     user = subprocess.Popen(
         [sys.executable, "-c", USER], env=variables(own_home), stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -99,7 +137,8 @@ def test_a_run_s_servers_stay_until_it_ends_however_it_ends(cli: Cli, own_home: 
     finally:
         user.send_signal(signal.SIGKILL)
         user.communicate()
-    assert cli("down").stdout.split() == ["stopped:", "mlflow,", "s3"]
+    done = cli("down", before=clock.words, **clock.environment)
+    assert done.stdout.split() == ["stopped:", "mlflow,", "s3"], done.stderr
     assert "none was running" in cli("down").stdout
 
 

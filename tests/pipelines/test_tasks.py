@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from components.errors import InputError, StageError, UnavailableError
+from components.platform import failures
 from components.platform.execution import Call, execute, fetched, input_digest, receipts_uri
 from components.platform.storage import objects, store
 from components.platform.storage.plan import Plan, write
 from components.platform.storage.store import file_sha256
+from components.stages.frame.outcome import OutcomeConfig, record_outcome
 from components.stages.sft import SftConfig
 from components.tasks import guard
 from components.tasks.patience import WAITS, passes
@@ -84,6 +86,8 @@ def test_receipts_of_all_tasks(store_uri: str, capsys: pytest.CaptureFixture[str
     with pytest.raises(StageError, match=r"no receipt of sft: it ended without storing a result") as missing:
         guard.receipts(plan.digest, "run-1")
     assert "its log: in KFP's page of run run-1, task sft, artifact executor-logs" in str(missing.value)
+    # `watch` reads the reason there: KFP gives none.
+    assert "no receipt of sft" in (failures.read_failure(store_uri, "run-1", "receipts") or {})["error"]
     objects.put_json(f"{folder}/sft.json", {})
     guard.receipts(plan.digest, "run-1")
     assert "receipts of all 2 tasks" in capsys.readouterr().err
@@ -103,6 +107,11 @@ def test_the_doctor_stores_the_plan_even_when_a_check_fails(store_uri: str, serv
     with pytest.raises(InputError, match="train /nowhere"):
         guard.doctor(made.text, "run-3", "{{$.pipeline_job_schedule_time_utc}}")
     assert objects.list_children(f"{store_uri}/plans") == [f"{made.digest}.json"]
+    assert "train /nowhere" in (failures.read_failure(store_uri, "run-3", "doctor") or {})["error"]
+    with pytest.raises(ZeroDivisionError), failures.recorded(store_uri, "run-4", "doctor", "doctor"):
+        raise ZeroDivisionError
+    tags = record_outcome("run-4", "FAILED", OutcomeConfig(tasks=("ingest",)))
+    assert tags["outcome.failed_task"] == "doctor", "and not the first of those that it kept from starting"
 
 
 def test_a_manifest_names_a_data_input_and_the_address_of_a_model(store_uri: str, tmp_path: Path) -> None:

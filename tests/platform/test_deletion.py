@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from faulty_proxy import proxy, s3_error
 
 import components
 import pipelines
 from components.errors import InputError
 from components.platform import execution
+from components.platform.checks.object_store import check_store
 from components.platform.environment import quiet_environment
 from components.platform.folders import deletion, outputs
 from components.platform.folders.marks import MARK
@@ -258,3 +260,17 @@ def test_a_place_for_checkpoints(uri: str, tmp_path: Path, monkeypatch: pytest.M
     objects.put_file(tmp_path / "folder/w", f"{uri}/notes/w")
     with pytest.raises(InputError, match="none of them biomed-r1's"):
         claim_checkpoints(f"{uri}/notes")
+
+
+def test_what_the_store_s_own_check_could_not_delete_is_nobody_s(store_uri: str) -> None:
+    """Keys without s3:DeleteObject are common: the check before a training leaves its objects where it will write."""
+    uri = f"{store_uri}/checkpoints"
+    refusing = lambda asked: s3_error(403, "AccessDenied", "no") if asked.method == "DELETE" else None  # noqa: E731
+    with proxy(os.environ["AWS_ENDPOINT_URL_S3"], refusing) as server, pytest.MonkeyPatch.context() as patched:
+        patched.setenv("AWS_ENDPOINT_URL_S3", server.url)
+        assert [found.level for found in check_store(uri) if found.level != "ok"] == ["warning"]
+        assert store.list_children(uri) == ["doctor"]
+        claim_checkpoints(uri)
+    objects.put_json(f"{store_uri}/other/doctor/notes.json", 1)
+    with pytest.raises(InputError, match="none of them biomed-r1's"):
+        claim_checkpoints(f"{store_uri}/other")

@@ -16,7 +16,7 @@ Digests = Callable[[], dict[str, str]]
 
 
 def fresh() -> None:
-    for cached in (lineage.code_digest, lineage._tree, lineage._code, lineage._data):
+    for cached in (lineage.code_digest, lineage._data):  # modules are cached by their text
         cached.cache_clear()
 
 

@@ -14,8 +14,8 @@ from components.engines.probe import NOT_ASKED
 from components.platform.tables import write_items, write_rows
 from components.questions.askings import SETTINGS
 from components.questions.items import Item
-from components.report.build import Limits
 from components.report.files import read_inputs, write_report
+from components.report.limits import Limits
 from components.report.score_files import write_scores
 from components.report.sections import answered, prefills
 from components.report.survey import Survey, survey

@@ -16,8 +16,9 @@ from components.platform.tables import write_items, write_rows
 from components.questions.askings import OPENED, PLAIN, Asking, askings
 from components.questions.items import Item
 from components.questions.orders import shown_letter
-from components.report.build import Limits, asked_for
+from components.report.build import asked_for
 from components.report.files import read_inputs, write_report
+from components.report.limits import Limits
 from components.report.scores import Scores
 from components.report.sections import positions, samples, slices
 from components.report.sections.positions import position_sentences

@@ -12,7 +12,7 @@ import pytest
 from kube_place import DEPLOYMENT, INFERENCE_SERVICE, NAMESPACE, ROOT, KubePlace, kube_place
 
 from components.errors import ConflictError, InputError, UnavailableError
-from pipelines.cluster.serving.api import MANAGER
+from components.platform.cluster.api import MANAGER
 from pipelines.cluster.serving.lease import Lease
 from pipelines.cluster.serving.reading import read_events, read_pods
 
@@ -258,6 +258,19 @@ def test_a_lost_lease_stops_the_deployer_before_it_changes_anything(kube_place: 
         assert place.kube._lease is not None and place.kube._lease.lost.wait(5)
         with pytest.raises(ConflictError, match="the Lease was lost to another deployer"):
             place.kube.apply("blue", one)
+    assert not [path for path in api.objects if "deployments" in path]
+
+
+def test_a_lease_that_cannot_be_renewed_counts_as_lost(kube_place: KubePlace) -> None:
+    place, api = kube_place, kube_place.api
+    one = place.promote(1)
+    with place.kube.lock("a"):
+        assert place.kube._lease is not None and not place.kube._lease.lost.wait(0.7), "it is renewed in time"
+        api.faults += [("PUT .*leases", 503)] * 99
+        assert place.kube._lease.lost.wait(20)
+        with pytest.raises(ConflictError, match="the Lease was lost"):
+            place.kube.apply("blue", one)
+        api.faults.clear()
     assert not [path for path in api.objects if "deployments" in path]
 
 

@@ -169,6 +169,8 @@ def test_a_port_in_use_is_refused(tmp_path: Path) -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         target = LocalTarget(f"test-{tmp_path.name}", held.getsockname()[1])
+        with pytest.raises(InputError, match="in use by another program"), target.lock("a"):
+            raise AssertionError("a model would be loaded for nothing")
         target._write("blue.json", {"port": 1})
         with pytest.raises(InputError, match="in use by another program; choose another with --port"):
             target.switch("blue")

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -16,7 +12,6 @@ from click.testing import CliRunner, Result
 
 from components.errors import ConflictError, DamagedError, InputError, ReadableError, RefusedError
 from components.platform.storage import objects
-from components.platform.storage.champion import pointer_uri
 from components.platform.tracking import registry
 from components.serving import audit
 from pipelines.cli.models import models_command, promote_command, rollback_command
@@ -122,37 +117,3 @@ def test_bad_words(shelf: Any) -> None:
     approved = said(shelf, "promote", "1", "--approve", "--reason", "x")
     assert isinstance(approved.exception, ConflictError) and code(approved) == 4
     assert "no version is proposed" in str(approved.exception)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("words", "points"),
-    [
-        (("promote", "2", "--reason", "better"), ("promotion decided", "pointer moved", "log written", "alias set")),
-        (("rollback", "--reason", "it loops"), ("rollback decided", "pointer moved", "log written", "alias set")),
-    ],
-)
-def test_killed_after_any_write_the_same_command_ends_well(
-    shelf: Any, words: tuple[str, ...], points: tuple[str, ...]
-) -> None:
-    for against in ("", "1"):
-        shelf.register(against)
-    said(shelf, "promote", "1", "--reason", "the first")
-    if words[0] == "rollback":
-        said(shelf, "promote", "2", "--reason", "better")
-    aim, last = ("2", 2) if words[0] == "promote" else ("1", 3)
-    before, was = objects.get_json(pointer_uri(shelf.root, shelf.name)), registry.aliases(shelf.name)["champion"]
-    for point in points:
-        command = [sys.executable, "-m", "pipelines.cli", *words, "--name", shelf.name]
-        killed = subprocess.run(command, env={**os.environ, "BIOMED_R1_FAULT": f"{point}:kill"}, capture_output=True)
-        assert killed.returncode == -signal.SIGKILL, (point, killed.stderr)
-        again = said(shelf, *words)
-        assert code(again) == 0, again.output
-        states = audit.walk(shelf.root, shelf.name)
-        assert states[-1].serial == last and states[-1].champion == shelf.made[aim]
-        assert audit.entry(shelf.root, shelf.name, last) == states[-1]
-        assert registry.aliases(shelf.name) == {"champion": aim}
-        # As before, for the next point.
-        objects.delete(audit.entry_uri(shelf.root, shelf.name, last))
-        objects.put_json(pointer_uri(shelf.root, shelf.name), before)
-        registry.set_alias(shelf.name, "champion", was)

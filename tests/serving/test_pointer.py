@@ -22,6 +22,7 @@ from components.errors import ConflictError, DamagedError, InputError, NewerSche
 from components.platform.storage import objects, s3
 from components.platform.storage.champion import pointer_uri
 from components.serving import audit, pointer
+from components.serving.listing import at
 from components.serving.pointer import Changed, Pointer, Served
 from components.serving.promote import Asked as Wanted
 from components.serving.promote import check_store, settle
@@ -132,6 +133,27 @@ def test_who_served_when(tmp_path: Path) -> None:
         assert (made.serial if made else None) == since, days
     late = state.after(replace_at(start), champion=served(3))
     assert late.changed.at == state.changed.at, "a clock that is behind does not turn time back"
+
+
+def test_a_version_that_no_user_was_sent_to_did_not_serve(tmp_path: Path) -> None:
+    """The pointer named it for an hour; its deployment failed before the switch, or after it."""
+    root, start = str(tmp_path), datetime(2026, 11, 1, 12, tzinfo=UTC)
+    reasons = (pointer.UNSEEN, "deployment failed after the switch")
+    state, etag = pointer.first(replace_at(start), champion=served(1)), None
+    for number, why in enumerate(reasons, start=2):
+        etag = pointer.move(root, "m", etag, state)
+        hour = start + timedelta(hours=2 * number)
+        for what, when, version in (("promoted", hour, number), ("rolled back", hour + timedelta(hours=1), 1)):
+            changed_ = Changed(by="d", at=replace_at(when).at, what=what, why=why)
+            state = state.after(changed_, champion=served(version))
+            etag = pointer.move(root, "m", etag, state) if what == "promoted" else etag
+    pointer.move(root, "m", etag, state)
+    for hours, version, tried, until in ((1, "1", None, "promoted"), (4.5, "1", "2", "promoted"),
+                                         (6.5, "3", None, "rolled back"), (9, "1", None, None)):  # fmt: skip
+        found = at(root, "m", start + timedelta(hours=hours))
+        ended = found["until"] and found["until"]["what"]
+        assert (found["served"]["version"], found["tried"], ended) == (version, tried, until), hours
+    assert at(root, "m", start + timedelta(hours=4.5))["since"]["at"] == "2026-11-01T12:00:00Z"
 
 
 def replace_at(moment: datetime) -> Changed:

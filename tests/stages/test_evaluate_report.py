@@ -39,5 +39,6 @@ def test_the_report_is_no_part_of_what_answers_are_kept_by() -> None:
 
     page = "report/templates/report.html.j2"
     assert page in reached("report")
-    assert "extraction/engine.py" in reached("evaluate")
+    assert "extraction/engine.py" in reached("evaluate")  # imported by the first text that is read
+    assert "report/sections/gate.py" in reached("report") and "serving/deploy/smoke.py" in reached("register")
     assert not reached("evaluate") & {"report/files.py", "report/score_files.py", page}

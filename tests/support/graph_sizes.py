@@ -13,7 +13,7 @@ from pipelines.workflow_size import WorkflowSize, workflow_size
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "kfp-sizes.md"
 RECIPES = sorted(path.stem for path in (PAGE.parents[1] / "pipelines" / "recipes").glob("*.yaml"))
-PROFILES = ("kind", "one-node", "a100x8", "h100x8")
+PROFILES = ("kind", "one-node", "a100x8", "h100x8", "h100x8x2")
 INTRODUCTION = f"""# Sizes of a run's Workflow
 
 Argo keeps a run in one object: the spec that KFP compiled, and a node for each step, driver and retry wrapper.

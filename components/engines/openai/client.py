@@ -18,6 +18,7 @@ import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from components.engines.base import Generation, PrefillMode, Request, Sampling
+from components.engines.openai.budget import Budget
 from components.engines.openai.completion import (
     WRONG_URL,
     TransientError,
@@ -32,7 +33,7 @@ from components.engines.openai.completion import (
     too_long,
     withheld,
 )
-from components.engines.openai.config import Budget, EndpointConfig
+from components.engines.openai.config import EndpointConfig
 from components.errors import InputError, StageError
 
 # The form for endpoints that cannot continue a turn: question, the opening as the assistant's whole turn, and this.

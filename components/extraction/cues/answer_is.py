@@ -52,6 +52,8 @@ ANSWER_IS: tuple[Cue, ...] = (
     cue("answer", rf"[\"']?{_TO},?\s?\b{tables.BE}(?!\w)\s?:?", "answer_is"),
     cue("answer", rf"(?: choice)? {_ENDED}", "answer_is", DECLARED, _START + _ADJECTIVES, sure=True),
     cue("ans", rf"(?:\.? ?(?:[:=]|{ARROW})|\.(?= ?\(?[a-z]\b)| ?(?=[(\[][a-z][)\]]))", "answer_is", sure=True),
+    cue("ans", r" is\b", "answer_is", DECLARED, _START),
+    cue("key", rf"(?: here)? {tables.BE}\b\s?:?", "answer_is", DECLARED, r"\bthe (?:correct |right |answer )?"),
     cue("ans", rf" {_ENDED}", "answer_is", DECLARED, _START, sure=True),
     cue(
         "choice",

@@ -26,8 +26,9 @@ MENTIONS: tuple[tuple[str, int, re.Pattern[str]], ...] = tuple(
         (
             "conclusion",
             FIRST,
-            r"(?:^|[\n.;!?\x1e]\s)(?:probably|(?:most )?likely|definitely|clearly|certainly|i guess|i think"
-            r"|i believe|i say|maybe it's),?",
+            r"(?:^|[\n.;!?\x1e]\s)(?:probably|(?:most )?likely|definitely|clearly|certainly"
+            r"|undoubtedly|surely|obviously|evidently"
+            r"|i guess|i think|i believe|i say|maybe it's),?",
         ),
         (
             "conclusion",
@@ -41,13 +42,22 @@ MENTIONS: tuple[tuple[str, int, re.Pattern[str]], ...] = tuple(
             rf"|in conclusion|overall|finally)(?:,| it is| it's| it must be| it has to be| the answer| that's"
             rf"| this is)?{_HEDGE}:?",
         ),
+        ("conclusion", CHOSEN, r"\w (?<!not )(?<!or )(?:so|thus|hence|therefore)"),
+        (
+            "conclusion",
+            FIRST,
+            r"(?:^|[\n.;!?\x1e]\s)(?:to answer (?:the|this|your) question|to conclude|in short"
+            r"|in sum|in summary|ultimately),?",
+        ),
         ("conclusion", CHOSEN, r"(?<!\b[a-z] )(?<!\b[a-z])(?:∴|=>|→|⇒)"),
         (
             "names",
             FIRST - 5,
-            rf"(?:^|[^\w])(?:it's|it is|it must be|it would be|it should be|this is|that is|that's|which is"
+            rf"(?:^|[^\w])(?:it's|it is|it must be|it would be|it should be"
+            r"|it's gotta be|it has got to be|this is|that is|that's|which is|i\.e\.,?|namely"
             rf"|corresponds? to|corresponding to|matches|points to|consistent with"
-            rf"|(?:that|this|it|which)(?: only)? leaves|leaving|leaves us with|leaving us with|we are left with)"
+            rf"|(?:that|this|it|which)(?: only)? leaves|leaving|leaves us with|leaving us with|we are left with"
+            r"|(?:elimination|exclusion) gives(?: us)?|(?:^|\. )by (?:exclusion|elimination),?)"
             rf"(?: us with)?(?: only)?{_HEDGE}",
         ),
         ("names", RIGHT, rf"\b(?:{tables.SUPERLATIVES})\b[^.:\n?!]{{1,170}} {_BE}{_HEDGE}"),
@@ -85,6 +95,22 @@ LEADS = frozenset(
         "choose",
         "pick",
         "certainly",
+        "question",
+        "conclude",
+        "short",
+        "sum",
+        "summary",
+        "ultimately",
+        "i.e",
+        "namely",
+        "undoubtedly",
+        "surely",
+        "obviously",
+        "evidently",
+        "gives",
+        "us",
+        "exclusion",
+        "elimination",
         "guess",
         "think",
         "believe",
@@ -136,7 +162,7 @@ def mention(letters: tuple[str, ...]) -> re.Pattern[str]:
     any_letter = f"[{''.join(letters)}]"
     return re.compile(
         rf"{any_letter}(?![a-zA-Z])(?<![\w'\-/.\n].)"
-        r"(?=[\")'\]]*(?:[.!\n;\x1e]|,(?! ?(?:and |or )?[A-Z]\b)|\s?\(|\s?$|: ))"
+        r"(?=[\")'\]]*(?:[.!\n;\x1e]| (?:and|but) not\b|,(?! ?(?:and |or )?[A-Z]\b)|\s?\(|\s?$|: ))"
     )
 
 
@@ -192,6 +218,7 @@ BACKWARD: tuple[Cue, ...] = (
         RIGHT,
         r",? ",
     ),
+    cue("it is", r"(?=\s?(?:[.!\n]|$))", "conclusion", CHOSEN, r" "),  # "C it is."
     cue("the one", r"\b", "is_correct", RIGHT, r",? so (?:that|it|this)(?:'s| is) "),
     *(cue(word, r"\b", "inverted", CHOSEN, rf"{_IS}(?:only )?") for word in tables.INVERTED_PREDICATES),
     *(

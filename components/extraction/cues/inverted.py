@@ -9,6 +9,15 @@ INVERTED: tuple[Cue, ...] = (
     *(
         cue(
             word,
+            rf" (?=(?:option )?[\"(]?[a-z][\")]? (?:the |an? )?(?:only )?(?:{'|'.join(tables.INVERTED_PREDICATES)}))",
+            "inverted",
+            CHOSEN,
+        )
+        for word in ("make", "makes", "making", "leaves", "leaving")
+    ),
+    *(
+        cue(
+            word,
             rf" (?:{tables.INVERTED_NOUN}|answer choice)(?: (?:here|among|of|in|regarding|about|from|concerning"
             rf"|given)\b[^.:\n?!]{{0,90}}?)?,? ?(?:{tables.BE}\b|:)",
             "inverted",

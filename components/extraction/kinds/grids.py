@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 
 from components.extraction import cues, tables
-from components.extraction.candidates import Candidate, candidate
+from components.extraction.candidates import candidate
 from components.extraction.places import AMBIGUOUS, View
+from components.extraction.reading import Candidate
 from components.extraction.values import value_at
 
 _HEADER = re.compile(

@@ -117,7 +117,7 @@ def _likeliest(value: dict[Any, Any]) -> str | None:
 def _share(part: Any) -> float | None:
     if isinstance(part, str) and _PERCENT.fullmatch(part):
         return float(part.rstrip(" %"))
-    return float(part) if isinstance(part, int | float) and not isinstance(part, bool) and 0 <= part <= 100 else None
+    return float(part) if isinstance(part, int | float) and 0 <= part <= 100 else None  # true is 1
 
 
 def _strings(value: Any) -> tuple[str, ...]:

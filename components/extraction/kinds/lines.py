@@ -6,14 +6,15 @@ import re
 from collections.abc import Iterator
 
 from components.extraction import cues, governing, tables
-from components.extraction.candidates import Candidate, candidate
+from components.extraction.candidates import candidate
 from components.extraction.normal import tokens_of
 from components.extraction.places import AMBIGUOUS, Value, View, called_wrong, separated_initial, text_at
+from components.extraction.reading import Candidate
 from components.extraction.values import letter_at, letter_with_text, value_at
 
 _LABEL = re.compile(r"[\s#>\-•(\[]*(?:option |choice )?([a-z])\s?[).\]:]")
 _BULLET = re.compile(
-    r"(?:-(?![\d.])|[\s#>•=✅✓✔☑👉→↵|\"'\x1e_~])*(?:\d{1,2}[.)]\s(?=\W*[a-z]\b))?[\s\"'\x1e]*(?:[(\[]?(?:option"
+    r"(?:-(?![\d.])|[\s#>•=✅✓✔☑👉→➡▶►⇒⭐🔹🔸↵|\"'\x1e_~])*(?:\d{1,2}[.)]\s(?=\W*[a-z]\b))?[\s\"'\x1e]*(?:[(\[]?(?:option"
     r"|choice|alternative|assistant:|model:)\s)?\s*"
 )
 _ENDS = " .,;:!\"'()[]{}_#->\n\x1e=|"
@@ -39,7 +40,10 @@ _LETTER_AFTER = re.compile(r"\s?[(\[](?:option )?[a-z][)\]]")
 _BRACKET_ENDS = re.compile(
     r"[\"')\]]*\s?(?:$|\n|\x1e|[.,;:!]|(?:because|since|as|due to|is the (?:correct|right|best|most))\b|[-–—]\s)"
 )
-_HEDGE = re.compile(r"(?:probably|most likely|likely|definitely|clearly|certainly|i think|i believe|i'd say),?:? ")
+_HEDGE = re.compile(
+    r"(?:probably|most likely|likely|definitely|clearly|certainly|i think|i believe|i'd say"
+    r"|approximately|about|around|roughly),?:? "
+)
 _MAX_LINE = 1500
 
 
@@ -151,7 +155,10 @@ def _labelled_on(view: View, value: Value) -> bool:
     label = f"{order[order.index(value.letter) + 1].lower()}{view.low[value.start + 1]}"
     line_end = view.low.find("\n", value.end)
     line = view.low[value.end : line_end if line_end >= 0 else len(view.low)]
-    return any(f"{mark} {label}" in line for mark in ".;")
+    if any(f"{mark} {label}" in line for mark in ".;"):
+        return True
+    mark = label[1]  # "A) 10% B) 70% C) 15%"
+    return all(f" {other.lower()}{mark}" in line for other in order if other > value.letter)
 
 
 def _goes_through(view: View, value: Value) -> bool:
@@ -261,12 +268,15 @@ def last_line(view: View) -> Iterator[Candidate]:
             return
     if sentence := _SENTENCE_LETTER.search(view.text, max(0, len(low) - 12), len(low)):
         value = letter_at(view, sentence.start(1), sure=True)
-        if value and not re.search(r"\b(?:not|no|nor|never)[.!?]? $", low[: sentence.start(1)]):
+        if value and not _DENIED_LETTER.search(low[: sentence.start(1)]):
             yield candidate(view, "last_line", cues.FIRST - 5, value.start, value)
 
 
 _NUMBERED_LINE = re.compile(r"\s*\d{1,3}[.)](?!\d)")
-_SENTENCE_LETTER = re.compile(r"[.!?:]\s[\"'(\[]*([A-Z])[\"')\].!]*$")
+_DENIED_LETTER = re.compile(
+    r"\b(?:not|no|nor|never)[.!?]? $|\b(?:least|less|un)[ -]?likely: $|\b(?:worst|incorrect|wrong|false): $"
+)
+_SENTENCE_LETTER = re.compile(r"(?<!\d)[.!?:]\s[\"'(\[]*([A-Z])[\"')\].!]*$")
 
 
 def _whole(view: View, begin: int, end: int) -> Value | None:

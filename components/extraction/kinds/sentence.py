@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 
 from components.extraction import cues, tables
-from components.extraction.candidates import Candidate
 from components.extraction.normal import Options, Text, together, tokens_of
 from components.extraction.places import View, glued
+from components.extraction.reading import Candidate
 
 _SENTENCE_END = re.compile(r"[.!?][\"')\]]*\s+(?=[\"'(\[A-Z0-9])|\n")
 _CONTRAST = re.compile(rf"\b(?:{tables.CONTRASTS})\b")
@@ -19,8 +19,10 @@ _MARK = re.compile(r"(?:^|\W)([a-z])\s?[.):(\-–—]+\s?[\"'(]*$")
 _BRACKETED = re.compile(r"\s?[(\[](?:option |choice )?([a-z])[)\]]")
 _UNLIKE = re.compile(r"\s*(?:unlike|rather than|instead of|in contrast to) [^,]{1,80},")
 _IS_RIGHT = re.compile(
-    r"[\"')\]]* (?:is|are|was|would be) (?:the )?(?:responsible|indicated|involved|appropriate|warranted"
-    r"|recommended|needed|preferred|present|affected|given|required|right|it|used first)\b"
+    r"[\"')\]]* (?:is|are|was|would be|should be|must be|needs to be) (?:the )?"
+    r"(?:responsible|indicated|involved|appropriate|warranted"
+    r"|recommended|needed|preferred|present|affected|given|required|right|it|used first"
+    r"|started|initiated|administered|prescribed|performed|ordered|done|culprit|to blame)\b"
 )
 _TRAIL = re.compile(r",?\s*(?:over|instead of|rather than|in preference to|not)\b")
 _MAX = 700
@@ -75,6 +77,25 @@ def last_sentence(view: View) -> Iterator[Candidate]:
         )
 
 
+_BRACKET = re.compile(r"[(\[](?:option |choice |answer )?([a-z])[)\]]")
+
+
+def bracketed(view: View) -> Iterator[Candidate]:
+    """The one letter in brackets, at the end of the last sentence: "Next step: a scan of the abdomen (Option B)."."""
+    low = view.low.rstrip(" .!\n\x1e")
+    if not low.endswith((")", "]")) or (found := _BRACKET.search(low, len(low) - 12)) is None:
+        return
+    letter, start = found[1].upper(), sentence_start(view.text, len(low))
+    if letter not in view.options.letters or {other.upper() for other in _BRACKET.findall(low)} != {letter}:
+        return
+    before = low[start : found.start()]
+    if any(text.letter != letter for text, _, _ in _texts(view, start, found.start())):
+        return
+    if len(before.split()) < 2 or _DENIAL.search(before) or _CONTRAST.search(before):
+        return
+    yield Candidate("last_line", cues.WEAK, found.start(), found.end(), letter, "letter", view.text[start : len(low)])
+
+
 def _some_text(options: Options, low: str, start: int) -> bool:
     """Whether the words of some option are all there: a quick check before the costly one."""
     if not low.isascii():
@@ -103,6 +124,7 @@ def sentence_start(text: str, end: int) -> int:
 
 def _near(between: str) -> bool:
     """Whether only a few words stand between the cue and the text, none of them a new clause."""
+    between = between.removeprefix(":")
     return len(between.split()) <= 8 and not re.search(
         r"[;:]|\b(?:but|because|since|that|which|who|when|for|after|before)\b", between
     )

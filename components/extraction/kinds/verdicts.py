@@ -6,17 +6,22 @@ import re
 from collections.abc import Iterator
 
 from components.extraction import cues
-from components.extraction.candidates import Candidate
 from components.extraction.normal import tokens_of
-from components.extraction.places import View
+from components.extraction.places import AMBIGUOUS, View
+from components.extraction.reading import Candidate
 from components.extraction.values import value_at
 
 RIGHT_WORDS = r"correct|right|true|yes|correct answer|✅|✓|✔|☑|\[x\]|\[✓\]"
 WRONG_WORDS = r"incorrect|wrong|false|no|not correct|❌|✗|✘|☐|×|\[ \]"
 _ENTRY = re.compile(
-    r"(?:^|[\n;|]|\. )[\s\-•>#|]*(?P<tick>✅|✓|✔|☑|❌|✗|✘|☐|\[x\]|\[ ?\])?\s?(?:option )?[(\[]?(?P<letter>[a-z])"
-    r"(?:[.):\]|]|\s[-–—|:(]|(?=\s?[✅✓✔❌✗✘]))"
+    r"(?:^|[\n;|]|\. |[,:]\s?(?=[a-z]\s?[✅✓✔❌✗✘]))"
+    r"[\s\-•>#|]*(?P<tick>✅|✓|✔|☑|❌|✗|✘|☐|\[x\]|\[ ?\])?\s?(?:option )?[(\[]?(?P<letter>[a-z])"
+    r"(?:[.):\]|?]|\s[-–—|:(]|(?=\s?[✅✓✔❌✗✘])|(?= is (?:correct|incorrect|true|false|right|wrong)\b))"
     r"(?P<text>[^\n]{0,200}?)(?:(?P<word>" + RIGHT_WORDS + "|" + WRONG_WORDS + r")(?=[.,;|)\]\n: -]|$)|(?=\n|$))"
+)
+_ASKED_WRONG = re.compile(
+    r"\b(?:asks|asked|asking|looking|question is|need to find|want)\b[^.\n?!]{0,60}?"
+    r"\b(?:incorrect|false|wrong|not (?:true|correct)|except(?:ion)?|untrue)\b"
 )
 _TICKS = frozenset("✅✓✔☑❌✗✘☐×")
 _SAID = re.compile(r"(?:^\s?|[:\-–—|(=>.]\s?)(?:this |it |that )?(?:(?:statement|option|answer) )?(?:is )?(?:the )?$")
@@ -79,6 +84,12 @@ def verdicts(view: View) -> Iterator[Candidate]:
             right[letter] = entry
         else:
             wrong.add(letter)
+    if len(right) > 1 and len(wrong) == 1 and (asked := _ASKED_WRONG.search(low)):
+        letter = next(iter(wrong))  # "A is correct. B is incorrect. C is correct. The question asks for the false one."
+        yield Candidate("inverted", cues.CHOSEN, asked.start(), asked.end(), letter, "letter", asked.group())
+    elif len(right) > 1 and wrong and (last := max(right.values(), key=lambda entry: entry.end())):
+        # Several are called right, and what is asked for is not said.
+        yield Candidate("verdicts", cues.SAID, last.end(), last.end(), AMBIGUOUS, "letter", last.group().strip())
     if len(right) == 1 and (wrong or ticked):
         letter, entry = next(iter(right.items()))
         if letter not in wrong:

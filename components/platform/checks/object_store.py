@@ -22,6 +22,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt
 from components.platform.checks.findings import Finding
 from components.platform.folders.deletion import remove_object
 from components.platform.storage import s3
+from components.platform.storage.claims import PROBES
 
 WRITERS = 8
 READ_ATTEMPTS = 4
@@ -98,7 +99,7 @@ def check_conditions(uri: str) -> Iterator[Finding]:
 
 def _opened(uri: str) -> _Store:
     bucket, prefix = s3.split(uri)
-    own = "/".join(part for part in (prefix.rstrip("/"), f"doctor/{uuid.uuid4().hex}") if part)
+    own = "/".join(part for part in (prefix.rstrip("/"), f"{PROBES}/{uuid.uuid4().hex}") if part)
     return _Store(_client(), bucket, own)
 
 

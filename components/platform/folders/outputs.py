@@ -25,19 +25,26 @@ def check(folder: Path, option: str = "--out") -> Path:
     Raises InputError for a folder with files that this program did not write, and for one that cannot be written to.
     """
     found = Path(os.path.realpath(folder))
-    try:
-        if found.is_symlink():
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-        if read_mark(found) is None and (others := _others(found)):
+    with writable(found, f"{option} {folder}"):
+        if read_mark(found) is None and (theirs := others(found)):
             raise InputError(
-                f"{option} {folder}: holds files that biomed-r1 did not write ({', '.join(others)}); name a new or "
+                f"{option} {folder}: holds files that biomed-r1 did not write ({', '.join(theirs)}); name a new or "
                 "an empty folder"
             )
-        if not os.access(existing(found), os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    except OSError as error:
-        raise InputError(f"{option} {folder}: cannot be written ({error.strerror}); name another folder") from None
     return found
+
+
+@contextmanager
+def writable(folder: Path, shown: str) -> Iterator[None]:
+    """Raise InputError for a folder that cannot be made or written to, also where the block finds that out."""
+    try:
+        if folder.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        if not os.access(existing(folder), os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        yield
+    except OSError as error:
+        raise InputError(f"{shown}: cannot be written ({error.strerror}); name another folder") from None
 
 
 @contextmanager
@@ -47,7 +54,7 @@ def claimed(folder: Path, option: str = "--out") -> Iterator[Path]:
     A mount point or a link stays what it is: only its contents are ever replaced. Raises InputError as `check` does.
     """
     found = check(folder, option)
-    new = not found.exists()
+    new = [path for path in (found, *found.parents) if not path.exists()]
     if read_mark(found) is None:
         found.mkdir(parents=True, exist_ok=True)
         write_mark(found, ())
@@ -56,8 +63,8 @@ def claimed(folder: Path, option: str = "--out") -> Iterator[Path]:
     finally:
         if read_mark(found) == []:
             remove_file(found / MARK)
-            if new:
-                remove_files(found, ())
+            for path in new:
+                remove_files(path, ())
 
 
 def replace_contents(folder: Path, made: Path) -> None:
@@ -77,7 +84,7 @@ def replace_contents(folder: Path, made: Path) -> None:
     write_mark(folder, names)
 
 
-def _others(folder: Path) -> list[str]:
+def others(folder: Path) -> list[str]:
     """Some names of what a folder holds; empty folders count for nothing."""
     if not folder.exists():
         return []

@@ -11,6 +11,9 @@ from components.platform.storage import store
 
 # Beside the checkpoints of a training, in a folder named after its key: which of them count (training/saving/lease.py).
 LEASE = "lease.json"
+# Below it the checks of a store write (checks/object_store.py); where nothing may be deleted, that stays.
+PROBES = "doctor"
+_PROBE = re.compile(r"[0-9a-f]{32}")
 _CHECKPOINT = re.compile(r"checkpoint-\d+")
 
 
@@ -23,7 +26,7 @@ def claim_checkpoints(uri: str, option: str = "--checkpoints") -> None:
     uri = uri.rstrip("/") or uri
     if not uri.startswith("s3://") and Path(uri).exists() and not Path(uri).is_dir():
         raise InputError(f"{option} {uri}: is a file; name a folder or s3://BUCKET/PREFIX")
-    names = store.list_children(uri)
+    names = [name for name in store.list_children(uri) if name != PROBES or not _only_probes(f"{uri}/{name}")]
     named = [name for name in names if _CHECKPOINT.fullmatch(name)]
     if foreign := [name for name in named if store.own_files(f"{uri}/{name}") is None]:
         raise InputError(
@@ -40,3 +43,7 @@ def claim_checkpoints(uri: str, option: str = "--checkpoints") -> None:
         store.put_json(f"{uri}/{MARK}", mark_of(()))
     except OSError as error:
         raise InputError(f"{option} {uri}: cannot be written ({error.strerror}); name another place") from None
+
+
+def _only_probes(uri: str) -> bool:
+    return all(_PROBE.fullmatch(name) for name in store.list_children(uri))

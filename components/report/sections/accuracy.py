@@ -38,7 +38,7 @@ def benchmarks_section(scores: Scores) -> Section:
     if scores.stratified:
         settings = scores.shown(scores.models)
         found += [t for s in settings if (t := benchmark_table(scores, s))]
-    sentence = "Accuracy with its 95 % interval. With few questions a row is wide open: read the rows together."
+    sentence = "Accuracy with its 95 % interval. With few questions an interval is wide; do not read a row by itself."
     return Section("benchmarks", "Benchmark by benchmark", [sentence], [], found)
 
 

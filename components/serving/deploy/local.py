@@ -83,6 +83,7 @@ class LocalTarget:
         except Timeout:
             raise ConflictError(f"{self.folder}: another deployment is under way here; wait for its end") from None
         try:
+            self._check_port()  # now, not after a model was loaded for nothing
             yield
         finally:
             held.release()
@@ -176,9 +177,11 @@ class LocalTarget:
     def _start_switch(self) -> None:
         switch = self._json("switch.json")
         if not alive(switch):
-            if not is_free(self.port):
+            try:
+                self._check_port()
+            except InputError:
                 remove_file(self.folder / LIVE)
-                raise InputError(f"port {self.port} is in use by another program; choose another with --port")
+                raise
             words = ["-m", "components.serving.deploy.switch", "--folder", str(self.folder), "--port", str(self.port)]
             server = spawn([sys.executable, *words], self.folder / "switch.log", server_environment())
             switch = {**server, "port": self.port}
@@ -192,6 +195,10 @@ class LocalTarget:
                 if not alive(switch) or time.monotonic() > deadline:
                     raise StageError(f"the switch did not start: {tail(switch['log'])}") from None
                 time.sleep(0.05)
+
+    def _check_port(self) -> None:
+        if not alive(self._json("switch.json")) and not is_free(self.port):
+            raise InputError(f"port {self.port} is in use by another program; choose another with --port")
 
     def _state(self) -> dict[str, Any]:
         try:

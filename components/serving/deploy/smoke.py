@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 from components.errors import DamagedError, InputError, NewerSchemaError, StageError
-from components.extraction.engine import extract
+from components.extraction import extract
 from components.platform.storage import objects
 from components.questions.items import Item
 from components.questions.prompts import build_messages
@@ -127,9 +127,10 @@ def check(
                 problems.append(f"question {number}: the answer names no option; {question['letter']} was recorded")
             alike += _same_start(text, tokens, question)
     if alike < ALIKE:
-        problems.append(
+        problems.insert(
+            0,
             f"the first {FIRST_TOKENS} tokens are the recorded ones in {alike} of {QUESTIONS} answers, not in {ALIKE}: "
-            "these are not the weights that were registered, or they are damaged"
+            "these are not the weights that were registered, or they are damaged",
         )
     return problems
 

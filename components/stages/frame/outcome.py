@@ -51,7 +51,8 @@ def record_outcome(run: str, state: str, config: OutcomeConfig) -> dict[str, str
     tags = {"outcome.state": believed, "outcome.kfp_state": state, "outcome.missing": ", ".join(missing)}
     if believed != "SUCCEEDED":
         # A task that began and left no receipt failed; where none began, the next one could not even start.
-        tags["outcome.failed_task"] = (begun or missing or ["none"])[0]
+        checked = [] if receipts or not failures.read_failure(root, run, "doctor") else ["doctor"]
+        tags["outcome.failed_task"] = (begun or checked or missing or ["none"])[0]
     if cancelled:
         tags["outcome.cancelled_by"] = str(cancelled.get("by", ""))
     metrics = gpu_use(receipts, config.price_per_gpu_hour)

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from components.errors import ConflictError, ReadableError
-from pipelines.cluster.serving.api import Kubernetes
+from components.platform.cluster.api import Kubernetes
 
 NAME = "biomed-r1-deploy"
 GROUP = "coordination.k8s.io/v1"
@@ -75,15 +75,21 @@ class Lease:
         return found
 
     def _renew(self, done: threading.Event) -> None:
+        renewed = time.monotonic()
         while not done.wait(self.seconds / 3):
+            asked = time.monotonic()
             try:
                 found = self.cluster.get(self.path)
                 if found is None or self._holder(found) != self.holder:
                     self.lost.set()
                     return
                 self.cluster.replace(self.path, self._body(found))
+                renewed = asked
             except ReadableError:
-                continue  # the next one may do; the status object's version is the last guard
+                if time.monotonic() - renewed < self.seconds:
+                    continue  # the next one may do
+                self.lost.set()  # another may hold it by now
+                return
 
     def _release(self) -> None:
         try:

@@ -201,7 +201,7 @@ def build_trainer(
     trl = import_trl(vllm=config.generator == "vllm")
     arguments = trl.GRPOConfig(
         **config.arguments(output_dir, steps, split),
-        **sharding_fields(place),
+        **sharding_fields(place, config.optim),
         num_generations=config.num_generations,
         steps_per_generation=config.updates_per_generation * split.accumulation,
         num_iterations=config.num_iterations,

@@ -120,7 +120,7 @@ def build_trainer(
     trl = import_trl()
     arguments = trl.SFTConfig(
         **config.arguments(output_dir, steps, split),
-        **sharding_fields(place),
+        **sharding_fields(place, config.optim),
         learning_rate=config.learning_rate,
         max_length=config.max_length,
         loss_type=config.loss_type,

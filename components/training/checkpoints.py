@@ -16,6 +16,7 @@ from components.errors import DamagedError, InputError, NewerSchemaError, Unavai
 from components.platform.folders.deletion import remove_file
 from components.platform.storage import objects, store
 from components.platform.storage.claims import LEASE
+from components.platform.storage.parts import Parts
 from components.training.saving.lease import Contents, Lease, Published
 
 LOG = logging.getLogger(__name__)
@@ -48,7 +49,9 @@ class Checkpoints:
     inputs: tuple[tuple[str, str], ...] = ()
     code: str = ""
     keep: int = KEEP
+    parts: Parts = store.ALL_HERE  # the nodes of a training on several, each with some of a checkpoint's files
     _lease: Lease | None = field(default=None, init=False, repr=False, compare=False)
+    _fetched: str = field(default="", init=False, repr=False, compare=False)
     _damaged: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
     _tried: Counter[str] = field(default_factory=Counter, init=False, repr=False, compare=False)
 
@@ -79,29 +82,53 @@ class Checkpoints:
                 continue
             if self.code and manifest.get("code") not in ("", self.code):
                 _warn(f"{source} was written by other code ({manifest['code'][:12]}, now {self.code[:12]}); continuing")
+            self._fetched = entry.name
             return work / f"checkpoint-{entry.step}", entry.step
         if not published and (others := self._others()):
             _warn(f"{self.uri}: what is there belongs to another recipe, data set or base model ({', '.join(others)})")
         return None
+
+    def fetch(self, work: Path) -> int:
+        """`newest` on each node's own disk: the step, 0 for none. The first node takes over; all of them call this."""
+        found = self.parts.first(lambda: self.newest(work))
+        if found is None:
+            return 0
+        step, name = found[1], self.parts.first(lambda: self._fetched)
+        mine = work / f"checkpoint-{step}"
+        self.parts.each(lambda: store.get_dir(f"{self.folder}/{name}", mine) if self.parts.number else None)
+        return step
 
     def put(self, folder: Path, step: int, best: int | None = None) -> None:
         """Store a checkpoint, manifest last, publish it, then delete what is neither among the newest nor `best`.
 
         `best` is the step of the best checkpoint so far, if somebody compares them. Raises OvertakenError when a newer
         attempt of this training has started, UnavailableError when the store does not answer: what was published
-        before is there all the same.
+        before is there all the same. All nodes call it, each with the folder on its own disk.
         """
+        remove_file(folder / _UNSAFE)
+        name = self.parts.first(lambda: self._name(step))
+        store.put_dir(
+            folder,
+            f"{self.folder}/{name}",
+            stage=self.stage,
+            key=self.key,
+            inputs=self.inputs,
+            code=self.code,
+            parts=self.parts,
+        )
+        self.parts.first(lambda: self._publish(Published(step, name), best))
+
+    def _name(self, step: int) -> str:
+        """What the directory of a checkpoint is to be called."""
         lease = self._held()
         lease.still()  # an overtaken attempt uploads nothing
-        remove_file(folder / _UNSAFE)
         name = f"checkpoint-{step}-{lease.attempt}"
         self._tried[name] += 1
-        if (tried := self._tried[name]) > 1:  # what a broken upload left must not mix with the new files
-            name += f"-{tried}"
-        uri = f"{self.folder}/{name}"
-        store.put_dir(folder, uri, stage=self.stage, key=self.key, inputs=self.inputs, code=self.code)
-        entry = Published(step, name)
-        contents = lease.change(lambda found: self._with(found, entry, best))
+        # What a broken upload left must not mix with the new files.
+        return name if (tried := self._tried[name]) == 1 else f"{name}-{tried}"
+
+    def _publish(self, entry: Published, best: int | None) -> None:
+        contents = self._held().change(lambda found: self._with(found, entry, best))
         self._delete_all_but(contents)
 
     def _with(self, found: Contents, entry: Published, best: int | None) -> Contents:

@@ -15,6 +15,7 @@ import torch
 from components.engines.base import Sampling
 from components.engines.transformers_engine import TransformersEngine, _Row, use_grouped_attention
 from components.training.lora import cast_weights
+from components.training.rl.scoring import request_seed
 
 
 class Rollout(TransformersEngine):
@@ -33,12 +34,13 @@ class Rollout(TransformersEngine):
     def __call__(self, prompts: list[str], trainer: Any) -> dict[str, Any]:
         """Prompts come repeated, one for each completion wanted; equal ones are neighbours.
 
-        Every completion gets a seed drawn from torch's generator, whose state a checkpoint holds: a resumed training
-        samples what the uninterrupted one would have sampled.
+        Every completion gets a seed of its own, made of the training's seed, its step and the row among those of all
+        processes: a resumed training samples what the unbroken one would have, on any number of processes.
         """
         self._refresh(trainer.accelerator.unwrap_model(trainer.model))
         ids = [self.tokenizer(prompt)["input_ids"] for prompt in prompts]
-        seeds = torch.randint(2**62, (len(prompts),)).tolist()
+        before = trainer.accelerator.process_index * len(prompts)  # each process has as many
+        seeds = [request_seed(trainer.args.seed, trainer.state.global_step, before + row) for row in range(len(ids))]
         rows = [
             _Row(index, prompt, len(prompt) - 1, torch.Generator().manual_seed(seed), [])
             for index, (prompt, seed) in enumerate(zip(ids, seeds, strict=True))
@@ -51,7 +53,7 @@ class Rollout(TransformersEngine):
     def _refresh(self, policy: Any) -> None:
         with torch.no_grad():
             for mine, trained in zip(self.model.parameters(), policy.parameters(), strict=True):
-                mine.copy_(trained)
+                mine.copy_(trained.full_tensor() if hasattr(trained, "full_tensor") else trained)
 
 
 def end_ids(model: Any, tokenizer: Any) -> set[int]:

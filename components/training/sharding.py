@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from components.errors import StageError
+from components.errors import InputError, StageError
 from components.training.place import TrainerPlace
 
 
@@ -23,11 +23,18 @@ def check_world(place: TrainerPlace) -> None:
         )
 
 
-def sharding_fields(place: TrainerPlace) -> dict[str, Any]:
-    """The keyword arguments of transformers' TrainingArguments that shard a model as the profile says."""
+def sharding_fields(place: TrainerPlace, optim: str) -> dict[str, Any]:
+    """The keyword arguments of transformers' TrainingArguments that shard a model as the profile says.
+
+    Raises InputError for an optimizer that cannot be sharded.
+    """
     if place.sharding != "full" or place.processes == 1:
         return {}
-    return {"fsdp": True, "fsdp_config": {"version": 2, "cpu_offload": place.offload == "cpu"}}
+    if optim == "adafactor":  # transformers' own mixes whole and split tensors
+        raise InputError("optim: adafactor does not work with trainer.sharding: full; take adamw_torch_fused")
+    # SHARDED_STATE_DICT: whole weights are not gathered for each checkpoint (saving/shards.py writes them)
+    config = {"version": 2, "cpu_offload": place.offload == "cpu", "state_dict_type": "SHARDED_STATE_DICT"}
+    return {"fsdp": True, "fsdp_config": config}
 
 
 def keep_outputs(arguments: Any, bf16: bool) -> None:

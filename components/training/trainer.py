@@ -24,10 +24,12 @@ from components.training.live_metrics import renamed, watched
 from components.training.lora import Lora, add_adapter
 from components.training.place import Split
 from components.training.pretrained import Dtype, Pretrained, load_pretrained, save_plain
-from components.training.saving.callback import check_ended, saving_callback, stop_requests
+from components.training.saving.callback import When, check_ended, saving_callback, stop_requests
 from components.training.saving.finite import check_states, watch_gradients
+from components.training.saving.shards import full_weights, keep_shards
 from components.training.saving.uploads import Uploads, uploading
 from components.training.workers.folder import work_folder
+from components.training.workers.nodes import leads, parts_of_nodes
 from components.training.workers.ranks import gathered, together
 
 Records = list[dict[str, float]]
@@ -37,7 +39,7 @@ LOG = logging.getLogger(__name__)
 
 
 # Fields that are no part of `resumed_part`.
-WITHOUT_EFFECT = ("save_steps", "gradient_checkpointing", "dtype", "rollout_steps")
+WITHOUT_EFFECT = ("save_steps", "save_minutes", "gradient_checkpointing", "dtype", "rollout_steps")
 
 
 class TrainerConfig(BaseModel):
@@ -54,6 +56,7 @@ class TrainerConfig(BaseModel):
     optim: Literal["adamw_torch", "adamw_torch_fused", "adafactor"] = "adamw_torch_fused"
     seed: int = 42
     save_steps: int = Field(100, ge=1)  # 500; what a lost machine costs at most
+    save_minutes: float | None = Field(None, gt=0)  # instead of save_steps
     bf16: bool = False  # True; of the arithmetic only, the weights stay fp32
     gradient_checkpointing: bool = False  # True, which trades a fifth of the speed for memory
     device: Literal["auto", "cpu"] = "auto"
@@ -95,7 +98,7 @@ class TrainerConfig(BaseModel):
             "bf16": self.bf16,
             "gradient_checkpointing": self.gradient_checkpointing,
             "use_cpu": use_cpu,
-            "save_strategy": "steps",
+            "save_strategy": "no" if self.save_minutes else "steps",  # saving/callback.py decides then
             "save_steps": self.save_steps,
             "save_total_limit": None,  # a folder goes when it is uploaded, not when the next one comes
             "logging_strategy": "steps",
@@ -114,7 +117,9 @@ class Training:
     opened: Pretrained
     checkpoints: Checkpoints
     start_digest: str
+    open: Callable[[], Pretrained]  # the same model once more, as it was before the training
     cycle: int = 1  # steps that belong together: saved and stopped only at their end
+    save_minutes: float | None = None
 
     def run(self, build: Callable[[Path], Any], names: Mapping[str, str], out: Path, dtype: Dtype) -> dict[str, Any]:
         """Train with what `build(output_dir)` returns, resuming where possible, and save; returns shared evidence.
@@ -124,13 +129,15 @@ class Training:
         full disk.
         """
         with needs_space(out), work_folder(out) as work:
-            trainer = watched(build(work / "trainer"), names)
-            with uploading(self.checkpoints) as uploads:
-                resumed, ended_early = _train(trainer, self.checkpoints, work, uploads, self.cycle)
+            trainer = watched(keep_shards(build(work / "trainer")), names)
+            checkpoints = replace(self.checkpoints, parts=parts_of_nodes())
+            with uploading(checkpoints) as uploads:
+                resumed, ended_early = _train(trainer, checkpoints, work, uploads, self)
                 records = history(trainer.state.log_history, names)
                 check_states(trainer, self.checkpoints.stage)
+                model = self._trained(trainer)
                 if trainer.is_world_process_zero():
-                    save_plain(trainer.accelerator.unwrap_model(trainer.model), self.opened.tokenizer, out, dtype)
+                    save_plain(model, self.opened.tokenizer, out, dtype)
             together(trainer)  # the others end when the first has stored what it had to
         state = trainer.state
         steps = int(state.global_step)
@@ -144,7 +151,8 @@ class Training:
             "pad_rule": self.opened.pad_rule,
             "end_rule": self.opened.end_rule,
             "weights_sha256_start": self.start_digest,
-            "weights_sha256": weights_digest(out),
+            # Only the first process leaves evidence, and the others may have other disks.
+            "weights_sha256": weights_digest(out) if trainer.is_world_process_zero() else "",
             "metrics": {
                 "loss_first": records[0]["loss"],
                 "loss_last": records[-1]["loss"],
@@ -154,6 +162,17 @@ class Training:
             },
             "history": records,
         }
+
+    def _trained(self, trainer: Any) -> Any:
+        """The trained model on the first process, whole; to be called by all."""
+        if not trainer.is_fsdp_enabled:
+            return trainer.accelerator.unwrap_model(trainer.model)
+        whole = full_weights(trainer)
+        if not trainer.is_world_process_zero():
+            return None
+        model = self.open().model
+        model.load_state_dict(whole, strict=False)  # with an adapter, only that was trained
+        return model
 
 
 def open_training(stage: str, mix: Path, model: str, config: TrainerConfig, uri: str, code: str) -> Training:
@@ -167,10 +186,14 @@ def open_training(stage: str, mix: Path, model: str, config: TrainerConfig, uri:
     inputs = (("mix", store.file_sha256(mix)), ("weights", start))
     key = resume_key(stage, config.resumed_part(), inputs)
     checkpoints = Checkpoints(uri, stage, key, inputs, code)
-    opened = load_pretrained(base, config.seed)
-    if config.lora:
-        opened = replace(opened, model=add_adapter(opened.model, config.lora, config.seed))
-    return Training(opened, checkpoints, start, getattr(config, "cycle", 1))
+
+    def opened() -> Pretrained:
+        found = load_pretrained(base, config.seed)
+        if config.lora:
+            found = replace(found, model=add_adapter(found.model, config.lora, config.seed))
+        return found
+
+    return Training(opened(), checkpoints, start, opened, getattr(config, "cycle", 1), config.save_minutes)
 
 
 def data_order(rows: int, wanted: int, seed: int) -> list[int]:
@@ -233,22 +256,22 @@ def import_trl(vllm: bool = False) -> Any:
     return trl
 
 
-def _train(trainer: Any, checkpoints: Checkpoints, work: Path, uploads: Uploads, cycle: int) -> tuple[int, str]:
+def _train(trainer: Any, checkpoints: Checkpoints, work: Path, uploads: Uploads, training: Training) -> tuple[int, str]:
     """Run a TRL trainer from its newest complete checkpoint.
 
     Returns the step it resumed from (0: the beginning), and why it ended before its last step ("": it did not).
     """
     from transformers import PrinterCallback
 
-    stage, resume, first = checkpoints.stage, work / "resume", trainer.is_world_process_zero()
+    stage, resume = checkpoints.stage, work / "resume"
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_watching_callback(stage))
     watch_gradients(trainer, stage)
-    # The first process takes the lease and fetches; the others, on the same disk, are told what.
-    fetched = checkpoints.newest(resume) if first else None
-    at = int(gathered(trainer, [fetched[1] if fetched else 0])[0][0])
+    # One process of each node fetches, the very first one with the lease; the others, on the same disk, are told what.
+    at = int(gathered(trainer, [checkpoints.fetch(resume) if leads() else 0])[0][0])
     with stop_requests() as stop:
-        trainer.add_callback(saving_callback(trainer, stage, uploads, stop, cycle, resume))
+        when = When(training.cycle, training.save_minutes)
+        trainer.add_callback(saving_callback(trainer, stage, uploads, stop, when, resume))
         if at:
             LOG.info("%s: resuming from step %d of %d", stage, at, trainer.args.max_steps)
         trainer.train(resume_from_checkpoint=str(resume / f"checkpoint-{at}") if at else None)

@@ -25,8 +25,13 @@ def rollout(policy: Any, **sampling: Any) -> Any:
     return Rollout(policy.model, policy.tokenizer, Sampling(12, **sampling), torch.float32)
 
 
-def trainer(policy: Any) -> Any:
-    return SimpleNamespace(model=policy.model, accelerator=SimpleNamespace(unwrap_model=lambda model: model))
+def trainer(policy: Any, seed: int = 1, step: int = 0, process: int = 0) -> Any:
+    return SimpleNamespace(
+        model=policy.model,
+        accelerator=SimpleNamespace(unwrap_model=lambda model: model, process_index=process),
+        args=SimpleNamespace(seed=seed),
+        state=SimpleNamespace(global_step=step),
+    )
 
 
 PROMPTS = [
@@ -54,26 +59,24 @@ def test_greedy_completions_are_those_of_generate(policy: Any) -> None:
         assert output == generated[0, len(ids) :].tolist()
 
 
-def test_a_group_samples_different_completions_and_repeats_from_the_same_state(policy: Any) -> None:
+def test_a_group_samples_different_completions_of_seed_step_and_row(policy: Any) -> None:
     made = rollout(policy, temperature=1.0)
-    prompts = [PROMPTS[0]] * 4
 
-    def sample(seed: int) -> list[list[int]]:
-        torch.manual_seed(seed)
-        return made(prompts, trainer(policy))["completion_ids"]  # type: ignore[no-any-return]
+    def sample(count: int = 4, **where: int) -> list[list[int]]:
+        return made([PROMPTS[0]] * count, trainer(policy, **where))["completion_ids"]  # type: ignore[no-any-return]
 
-    first = sample(1)
+    first = sample()
     assert len({tuple(output) for output in first}) == 4
-    assert sample(1) == first
-    assert sample(2) != first
-    # Torch's state moves on: the next generation of a training is another one.
-    assert made(prompts, trainer(policy))["completion_ids"] != first
+    assert sample() == first
+    assert sample(seed=2) != first
+    assert sample(step=1) != first
+    # Two processes sample what one does, each its own half.
+    assert sample(2) + sample(2, process=1) == first
 
 
 def test_completions_end_at_the_end_token_and_at_the_limit(policy: Any) -> None:
     made = rollout(policy, temperature=1.0)
     made.stop = frozenset(range(0, policy.model.config.vocab_size, 4))  # a quarter of all tokens ends a turn
-    torch.manual_seed(0)
     outputs = made([PROMPTS[1]] * 16, trainer(policy))["completion_ids"]
     assert {len(output) for output in outputs} != {12}
     for output in outputs:

@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from components.platform.folders.deletion import replacing, workspace
 from components.platform.folders.marks import MARK, inside, listed, mark_of
 from components.platform.lineage import git_revision
 from components.platform.storage.objects import (
+    copy_file,
     delete_files,
     get_json,
     list_children,
@@ -28,6 +30,7 @@ from components.platform.storage.objects import (
 )
 from components.platform.storage.objects import get_file as fetch
 from components.platform.storage.objects import put_file as send
+from components.platform.storage.parts import Parts
 from components.platform.storage.s3 import PARALLEL_FILES, check
 
 __all__ = ["check", "get_json", "list_children", "list_files", "put_json"]
@@ -36,6 +39,7 @@ MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
 # A file that differs from its manifest may have been damaged on its way here.
 _READINGS = 2
+ALL_HERE = Parts()
 
 
 def file_sha256(path: Path) -> str:
@@ -58,31 +62,32 @@ def put_dir(
     inputs: Sequence[tuple[str, str]] = (),
     code: str = "",
     links: bool = False,
+    beside: str = "",
+    parts: Parts = ALL_HERE,
 ) -> dict[str, Any]:
     """Upload every file below `folder` in parallel, then the manifest; returns the manifest.
 
+    The files of the stored directory `beside`, if one is named, become this one's too, copied by the store.
+
     Before them goes a mark with their names: `delete_prefix` can then tell a half upload from other people's files.
     `inputs` are (uri or name, digest) pairs, `code` the digest of the stage's code; with `links` a link to a file is
-    stored as that file, which is how the hub's cache holds a model. Raises InputError for another link, and before any
-    upload for a name that no directory can be read back with.
+    stored as that file, which is how the hub's cache holds a model. `parts` are the machines that each hold some of the
+    files. Raises InputError for another link, and before any upload for a name that no directory can be read back with.
     """
-    paths = sorted(p for p in folder.rglob("*") if p.is_file() or p.is_symlink())
-    paths = [path for path in paths if path.name != MARK]
-    names = [p.relative_to(folder).as_posix() for p in paths]
-    for path, name in zip(paths, names, strict=True):
-        if path.is_symlink() and not (links and path.is_file()):
-            raise InputError(f"{path}: is a link{' to no file' if links else ''}; only plain files can be stored")
-        if reason := _unusable(name):
-            raise InputError(f"{path}: {reason}; rename it or leave it out")
 
-    def upload(path: Path, name: str) -> dict[str, Any]:
+    def upload(name: str) -> dict[str, Any]:
         faults.point("upload")
-        digest, size = send(path, f"{uri}/{name}")
+        digest, size = send(folder / name, f"{uri}/{name}")
         return {"path": name, "size": size, "sha256": digest}
 
-    put_json(f"{uri}/{MARK}", mark_of(names))
-    with ThreadPoolExecutor(PARALLEL_FILES) as pool:
-        files = list(pool.map(upload, paths, names))
+    def upload_all() -> list[dict[str, Any]]:
+        with ThreadPoolExecutor(PARALLEL_FILES) as pool:
+            return list(pool.map(upload, names[parts.number]))
+
+    names = parts.each(lambda: _names(folder, links))
+    others = _files(beside) if beside else []
+    parts.first(lambda: put_json(f"{uri}/{MARK}", mark_of(chain(*names, (entry["path"] for entry in others)))))
+    files = [*_copied(beside, uri, others), *chain(*parts.each(upload_all))]
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "stage": stage,
@@ -93,9 +98,45 @@ def put_dir(
         "inputs": [list(pair) for pair in inputs],
         "files": files,
     }
-    faults.point("manifest")
-    put_json(f"{uri}/{MANIFEST}", manifest)
+
+    def finish() -> None:
+        faults.point("manifest")
+        put_json(f"{uri}/{MANIFEST}", manifest)
+
+    parts.first(finish)
     return manifest
+
+
+def _files(uri: str) -> list[dict[str, Any]]:
+    """What the manifest of a directory lists; raises DamagedError where there is none."""
+    manifest = read_manifest(uri)
+    if manifest is None:
+        raise DamagedError(f"{uri}: no {MANIFEST}: nothing complete was stored there")
+    return [dict(entry) for entry in manifest["files"]]
+
+
+def _copied(source: str, uri: str, files: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The entries of `files`, which the store has copied from one directory to another."""
+
+    def copy(entry: dict[str, Any]) -> dict[str, Any]:
+        copy_file(f"{source}/{entry['path']}", f"{uri}/{entry['path']}", int(entry["size"]))
+        return entry
+
+    with ThreadPoolExecutor(PARALLEL_FILES) as pool:
+        return list(pool.map(copy, files))
+
+
+def _names(folder: Path, links: bool) -> list[str]:
+    """The files below a folder that are to be stored, relative to it."""
+    paths = sorted(p for p in folder.rglob("*") if p.is_file() or p.is_symlink())
+    paths = [path for path in paths if path.name != MARK]
+    names = [p.relative_to(folder).as_posix() for p in paths]
+    for path, name in zip(paths, names, strict=True):
+        if path.is_symlink() and not (links and path.is_file()):
+            raise InputError(f"{path}: is a link{' to no file' if links else ''}; only plain files can be stored")
+        if reason := _unusable(name):
+            raise InputError(f"{path}: {reason}; rename it or leave it out")
+    return names
 
 
 def _unusable(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,8 +13,10 @@ from typing import Any
 
 from components.errors import StageError, StoppedError
 from components.platform.folders.deletion import remove_folder
+from components.training.saving.cadence import Cadence
 from components.training.saving.finite import check_states
 from components.training.saving.uploads import Uploads
+from components.training.workers.nodes import leads
 from components.training.workers.ranks import anywhere, gathered, together
 
 
@@ -46,28 +49,42 @@ def stop_requests() -> Iterator[StopRequest]:
         signal.signal(signal.SIGTERM, before)
 
 
-def saving_callback(trainer: Any, stage: str, uploads: Uploads, stop: StopRequest, cycle: int, resumed: Path) -> Any:
+@dataclass(frozen=True)
+class When:
+    """When checkpoints are written: at the end of a `cycle` of steps, and every so many minutes if that is given."""
+
+    cycle: int = 1
+    minutes: float | None = None
+
+
+def saving_callback(trainer: Any, stage: str, uploads: Uploads, stop: StopRequest, when: When, resumed: Path) -> Any:
     """A transformers callback that writes checkpoints and hands them to `uploads`; to be added after all others.
 
-    A checkpoint that is due (`control.should_save`) is written at the end of a `cycle` of steps (the steps that share
-    one batch of completions), when no upload is in progress, and only if all of it is finite. None is written at the
-    very last step: the finished model follows within the same interval. `resumed` is the folder that was resumed
-    from: it is deleted once it has been read.
+    A checkpoint that is due (`control.should_save`, or by the clock of the first process) is written at the end of a
+    `cycle` of steps (the steps that share one batch of completions), when no upload is in progress, and only if all of
+    it is finite. None is written at the very last step: the finished model follows within the same interval. `resumed`
+    is the folder that was resumed from: it is deleted once it has been read.
     """
     from transformers import TrainerCallback
 
     class Saving(TrainerCallback):
         due = stopping = False
+        began = 0.0
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+            self.cadence = Cadence(when.minutes, time.monotonic()) if when.minutes else None
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:  # noqa: ARG002
-            whole = state.global_step % cycle == 0
+            self.began = time.monotonic()
+            by_clock = self.cadence is not None and self.cadence.due(self.began)
+            whole = state.global_step % when.cycle == 0
             last = state.global_step >= state.max_steps
-            self.due = (self.due or control.should_save) and not last
+            self.due = (self.due or control.should_save or by_clock) and not last
             # The first rank uploads, so it knows; a stop may be asked of any rank.
             first = state.is_world_process_zero
             ready = first and self.due and whole and not stop.asked and uploads.ready()
             failed, ready, stopping = anywhere(trainer, uploads.failed, ready, stop.asked)
-            if first:  # every rank has read it by now
+            if leads():  # every rank has read it by now
                 remove_folder(resumed)
             if failed:
                 uploads.check()
@@ -83,7 +100,9 @@ def saving_callback(trainer: Any, stage: str, uploads: Uploads, stop: StopReques
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
             together(trainer)  # the random state of every rank is in the folder
-            if state.is_world_process_zero:
+            if self.cadence:
+                self.cadence.saved(self.began, time.monotonic())
+            if leads():
                 folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
                 uploads.start(folder, state.global_step, state.best_global_step)
 
@@ -108,7 +127,7 @@ def check_ended(trainer: Any, stage: str, uploads: Uploads, stop: StopRequest) -
     if reason := getattr(trainer.control, "early_stop_reason", ""):
         return str(reason)
     if any(anywhere(trainer, stop.asked)):
-        if state.is_world_process_zero:
+        if leads():
             uploads.wait()
         # The others wait here: the end of one process is the end of all.
         kept = int(gathered(trainer, [uploads.published])[0][0])

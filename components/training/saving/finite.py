@@ -23,6 +23,8 @@ def watch_gradients(trainer: Any, stage: str) -> None:
 
     def checked(model: Any, grad_norm: Any = None) -> Any:
         norm = computed(model, grad_norm=grad_norm)
+        if hasattr(norm, "full_tensor"):  # sharded: of this rank's part only, so far
+            norm = norm.full_tensor()
         loss = float(trainer._tr_loss)  # since the last log, which is the last step
         told = gathered(trainer, [loss, float(norm)])
         step = trainer.state.global_step

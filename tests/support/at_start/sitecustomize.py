@@ -1,0 +1,9 @@
+"""Python imports a module of this name at its start: first on PYTHONPATH, it patches the processes of torchrun."""
+
+import os
+
+if "RANK" in os.environ:
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    import fsdp_on_cpu
+
+    fsdp_on_cpu.patch()

@@ -42,6 +42,8 @@ RUN_VARIABLE = "BIOMED_R1_RUN_ID"
 FRESH_VARIABLE = "BIOMED_R1_FRESH"
 # What stages hand to one another as files; a model is a directory.
 TABLES = (".parquet", ".json")
+# The field of a task's evidence that says in a few words that there was nothing to do, or what came of it.
+NOTE = "note"
 HEAVY = ("torch", "transformers", "trl", "vllm")
 Evidence = dict[str, Any]
 
@@ -99,6 +101,8 @@ def execute(call: Call, work: Callable[[Path], Evidence]) -> Product:
     with events.events_of(call.task) as details, failed:
         product, seconds = _execute(call, work)
         details |= {"seconds": seconds, "reused": product.reused}
+        if product.evidence.get(NOTE):
+            details[NOTE] = product.evidence[NOTE]
     return product
 
 

@@ -8,6 +8,7 @@ works, so one that finds its result stored reads manifests and nothing else. KFP
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from components.platform.config import parse_config
 from components.platform.execution import (
     CHECKPOINTS,
     EVIDENCE,
+    NOTE,
     Call,
     Product,
     execute,
@@ -33,6 +35,7 @@ from components.platform.storage import store
 from components.platform.storage.journal import forget
 from components.platform.storage.ledger import reserve, seal_number
 from components.tasks.artifacts import Artifact, Curves, Metrics
+from components.tasks.origin import origin_of
 from components.tasks.patience import patient
 
 if TYPE_CHECKING:
@@ -192,7 +195,7 @@ def evaluate(model: str, name: str, plan: str, run: str) -> str:
     def work(out: Path) -> dict[str, Any]:
         if nobody:
             write_rows([], out / ANSWERS)
-            return {"model": model, "absent": True, "rows_in": 0, "rows_out": 0}
+            return {"model": model, "absent": True, NOTE: "no champion", "rows_in": 0, "rows_out": 0}
         with fetched(inputs["items"]) as (questions,):
             return stage.evaluate(questions, model, name, settings, out / ANSWERS, journal_uri("evaluate"))
 
@@ -251,6 +254,7 @@ def report(judged: str, plan: str, run: str, page: Artifact, summary: Artifact) 
     items, mix = result_of("stratify", run), result_of("curate", run)
     made = {part: result_of(task, run) for part, task in MADE.items()}
     there = _answered(read, run)
+    trained = {name: made[name] for name in ("sft", "grpo")}
     inputs = {f"answers_{name}": f"{uri}/{ANSWERS}" for name, uri in there.items()}
     files = {"items": f"{items}/{ITEMS}", "scores": f"{judged}/{SCORES}", "decision": f"{judged}/{DECISION}"}
     files["curation"] = f"{mix}/{CURATION}"
@@ -279,6 +283,7 @@ def report(judged: str, plan: str, run: str, page: Artifact, summary: Artifact) 
                 out_dir=out,
                 lineage=dict(made),
                 seal_number=seal,
+                origin=origin_of(read, run, {**_references(read, there), **trained}),
             )
 
     product = execute(call, work)
@@ -326,6 +331,11 @@ def forget_journal(product: Product) -> None:
     """Delete the records of an evaluation's unfinished work: its answers are stored."""
     if product.evidence.get("journal"):
         forget(product.evidence["journal"])
+
+
+def _references(plan: plans.Plan, answered: Mapping[str, str]) -> dict[str, str]:
+    """Model references by name, of those that were given and have answered."""
+    return {model.name: model.reference for model in plan.models if model.reference and model.name in answered}
 
 
 def _answered(plan: plans.Plan, run: str) -> dict[str, str]:

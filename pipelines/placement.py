@@ -40,7 +40,7 @@ def place(
     KFP's own cache is off (design D5: it cannot see our code). `retried` is for what a second attempt can mend,
     `asks` says what the task reaches outside: it gets the keys for that and no others.
     """
-    resources = profile.roles[role]
+    resources = profile.resources(role)
     task.set_display_name(display_name)
     task.set_caching_options(False)
     # Set as a whole: each of KFP's setters walks the call stack, and together they were most of a compile.
@@ -54,7 +54,8 @@ def place(
         accelerator_type=GPU_RESOURCE if resources.gpus else None,
         accelerator_count=str(resources.gpus) if resources.gpus else None,
     )
-    container.image = (profile.gpu_image if resources.gpus else profile.cpu_image) or container.image
+    # A task that waits for GPUs has their image too: what it computes of a stage's code must be true of its pods.
+    container.image = (profile.gpu_image if profile.roles[role].gpus else profile.cpu_image) or container.image
     if profile.cluster:
         cache = profile.hf_cache if "hub" in asks else None
         container.env = _environment(resources, profile, cache)

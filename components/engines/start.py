@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from components.engines.base import Engine
 from components.engines.openai.config import EndpointConfig
 from components.errors import InputError
-from components.platform.models import endpoint_name, local_model, weights_digest
+from components.platform.models import check_chat_template, endpoint_name, local_model, weights_digest
 
 
 class EngineConfig(EndpointConfig):
@@ -20,6 +20,9 @@ class EngineConfig(EndpointConfig):
     )
     dtype: Literal["auto", "bfloat16", "float32"] = Field("auto", description="auto: bfloat16 where hardware has it")
     batch_size: int = Field(64, ge=1, description="answers written together (transformers)")
+    chat_template: str | None = Field(
+        None, min_length=1, description="Jinja text, for weights whose tokenizer has no chat template; null: its own"
+    )
     max_context: int = Field(8192, ge=1, description="tokens of prompt and answer, at most; the model's own if less")
 
 
@@ -41,7 +44,10 @@ def start_engine(model: str, config: EngineConfig, output_tokens: int) -> tuple[
     from components.engines.choice import choose_engine, load_engine, resolve_dtype
 
     folder = local_model(model)
+    check_chat_template(model, folder, config.chat_template)
     chosen = choose_engine(config.engine, folder, output_tokens)
     dtype = resolve_dtype(config.dtype)
-    engine = load_engine(chosen, folder, dtype, config.batch_size, config.max_context, config.too_long)
+    engine: Any = load_engine(chosen, folder, dtype, config.batch_size, config.max_context, config.too_long)
+    if config.chat_template:
+        engine.tokenizer.chat_template = config.chat_template
     return engine, weights_digest(folder)

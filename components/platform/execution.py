@@ -35,11 +35,15 @@ EVIDENCE = files.EVIDENCE
 SCRATCH, CACHES = "scratch", ("models", "classifiers", "data")
 # The field of a trainer's evidence that says where its checkpoints were: nobody needs them once it has ended well.
 CHECKPOINTS = "checkpoints"
+# The field of a work's evidence that names a stored directory, whose files are its result: they were not made here.
+STORED = "stored"
 STORE_VARIABLE = "BIOMED_R1_STORE"
 RUN_VARIABLE = "BIOMED_R1_RUN_ID"
 FRESH_VARIABLE = "BIOMED_R1_FRESH"
 # What stages hand to one another as files; a model is a directory.
 TABLES = (".parquet", ".json")
+# The field of a task's evidence that says in a few words that there was nothing to do, or what came of it.
+NOTE = "note"
 HEAVY = ("torch", "transformers", "trl", "vllm")
 Evidence = dict[str, Any]
 
@@ -97,6 +101,8 @@ def execute(call: Call, work: Callable[[Path], Evidence]) -> Product:
     with events.events_of(call.task) as details, failed:
         product, seconds = _execute(call, work)
         details |= {"seconds": seconds, "reused": product.reused}
+        if product.evidence.get(NOTE):
+            details[NOTE] = product.evidence[NOTE]
     return product
 
 
@@ -201,9 +207,10 @@ def _make(
     with workspace(home() / SCRATCH, f"{call.task}-") as out:
         faults.point(call.task)
         evidence = work(out)
+        stored = str(evidence.pop(STORED, ""))
         (out / EVIDENCE).write_text(json.dumps(evidence, indent=1, sort_keys=True, allow_nan=False), encoding="utf-8")
         inputs = [(_recorded(name, call.inputs[name]), digest) for name, digest in digests.items()]
-        return store.put_dir(out, uri, stage=call.stage, key=key, inputs=inputs, code=code)
+        return store.put_dir(out, uri, stage=call.stage, key=key, inputs=inputs, code=code, beside=stored)
 
 
 def _recorded(name: str, value: str) -> str:
@@ -237,7 +244,7 @@ def _receipt(root: str, run: str, call: Call, product: Product, key: str, second
         "state": "succeeded",
         "reused": product.reused,
         "seconds": round(seconds, 2),
-        "gpu_seconds": round(seconds * asked_gpus(), 2),
+        "gpu_seconds": product.evidence.get("gpu_seconds", round(seconds * asked_gpus(), 2)),
         "uri": product.uri,
         "digest": product.digest,
         "mlflow_run_id": product.run_id,

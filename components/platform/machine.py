@@ -20,6 +20,18 @@ def home() -> Path:
     return Path(os.environ.get("BIOMED_R1_HOME") or ".biomed-r1").absolute()
 
 
+def use_nearest_home() -> None:
+    """Unless BIOMED_R1_HOME is set, take the `.biomed-r1` of the working directory or the nearest one above it.
+
+    For commands that look at what a run made: they find it from any folder of a project.
+    """
+    if os.environ.get("BIOMED_R1_HOME"):
+        return
+    here = home()
+    folders = (here.parent, *here.parent.parents)
+    os.environ["BIOMED_R1_HOME"] = str(next((p for f in folders if (p := f / here.name).is_dir()), here))
+
+
 @contextmanager
 def needs_space(folder: Path) -> Iterator[None]:
     """Turn what OSError, safetensors and torch raise when the disk of `folder` is full into an InputError."""

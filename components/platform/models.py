@@ -27,6 +27,8 @@ PACKAGES = {
 # What a hub snapshot may bring: weights as safetensors, configuration and tokenizer; no pickles, no code.
 HUB_FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
 DATA_FILES = ["*.parquet", "*.jsonl"]
+# Where transformers looks for a chat template before tokenizer_config.json.
+_TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json", "additional_chat_templates")
 # A model behind an OpenAI-compatible endpoint: no folder, no weights, only the name the endpoint has for it.
 ENDPOINT = "openai:"
 KINDS = "a folder, package:NAME, hf:ORG/NAME@REVISION, s3://..., registry:NAME@ALIAS or registry:NAME#VERSION"
@@ -51,6 +53,19 @@ def local_model(ref: str) -> Path:
     else:
         folder = Path(ref)
     return _checked(folder, ref)
+
+
+def check_chat_template(ref: str, folder: Path, given: str | None) -> None:
+    """Raise InputError for a base model: one whose tokenizer has no chat template, where none is given."""
+    if given or any((folder / name).exists() for name in _TEMPLATE_FILES):
+        return
+    config = folder / "tokenizer_config.json"
+    if config.is_file() and json.loads(config.read_text(encoding="utf-8")).get("chat_template"):
+        return
+    raise InputError(
+        f"model {ref}: its tokenizer has no chat template (a base model?); take an instruction-tuned model, or give a "
+        "template: `evaluate --chat-template FILE`, `evaluate.chat_template` in a recipe"
+    )
 
 
 def model_digest(ref: str) -> str:

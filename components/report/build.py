@@ -11,6 +11,7 @@ from components.questions.published import CITATION
 from components.questions.seal import Seal
 from components.report.headline import facts, headline
 from components.report.limits import Limits
+from components.report.origin import Origin
 from components.report.page import Page, Section
 from components.report.scores import Record, Scores
 from components.report.sections import (
@@ -46,6 +47,7 @@ class Inputs:
     curation: Record | None
     histories: Mapping[str, Any]
     lineage: Mapping[str, str]
+    origin: Origin | None = None
 
 
 def quotable(items: Sequence[Item], seal: Seal) -> list[Item | None]:
@@ -88,4 +90,5 @@ def build_page(title: str, found: Inputs, limits: Limits) -> Page:
         context.section(scores, found.items, found.metadata, seen.made, found.lineage),
         published.section(scores, found.items, found.classifier, model),
     ]
-    return Page(title, headline(scores, decision), sections, CITATION, facts(scores, decision))
+    origin = found.origin.facts() if found.origin else []
+    return Page(title, headline(scores, decision), sections, CITATION, facts(scores, decision), origin)

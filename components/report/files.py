@@ -13,6 +13,7 @@ from components.errors import InputError
 from components.platform.tables import iterate_rows, read_items, read_metadata
 from components.report.build import Inputs, build_page
 from components.report.limits import TITLE, Limits
+from components.report.origin import Origin
 from components.report.page import render_html, render_markdown
 from components.report.score_files import write_scores
 from components.report.scores import SCHEMA_VERSION, Scores, check_schema
@@ -32,6 +33,7 @@ def read_inputs(
     curation: Path | None = None,
     histories: Mapping[str, Path] | None = None,
     lineage: Mapping[str, str] | None = None,
+    origin: Origin | None = None,
 ) -> Inputs:
     """What a report is made of; only `scores` has to be there. Raises InputError naming a file that is unreadable."""
     return Inputs(
@@ -46,6 +48,7 @@ def read_inputs(
         curation=_optional(curation, lambda path: _read(path, needed=_CURATION)),
         histories={name: _read(path, (dict, list)) for name, path in (histories or {}).items()},
         lineage=lineage or {},
+        origin=origin,
     )
 
 

@@ -84,12 +84,22 @@ class Headline:
 
 
 @dataclass(frozen=True)
+class Fact:
+    """A name with its value, and the address that the value leads to, if any."""
+
+    name: str
+    text: str
+    address: str = ""
+
+
+@dataclass(frozen=True)
 class Page:
     title: str
     headline: Headline
     sections: Sequence[Section]
     citation: str
     facts: Sequence[tuple[str, str]] = field(default_factory=tuple)  # short name and value, under the headline
+    origin: Sequence[Fact] = ()  # what the page was made by, under those
 
     @property
     def shown(self) -> list[Section]:
@@ -101,7 +111,7 @@ class Page:
 
 
 def render_html(page: Page) -> str:
-    """The page as one HTML file without a single reference to anything outside it."""
+    """The page as one HTML file that loads nothing; only what it was made by has links that lead out of it."""
     return _render("report.html.j2", page)
 
 

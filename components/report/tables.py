@@ -7,7 +7,7 @@ from typing import Any
 
 from components.report.page import Cell, Table
 from components.report.scores import Record, Scores
-from components.report.wording import has_interval, is_number, percent, spread
+from components.report.wording import has_interval, is_number, percent, signed, spread
 
 
 def pairs_table(caption: str, pairs: Mapping[str, Any]) -> Table:
@@ -59,3 +59,18 @@ def row_name(scores: Scores, model: str, sub: str) -> Cell:
 def count(value: Any) -> str:
     """A number with its thousands apart; a dash where it is unknown."""
     return f"{value:,}" if is_number(value) else "–"
+
+
+def gap_cell(gap: Record | None) -> Cell:
+    """A gap with its interval, and what `beside` says of it."""
+    if gap is None:
+        return Cell("–", kind="muted")
+    return Cell(signed(gap["estimate"]), interval(gap, True), more=beside(gap))
+
+
+def beside(gap: Record) -> str:
+    """The attenuation factor of a gap and its p by Holm, where it has them."""
+    factor, p = gap.get("attenuation"), gap.get("p_holm")
+    texts = [f"× {factor:.2f}"] if is_number(factor) else []
+    texts += [f"p {p:.2g}"] if is_number(p) else []
+    return ", ".join(texts)

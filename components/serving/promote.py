@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -11,6 +12,7 @@ from components.errors import ConflictError, InputError
 from components.platform import faults
 from components.platform.checks.findings import found as findings
 from components.platform.checks.object_store import check_conditions
+from components.platform.storage import ledger
 from components.serving import audit, decisions, versions
 from components.serving.files import verified
 from components.serving.pointer import Changed, Pointer, Proposed, Served, What, first, move, now, read, said
@@ -134,10 +136,22 @@ def refusals(root: str, name: str, candidate: Served, champion: Served | None, p
         reasons += [f"{REFUSED_BY_GATE}: {text}" for text in failed or [decision.get("verdict", "see its decision")]]
     if (about := decisions.weights(decision, "candidate")) != candidate.weights:
         reasons.append(f"its decision is about other weights ({about[:12] or 'none named'}): evaluate and compare it")
+    elif not _counted(root, decision):
+        reasons.append(
+            f"its decision, as number {decision.get('look')} by these rules, is not in the ledger of {root}: compare "
+            f"again with `--ledger {root}`, and register that decision"
+        )
     if champion and (baseline := decisions.weights(decision, "baseline")) != champion.weights:
         was = _version_of(root, name, baseline) or f"{decision.get('baseline')} ({baseline[:12] or 'no weights named'})"
         reasons.append(f"decided against {was}, champion is {champion.version}: evaluate again")
     return reasons
+
+
+def _counted(root: str, decision: Mapping[str, Any]) -> bool:
+    """Whether the look of a decision was reserved: one that nobody counted could have any level."""
+    rules = {name: setting.get("value") for name, setting in (decision.get("rules") or {}).items()}
+    baseline = decisions.weights(decision, "baseline") or ledger.UNKNOWN
+    return ledger.holds(root, baseline, decisions.weights(decision, "candidate"), int(decision.get("look") or 0), rules)
 
 
 def check_store(root: str) -> None:

@@ -18,12 +18,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from components.errors import InputError
 from components.extraction import explain
 from components.platform.config import write_json
-from components.platform.storage.ledger import Challenge
+from components.platform.storage.ledger import UNKNOWN, Challenge
 from components.platform.tables import iterate_rows, read_items, read_metadata
-from components.questions.items import Item
+from components.questions.items import Item, group_of
 from components.questions.prefills.relabelled import reordered
-from components.questions.seal import Seal, questions_digest
-from components.report.score_files import DRAWS, read_answers, write_scores
+from components.questions.seal import Seal, question_mark, question_marks
+from components.report.score_files import DRAWS, changed, read_answers, write_scores
 from components.report.scores import changes
 from components.scoring.askings.marking import order_of, sample_of
 from components.scoring.cells import score
@@ -31,7 +31,6 @@ from components.scoring.gaps.strata import raw
 from components.scoring.gate.comparison import comparisons
 from components.scoring.gate.decide import conditions, decide, distinct
 from components.scoring.gate.flips import equivalence, flips
-from components.scoring.gate.provenance import changed_items
 from components.scoring.gate.rules import Rules
 from components.scoring.intervals import accuracy_interval
 from components.scoring.outcomes import (
@@ -47,8 +46,8 @@ from components.scoring.outcomes import (
 from components.scoring.slices import slices_of
 
 # The settings of the gate, which have the same names in its Rules; the others are of the bootstrap.
-TERMS = ("alpha", "margin", "schedule", "horizon")  # what one count of looks is made under
 RULES = ("alpha", "margin", "no_answer_bound", "schedule", "horizon", "benchmark_margin", "guard_columns")
+TERMS = (*RULES, "sealed")  # what one count of looks is made under
 
 
 class CompareConfig(BaseModel):
@@ -176,37 +175,48 @@ def challenge(
 ) -> Challenge:
     """What the ledger counts this decision by; reserving it before `compare` gives the look.
 
-    Models are known by their weights, and by name where answers do not record any (endpoints). The digest of the
-    answers is over texts: the same texts made again, by whatever file, are the same answers.
+    Models are known by their weights. The digest of the answers is over texts, keys, strata and groups: the same ones
+    made again, by whatever file, are the same answers, and the same texts cut into other strata are another test.
     """
     judged, _ = decided_on(read_items(items), Seal(config.sealed, seal_number))
+    marks = {item.id: question_mark(item) for item in judged}
     weights: dict[str, str] = {}
-    texts = []
+    texts: dict[str, list[list[str]]] = {baseline: [], candidate: []}
     for file in answers:
         recorded = read_metadata(file).get("weights_sha256")
         for row in iterate_rows(file):
-            if row.get("model") in (baseline, candidate):
-                weights[str(row["model"])] = recorded or f"name:{row['model']}"
-                order = [str(row["order"])] if row.get("order") else []
-                texts.append([str(row.get(key)) for key in ("model", "item_id", "setting", "output")] + order)
+            model, mark = str(row.get("model")), marks.get(str(row.get("item_id")))
+            if model in texts and mark:
+                weights[model] = recorded or weights.get(model, "")
+                texts[model].append([mark, *(str(row.get(key) or "") for key in ("setting", "order", "output"))])
+    tests = [[marks[i.id], i.options[i.answer_idx], str(i.is_reasoning), group_of(i), i.dataset_name] for i in judged]
     return Challenge(
         name=name,
-        baseline=weights.get(baseline, f"name:{baseline}"),
-        candidate=weights.get(candidate, f"name:{candidate}"),
-        questions=questions_digest(judged),
-        answers=hashlib.sha256(json.dumps(sorted(texts)).encode()).hexdigest(),
-        terms={key: getattr(config, key) for key in TERMS},
+        baseline=weights.get(baseline) or UNKNOWN,
+        baseline_answers=_digest(sorted(texts[baseline])),
+        candidate=weights.get(candidate) or f"name:{candidate}",
+        questions=question_marks(judged),
+        answers=_digest([sorted(texts[baseline]), sorted(texts[candidate]), sorted(tests)]),
+        terms={key: _plain(getattr(config, key)) for key in TERMS},
+        draw=seal_number if config.sealed else 0,
     )
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """As it is read back from JSON."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _same_items(items: Sequence[Item], path: Path, answers: Sequence[Path]) -> None:
     """Raise InputError for a file whose answers were given to other questions, options, prefills or keys."""
     for file in answers:
-        recorded = read_metadata(file).get("items_digest")
-        changed = changed_items(items, iterate_rows(file), recorded) if recorded else None
-        if changed:
+        if differs := changed(items, file):
             raise InputError(
-                f"{file}: items_digest: not that of {path}: {changed}; give the items that were asked, or evaluate "
+                f"{file}: items_digest: not that of {path}: {differs}; give the items that were asked, or evaluate "
                 "the models again"
             )
 

@@ -44,7 +44,7 @@ Settings = Annotated[tuple[Setting, ...], BeforeValidator(expand_settings)]
 class EvaluateConfig(EngineConfig):
     """Recipe part of the evaluate stage; which engine answers is inherited."""
 
-    settings: Settings = Field(SETTINGS, min_length=1, description="which openings the model gets")
+    settings: Settings = Field(SETTINGS, min_length=1, description="conditions: plain, adversarial_0 to _2")
     prompt: str = Field("direct", description="style of components/questions/prompts.py")
     max_new_tokens: int = Field(64, ge=1, description="an answer is cut there, and counted as truncated")
     temperature: float = Field(0.0, ge=0, description="0: the likeliest token, always")
@@ -174,7 +174,9 @@ def answers_metadata(
         decoding = {"max_new_tokens": config.max_new_tokens, "sampling": "the endpoint's own"}
     if engine.name == "openai" and config.extra_body:
         decoding["extra_body"] = config.extra_body
+    given = config.chat_template
     return {
+        **({"chat_template": f"given, sha256 {hashlib.sha256(given.encode()).hexdigest()}"} if given else {}),
         "schema_version": SCHEMA_VERSION,
         "engine": engine.version,
         "prompt": prompt_version(config.prompt),

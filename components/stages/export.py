@@ -36,7 +36,7 @@ class ExportConfig(BaseModel):
 
     prompt: str = Field("direct", description="style of components/questions/prompts.py")
     settings: tuple[Setting, ...] = Field(
-        (PLAIN,), min_length=1, description="which openings the model gets; lm-eval: one task each"
+        (PLAIN,), min_length=1, description="conditions: plain, adversarial_0 to _2; lm-eval: one task each"
     )
     max_new_tokens: int = Field(64, ge=1, description="an answer is cut there; as in `evaluate`")
 

@@ -28,10 +28,10 @@ from components.questions.sampling import sample
 class OpeningsConfig(EngineConfig):
     """How openings are written. The published generator is not known: these are our choices."""
 
-    tries: int = Field(4, ge=1, le=20, description="how often one opening is asked for before a template stands in")
+    tries: int = Field(4, ge=1, le=20, description="how often a prefill is asked for before a template is used")
     temperature: float = Field(0.7, gt=0, description="above 0: asking again has to give something else")
     top_p: float = Field(0.95, gt=0, le=1)
-    max_new_tokens: int = Field(64, ge=8, description="an opening that is cut off there is not used")
+    max_new_tokens: int = Field(64, ge=8, description="a prefill that is cut off there is not used")
     seed: int = Field(0, ge=0, description="of the texts, the templates and the sample that `limit` takes")
     limit: int | None = Field(None, ge=1, description="a seeded sample of the questions; null: all")
 

@@ -53,7 +53,7 @@ def register(
 ) -> dict[str, Any]:
     """Register the checkpoint at `model` (s3://...) with the gate's decision; returns its version as evidence.
 
-    `recipe` is the resolved recipe's digest, `context` names the ledger's key of the decision, `made` is told by the
+    `recipe` is the resolved recipe's digest, `context` names the decision's entry in the ledger, `made` is told by the
     card. Writes model_card.md to `out_dir`, and keeps the decision in BIOMED_R1_STORE for `promote` and three answers
     beside the checkpoint for `deploy`. Raises InputError for a checkpoint without a manifest, and for a decision about
     other weights.

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from components.questions.seal import Seal
 from components.report.limits import TITLE, Limits
+
+if TYPE_CHECKING:
+    from components.report.origin import Origin
 
 
 class ReportConfig(BaseModel):
@@ -34,6 +37,7 @@ def report(
     out_dir: Path,
     lineage: Mapping[str, str] | None = None,
     seal_number: int = 0,
+    origin: Origin | None = None,
 ) -> dict[str, Any]:
     """Write out_dir/report.html and out_dir/report.md; only `scores` has to be there.
 
@@ -41,7 +45,7 @@ def report(
     """
     from components.report.files import read_inputs, write_report  # bring every section and numpy
 
-    found = read_inputs(scores, decision, items, answers, classifier, curation, histories, lineage)
+    found = read_inputs(scores, decision, items, answers, classifier, curation, histories, lineage, origin)
     seal = Seal(config.sealed, seal_number)
     limits = Limits(config.examples, config.example_chars, config.removed_rows, seal)
     return write_report(config.title, found, limits, out_dir)

@@ -13,6 +13,7 @@ from typing import Any
 from components.platform.execution import Call, execute, fetched, journal_uri, result_of, store_root
 from components.platform.storage.ledger import seal_number
 from components.tasks.artifacts import Artifact, Metrics
+from components.tasks.origin import origin_of
 from components.tasks.patience import patient
 from components.tasks.training import ANSWERS, ITEMS, SCORES, forget_journal, read_plan
 
@@ -122,6 +123,7 @@ def report_models(
                 out_dir=out,
                 lineage={"classifier": classifier, "answers": answers},
                 seal_number=seal,
+                origin=origin_of(read, run, {model.name: str(model.reference) for model in read.models}),
             )
 
     product = execute(call, work)

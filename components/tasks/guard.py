@@ -8,6 +8,7 @@ from contextlib import suppress
 from components.errors import InputError, ReadableError, StageError
 from components.platform import failures, logs
 from components.platform.checks import place
+from components.platform.config import parse_config
 from components.platform.execution import read_receipts, run_id, store_root
 from components.platform.storage import plan as plans
 from components.platform.tracking import files, notes
@@ -37,7 +38,8 @@ def _checked(plan: str, run: str, run_date: str) -> None:
 
     read = plans.parse(plan)
     sources = tuple((source, kind) for kind, source in read.data.items())
-    preflight(PreflightConfig(models=read.references, sources=sources), run_id(run))
+    config = PreflightConfig(models=read.references, sources=sources, runtime=_runtime(read))
+    preflight(config, run_id(run))
     plans.write(store_root(), plan)
     workflow = place.read_workflow(run_id(run)) if place.in_cluster() else None
     source = tracking.source_tags(f"biomed-r1 submit, recipe {read.tags.get('recipe', '')}", "JOB")
@@ -76,6 +78,7 @@ def outcome(state: str, plan: str, run: str) -> None:
     from components.stages.frame.outcome import OutcomeConfig, record_outcome
 
     logs.configure()
+    read = None
     try:
         read = plans.read(store_root(), plan)
         config = OutcomeConfig(tasks=read.tasks, price_per_gpu_hour=read.price_per_gpu_hour)
@@ -83,7 +86,31 @@ def outcome(state: str, plan: str, run: str) -> None:
         # The doctor writes the plan: without one nothing ran, and that is what there is to record.
         LOG.warning("%s", error)
         config = OutcomeConfig(tasks=("doctor",))
-    record_outcome(run_id(run), state, config)
+    try:
+        record_outcome(run_id(run), state, config)
+    finally:
+        if read is not None and _runtime(read):
+            _end_jobs(run_id(run))
+
+
+def _runtime(plan: plans.Plan) -> str | None:
+    """The TrainingRuntime that the trainings of a run need, None where they are no TrainJobs."""
+    from components.training.place import TrainerPlace
+
+    place = parse_config(TrainerPlace, plan.trainer, f"plan {plan.digest}: trainer")
+    return place.job.runtime if place.launch == "trainjob" else None
+
+
+def _end_jobs(run: str) -> None:
+    """Delete trainings that the run has left behind: its tasks were cancelled, or reached their own timeouts."""
+    from components.platform.cluster.api import connect
+    from components.training.job.watcher import ROLE, delete_jobs_of
+
+    try:
+        for name in delete_jobs_of(connect(role=ROLE), run):
+            LOG.warning("TrainJob %s: the run has ended, so it is deleted; it stores a checkpoint first", name)
+    except ReadableError as error:
+        LOG.error("TrainJobs of run %s were not looked for: %s", run, error)
 
 
 def _where(task: str, run: str) -> str:

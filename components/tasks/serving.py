@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from components.platform.execution import EVIDENCE, Call, execute, read_receipts, run_id, store_root
+from components.platform.execution import EVIDENCE, NOTE, Call, execute, read_receipts, run_id, store_root
 from components.platform.storage import store
 from components.tasks.patience import patient
 from components.tasks.training import read_plan
@@ -21,7 +21,8 @@ def promote(version: str, plan: str, run: str) -> str:
     call = Call("promote", run, settings, {"version": f"digest:{version}", "run": f"digest:{asking}"})
 
     def work(_: Path) -> dict[str, Any]:
-        return stage.promote(store_root(), version, asking, settings)
+        evidence = stage.promote(store_root(), version, asking, settings)
+        return {**evidence, NOTE: evidence["outcome"]}
 
     return execute(call, work).uri
 

@@ -8,6 +8,7 @@ works, so one that finds its result stored reads manifests and nothing else. KFP
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from components.platform.config import parse_config
 from components.platform.execution import (
     CHECKPOINTS,
     EVIDENCE,
+    NOTE,
     Call,
     Product,
     execute,
@@ -33,6 +35,7 @@ from components.platform.storage import store
 from components.platform.storage.journal import forget
 from components.platform.storage.ledger import reserve, seal_number
 from components.tasks.artifacts import Artifact, Curves, Metrics
+from components.tasks.origin import origin_of
 from components.tasks.patience import patient
 
 if TYPE_CHECKING:
@@ -54,11 +57,12 @@ def read_plan(digest: str) -> plans.Plan:
     return plans.read(store_root(), digest)
 
 
-def trainer_place(plan: plans.Plan) -> TrainerPlace:
-    """Where this run's trainers run."""
+def trainer_place(plan: plans.Plan, run: str) -> TrainerPlace:
+    """Where this run's trainers run; a TrainJob is told whose it is."""
     from components.training.place import TrainerPlace
 
-    return parse_config(TrainerPlace, plan.trainer, f"plan {plan.digest}: trainer")
+    place = parse_config(TrainerPlace, plan.trainer, f"plan {plan.digest}: trainer")
+    return place.model_copy(update={"job": place.job.model_copy(update={"run": run})})
 
 
 @patient
@@ -142,7 +146,7 @@ def sft(mix: str, plan: str, run: str) -> str:
 
     read = read_plan(plan)
     model = str(read.model("base").reference)
-    settings, place = read.config("sft", stage.SftConfig), trainer_place(read)
+    settings, place = read.config("sft", stage.SftConfig), trainer_place(read, run_id(run))
     call = Call("sft", run, settings, {"mix": f"{mix}/{SFT_MIX}", "model": model}, datasets={"mix": "train"})
     code = code_digest("components.stages.sft")
 
@@ -161,7 +165,7 @@ def grpo(mix: str, model: str, plan: str, run: str) -> str:
     from components.stages import grpo as stage
 
     read = read_plan(plan)
-    settings, place = read.config("grpo", stage.GrpoConfig), trainer_place(read)
+    settings, place = read.config("grpo", stage.GrpoConfig), trainer_place(read, run_id(run))
     call = Call("grpo", run, settings, {"mix": f"{mix}/{RL_MIX}", "model": model}, datasets={"mix": "train"})
     code = code_digest("components.stages.grpo")
 
@@ -191,7 +195,7 @@ def evaluate(model: str, name: str, plan: str, run: str) -> str:
     def work(out: Path) -> dict[str, Any]:
         if nobody:
             write_rows([], out / ANSWERS)
-            return {"model": model, "absent": True, "rows_in": 0, "rows_out": 0}
+            return {"model": model, "absent": True, NOTE: "no champion", "rows_in": 0, "rows_out": 0}
         with fetched(inputs["items"]) as (questions,):
             return stage.evaluate(questions, model, name, settings, out / ANSWERS, journal_uri("evaluate"))
 
@@ -202,7 +206,7 @@ def evaluate(model: str, name: str, plan: str, run: str) -> str:
 
 @patient
 def compare(plan: str, run: str, decision: Artifact, metrics: Metrics) -> tuple[str, str]:
-    """The result's address and the ledger's key of the decision, for `register`.
+    """The result's address and the decision's entry in the ledger, for `register`.
 
     The models' answers are those of this run's receipts; a champion's table is empty where there is no champion.
 
@@ -219,22 +223,22 @@ def compare(plan: str, run: str, decision: Artifact, metrics: Metrics) -> tuple[
     seal, name = seal_number(store_root()), read.config("register", RegisterConfig).name
     with fetched(*files) as (questions, *tables):
         wanted = stage.challenge(questions, tables, baseline, "grpo", settings, name, seal)
-    look = reserve(store_root(), wanted, run_id(run))
+    place = reserve(store_root(), wanted, run_id(run))
     inputs = {f"answers_{k}": uri for k, uri in enumerate(files[1:])}
-    inputs |= {"items": files[0], "baseline": f"digest:{baseline}", "look": f"digest:{look}"}
+    inputs |= {"items": files[0], "baseline": f"digest:{baseline}", "look": f"digest:{place.look}"}
     inputs["seal"] = f"digest:{seal}"
     call = Call("compare", run, settings, inputs, datasets={"items": "evaluation"})
 
     def work(out: Path) -> dict[str, Any]:
         with fetched(*files) as (questions, *tables):
-            return stage.compare(questions, tables, baseline, "grpo", settings, out, look=look, seal_number=seal)
+            return stage.compare(questions, tables, baseline, "grpo", settings, out, look=place.look, seal_number=seal)
 
     product = execute(call, work)
     product.save(DECISION, decision.path)
-    decision.metadata.update({**product.metadata, "ledger_key": wanted.key, "look": look})
+    decision.metadata.update({**product.metadata, "ledger_entry": place.serial, "look": place.look})
     for key, value in product.evidence.get("metrics", {}).items():
         metrics.log_metric(key, value)
-    return product.uri, wanted.key
+    return product.uri, str(place.serial)
 
 
 @patient
@@ -250,6 +254,7 @@ def report(judged: str, plan: str, run: str, page: Artifact, summary: Artifact) 
     items, mix = result_of("stratify", run), result_of("curate", run)
     made = {part: result_of(task, run) for part, task in MADE.items()}
     there = _answered(read, run)
+    trained = {name: made[name] for name in ("sft", "grpo")}
     inputs = {f"answers_{name}": f"{uri}/{ANSWERS}" for name, uri in there.items()}
     files = {"items": f"{items}/{ITEMS}", "scores": f"{judged}/{SCORES}", "decision": f"{judged}/{DECISION}"}
     files["curation"] = f"{mix}/{CURATION}"
@@ -278,6 +283,7 @@ def report(judged: str, plan: str, run: str, page: Artifact, summary: Artifact) 
                 out_dir=out,
                 lineage=dict(made),
                 seal_number=seal,
+                origin=origin_of(read, run, {**_references(read, there), **trained}),
             )
 
     product = execute(call, work)
@@ -298,7 +304,7 @@ def register(model: str, judged: str, ledger: str, plan: str, run: str) -> str:
     inputs = {"model": model, "decision": f"{judged}/{DECISION}", "recipe": f"digest:{recipe}"}
     inputs["registry"] = f"digest:{identity()}"
     call = Call("register", run, settings, inputs)
-    context = {"ledger_key": ledger}
+    context = {"ledger_entry": ledger}
 
     def work(out: Path) -> dict[str, Any]:
         with fetched(inputs["decision"], f"{judged}/{SCORES}") as (verdict, scores):
@@ -310,10 +316,12 @@ def register(model: str, judged: str, ledger: str, plan: str, run: str) -> str:
 
 def finished(call: Call, product: Product) -> str:
     """The address of a training's result, whose checkpoints are deleted: nothing goes on from them any more."""
-    from components.training.checkpoints import forget
+    from components.training import checkpoints
+    from components.training.job import transport
 
     try:
-        forget(resume_uri(call))
+        checkpoints.forget(resume_uri(call))
+        transport.forget(resume_uri(call))
     except ReadableError as error:  # the result is stored, so this is no reason to fail
         LOG.warning("%s: its checkpoints were not deleted: %s", call.task, error)
     return product.uri
@@ -323,6 +331,11 @@ def forget_journal(product: Product) -> None:
     """Delete the records of an evaluation's unfinished work: its answers are stored."""
     if product.evidence.get("journal"):
         forget(product.evidence["journal"])
+
+
+def _references(plan: plans.Plan, answered: Mapping[str, str]) -> dict[str, str]:
+    """Model references by name, of those that were given and have answered."""
+    return {model.name: model.reference for model in plan.models if model.reference and model.name in answered}
 
 
 def _answered(plan: plans.Plan, run: str) -> dict[str, str]:

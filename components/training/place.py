@@ -34,6 +34,23 @@ class VllmPlace(BaseModel):
     sleep: bool = Field(False, description="give that memory back while the trainer computes gradients")
 
 
+class JobPlace(BaseModel):
+    """What a TrainJob asks of the cluster. A profile says `runtime`; the rest follows from its role `trainer`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    runtime: str = Field("biomed-r1-trainer", description="a TrainingRuntime of the namespace (manifests/)")
+    image: str | None = None
+    cpu: str | None = None
+    memory: str | None = None
+    queue: str | None = Field(None, description="Kueue's LocalQueue")
+    priority_class: str | None = None
+    gpu_product: str | None = None
+    deadline_seconds: int | None = Field(None, ge=1, description="after this a job that nobody watches ends too")
+    environment: tuple[str, ...] = Field((), description="variables of the task that the pods get, by name")
+    run: str = Field("", description="KFP's id of the run, set by the task")
+
+
 class TrainerPlace(BaseModel):
     """The `trainer` section of a profile. The default is one process on whatever it sees: a CPU, or one GPU."""
 
@@ -47,6 +64,7 @@ class TrainerPlace(BaseModel):
     offload: Literal["none", "cpu"] = Field("none", description="cpu: what sharding splits waits in the node's memory")
     micro_batch: int | None = Field(None, ge=1, description="sequences a GPU takes at a time, at most; null: its share")
     vllm: VllmPlace = VllmPlace()
+    job: JobPlace = Field(JobPlace(), description="with launch: trainjob")
 
     @model_validator(mode="after")
     def _fits(self) -> TrainerPlace:

@@ -63,6 +63,7 @@ def stratify_command(
     """Score items as reasoning or knowledge; several files may follow --items."""
     from components.platform.config import write_json
     from components.platform.models import local_model
+    from components.platform.screen.tables import Column, Screen, columns
     from components.questions.published import REASONING_SHARE
     from components.stages.stratify import StratifyConfig, stratify
 
@@ -70,17 +71,24 @@ def stratify_command(
     chosen = local_model(classifier) if classifier else None
     evidence = stratify((*items, *more_items), chosen, settings, out)
     write_json(json_file, evidence)
-    click.echo(evidence["classifier"]["words"])
-    for name, share in (*sorted(evidence["benchmarks"].items()), ("all", evidence["pooled"])):
-        click.echo(f"{name:24} {share['n']:6} items  reasoning {_interval(share)}{_corrected(share['corrected'])}")
-    click.echo(
+    screen = Screen()
+    screen.say(evidence["classifier"]["words"])
+    shares = [*sorted(evidence["benchmarks"].items()), ("all", evidence["pooled"])]
+    corrected = [_corrected(share["corrected"]) for _, share in shares]
+    head = columns("benchmark", "items", "reasoning", figures=("items", "reasoning"))
+    rows = [[name, f"{share['n']}", _interval(share)] for name, share in shares]
+    if any(corrected):
+        head.append(Column("corrected", words=True))
+        rows = [[*row, text] for row, text in zip(rows, corrected, strict=True)]
+    screen.table("", head, rows)
+    screen.say(
         f"paper: {REASONING_SHARE:.3f} of its eleven benchmarks; threshold {evidence['threshold']:.3f}, and "
         f"{evidence['threshold_at_paper_share']:.2f} would give the paper's share"
     )
     for title, found in (("experts", evidence["experts"]["all"]), ("exam step", evidence["exam_step"])):
         if found["n"] and found["auroc"] is not None:
             alone = f" (words alone {found['words_auroc']:.3f})" if "words_auroc" in found else ""
-            click.echo(f"{title}: {found['n']} items, AUROC {found['auroc']:.3f}{alone}, kappa {found['kappa']:.3f}")
+            screen.say(f"{title}: {found['n']} items, AUROC {found['auroc']:.3f}{alone}, kappa {found['kappa']:.3f}")
 
 
 def _labels_place(out: Path, given: Mapping[str, Any]) -> Place:
@@ -126,5 +134,4 @@ def _interval(share: dict[str, Any]) -> str:
 def _corrected(share: dict[str, Any] | None) -> str:
     from components.classifier.shares import correction_words
 
-    words = correction_words(share) if share else ""
-    return f"  corrected {words}" if words else ""
+    return correction_words(share) if share else ""

@@ -156,7 +156,7 @@ def _target(asked: Where) -> Target:
         if asked.mode != "live":
             raise InputError("--mode gitops: is for --target kubernetes")
         return LocalTarget(asked.name, asked.port, asked.engine)  # type: ignore[arg-type]
-    from pipelines.cluster.serving.api import connect
+    from components.platform.cluster.api import connect
     from pipelines.cluster.serving.target import ADDRESS, KubernetesTarget
 
     live = KubernetesTarget(connect(asked.namespace), asked.address or ADDRESS)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +20,9 @@ from pipelines.cli.options import (
     json_option,
     replaces_its_own,
 )
+
+if TYPE_CHECKING:
+    from components.stages.evaluate import EvaluateConfig
 
 _items = click.option("--items", required=True, type=FILE, help="The questions (Parquet or JSONL).")
 _answers = click.option("--answers", required=True, multiple=True, type=FILE, help="A file of answers (repeatable).")
@@ -35,11 +39,19 @@ _answers = click.option("--answers", required=True, multiple=True, type=FILE, he
 )
 @click.option("--engine", type=click.Choice(["auto", "vllm", "transformers", "openai"]), help="[default: auto]")
 @click.option("--base-url", help="Endpoint of an openai:NAME model.")
+@click.option(
+    "--chat-template",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File with a Jinja chat template, for a base model that has none.",
+)
 @click.option("--limit", type=click.IntRange(min=1), help="Ask a seeded sample of this many questions.")
 @click.option("--examples", type=click.IntRange(min=0), help="Questions the report quotes; 0: none of their text.")
 @json_option
 @config_options
-@replaces_its_own(folder_of("answers.parquet", "scores.json", "report.html", "report.md"))
+@replaces_its_own(
+    folder_of("answers.parquet", "scores.json", "report.html", "report.md"),
+    first=lambda out, given: _check_asked(out, given),
+)
 def evaluate_command(
     model: str,
     items: Path,
@@ -48,39 +60,63 @@ def evaluate_command(
     settings: str | None,
     engine: str | None,
     base_url: str | None,
+    chat_template: Path | None,
     limit: int | None,
     examples: int | None,
     json_file: Path | None,
     config: GivenConfig,
 ) -> None:
-    """Ask a model every question, plainly and after adversarial openings."""
-    from components.platform.config import parse_config, write_json
+    """Ask a model every question, plainly and after adversarial prefills."""
+    from components.platform.config import write_json
+    from components.platform.screen.tables import Screen, columns
     from components.platform.storage.journal import forget
     from components.report.files import write_evaluation
-    from components.stages.evaluate import EvaluateConfig, evaluate
+    from components.stages.evaluate import evaluate
 
-    given = {"settings": settings and tuple(settings.split(",")), "engine": engine, "limit": limit}
-    given["base_url"] = base_url
-    changed = {**config.parse(EvaluateConfig).model_dump(), **{key: value for key, value in given.items() if value}}
+    given: dict[str, Any] = {"config": config, "settings": settings, "engine": engine, "limit": limit}
+    given |= {"base_url": base_url, "chat_template": chat_template}
     answers = out / "answers.parquet"
     journal = answers.with_name("answers.journal")
-    asked = parse_config(EvaluateConfig, changed, "evaluate")
-    _refuse_others(answers, name or model)
+    asked = _asked(given)
     answers.parent.mkdir(parents=True, exist_ok=True)
     evidence = evaluate(items, model, name or model, asked, answers, str(journal))
     write_evaluation(items, answers, examples)
     write_json(json_file, evidence)
     forget(str(journal))  # last: killed or failed before, the same command asks nothing again
-    for setting, cell in evidence["settings"].items():
-        click.echo(
-            f"{setting}: {cell['correct']} of {cell['n']} right ({cell['accuracy']:.1%}), "
-            f"{cell['no_answer']} without an answer, {cell['truncated']} cut off"
-            + (f", {cell['too_long']} too long for the model's context" if cell["too_long"] else "")
+    counts = ("correct", "n", "no_answer", "truncated", "too_long")
+    names = ("right", "asked", "accuracy", "no answer", "cut off", "too long")
+    rows = [
+        (
+            setting,
+            *(str(cell[key]) for key in counts[:2]),
+            f"{cell['accuracy']:.1%}",
+            *(str(cell[k]) for k in counts[2:]),
         )
-    click.echo(
+        for setting, cell in evidence["settings"].items()
+    ]
+    Screen().table("", columns("setting", *names, figures=names), rows)
+    Screen().say(
         f"{evidence['output_tokens']} tokens in {evidence['seconds']['generation']:.0f} s with {evidence['engine']}; "
         f"answers.parquet, scores.json and report.html in {out}"
     )
+
+
+def _asked(given: Mapping[str, Any]) -> EvaluateConfig:
+    """The stage's config, with the options that have a name of their own put over it."""
+    from components.platform.config import parse_config
+    from components.stages.evaluate import EvaluateConfig
+
+    named = {name: given[name] for name in ("settings", "engine", "limit", "base_url") if given[name]}
+    if "settings" in named:
+        named["settings"] = tuple(named["settings"].split(","))
+    if given["chat_template"] is not None:
+        named["chat_template"] = given["chat_template"].read_text(encoding="utf-8")
+    return parse_config(EvaluateConfig, {**given["config"].parse(EvaluateConfig).model_dump(), **named}, "evaluate")
+
+
+def _check_asked(out: Path, given: Mapping[str, Any]) -> None:
+    _asked(given)
+    _refuse_others(out / "answers.parquet", given["name"] or given["model"])
 
 
 def _refuse_others(answers: Path, model: str) -> None:
@@ -170,8 +206,8 @@ def compare_command(
     if ledger is not None:
         root = ledger.rstrip("/")
         seal = seal_number(root)
-        look = reserve(root, challenge(items, answers, baseline, candidate, settings, seal_number=seal))
-    folder, (scores, decision), _ = _decision_place(out, {})
+        look = reserve(root, challenge(items, answers, baseline, candidate, settings, seal_number=seal)).look
+    folder, (scores, decision), _ = _decision_place(Path(os.path.realpath(out)), {})
     # A decision under another name beside this one stays.
     with workspace(folder, ".made-") as made:
         evidence = compare(items, answers, baseline, candidate, settings, made, look or 1, equivalent, seal)
@@ -179,7 +215,7 @@ def compare_command(
         written = (made / "decision.json").replace(folder / decision)
     print_scores(json.loads((folder / scores).read_text(encoding="utf-8")), models=(baseline, candidate))
     print_decision(json.loads(written.read_text(encoding="utf-8")))
-    click.echo(f"decision: {written}")
+    click.echo(f"decision: {out if out.suffix == '.json' else out / decision}")
     if evidence["decision"] == "refuse" and fail_on_refusal:
         raise GateRefusedError(f"gate refused {candidate}: {', '.join(evidence['refused_by'])}")
 

@@ -38,14 +38,19 @@ def list_command(what: str, verb: str | None) -> None:
 
     A setting is set by `--set NAME=VALUE`, in a file for `--config`, or in a recipe's section of that name.
     """
+    from components.platform.screen.tables import Column, Screen
+
     if verb is not None and what != "settings":
         raise click.UsageError(f"list {what} takes no further name")
     if what == "settings":
         lines = _settings(verb) if verb else iter(f"{name}\tbiomed-r1 list settings {name}" for name in SETTINGS)
     else:
         lines = _prompts() if what == "prompts" else _shipped(what)
-    for line in lines:
-        click.echo(line)
+    rows = [line.split("\t") for line in lines]
+    longest = max(map(len, rows), default=0)
+    # The meaning stands last.
+    head = [Column("", words=longest > 1 and place == longest - 1) for place in range(longest)]
+    Screen().table("", head, [[*row, *[""] * (longest - len(row))] for row in rows])
 
 
 @click.command("schema")

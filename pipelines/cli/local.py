@@ -27,7 +27,7 @@ LOG = logging.getLogger(__name__)
     "--available",
     "available_only",
     is_flag=True,
-    help="Leave out models whose key or weights are not at hand, saying so; pin the others that are on the hub.",
+    help="Leave out models whose key or weights are missing, and name them; pin the others that are on the hub.",
 )
 @click.option("--fresh", is_flag=True, help="Ignore stored results: run every stage again.")
 @click.option("--dry-run", is_flag=True, help="Check recipe and inputs, list the tasks, and run nothing.")
@@ -108,16 +108,18 @@ def up_command(print_env: bool) -> None:
 @click.command("down")
 @click.option("--force", is_flag=True, help="Stop them although a run uses them.")
 def down_command(force: bool) -> None:
-    """Stop the embedded servers; their data stays until `make clean`."""
+    """Stop the embedded servers of this folder, or of the nearest one above; their data stays until `make clean`."""
+    from components.platform.machine import use_nearest_home
     from pipelines.local import servers
 
+    use_nearest_home()
     click.echo(f"stopped: {', '.join(servers.down(force=force)) or 'nothing, none was running'}")
 
 
 @click.command("doctor")
 @recipe_option
 @click.option("--data", type=click.Path(), help="Folder with benchmarks/ and train/ instead of the recipe's data.")
-@click.option("--profile", help="A cluster's profile: check what it would be asked for, instead of this machine.")
+@click.option("--profile", help="Check a recipe against this cluster profile instead of this machine.")
 @changes_option
 @click.option(
     "--json", "json_file", type=FILE, help="Write the findings here: label, level (ok, warning, failed), text."
@@ -125,17 +127,21 @@ def down_command(force: bool) -> None:
 def doctor_command(
     recipe: str, data: str | None, profile: str | None, changes: tuple[str, ...], json_file: Path | None
 ) -> None:
-    """Check everything a run needs, by doing it once, and say what is wrong."""
+    """Try everything that a run needs once, and say what is wrong."""
     from components.errors import InputError
     from components.platform.config import write_json
+    from components.platform.screen.tables import Screen, columns
     from pipelines.local.doctor import findings, profile_findings
     from pipelines.settings.profile import load_profile
     from pipelines.settings.recipes import load_any_recipe
 
-    told = []
+    told, screen = [], Screen()
     values = load_any_recipe(recipe, changes, data)
     for finding in findings(values) if profile is None else profile_findings(values, load_profile(profile)):
-        click.echo(str(finding))
+        if screen.plain:
+            screen.table("", columns("", "", ""), [(finding.mark, finding.label, finding.text)])
+        else:
+            screen.say(str(finding))
         told.append(finding)
     failed = [finding for finding in told if finding.level == "failed"]
     write_json(json_file, {"schema_version": 1, "ok": not failed, "checks": [finding.record() for finding in told]})

@@ -22,11 +22,11 @@ VERBS = {
     "ingest": ("questions", "Read a question set of any accepted shape, write Items."),
     "classify": ("classifier", "Train the reasoning/knowledge classifier on expert labels."),
     "stratify": ("classifier", "Score items: reasoning or knowledge."),
-    "openings": ("questions", "Have a model write three wrong openings per question."),
+    "openings": ("questions", "Have a model write three prefills (short wrong statements) per question."),
     "curate": ("questions", "Build the decontaminated SFT and RL training mixes."),
     "sft": ("training", "Supervised fine-tuning on a curated mix."),
     "grpo": ("training", "GRPO on a curated mix."),
-    "evaluate": ("evaluation", "Ask a model every item, plainly and after wrong openings."),
+    "evaluate": ("evaluation", "Ask a model every question, plainly and after prefills."),
     "score": ("evaluation", "Score answers: accuracies, gaps and drops with intervals."),
     "compare": ("evaluation", "The gate: promote the candidate or refuse it, and why."),
     "report": ("evaluation", "Write the HTML report."),
@@ -39,19 +39,19 @@ VERBS = {
     "export": ("questions", "Write lm-evaluation-harness tasks or the published columns."),
     "register": ("registry", "Register a checkpoint as a model version in MLflow."),
     "serve": ("deploy", "Serve a model on this machine."),
-    "deploy": ("deploy", "Bring what serves to the champion."),
+    "deploy": ("deploy", "Replace what serves by the champion."),
     "models": ("models", "List the registered versions; which one serves, and which served when."),
     "promote": ("models", "Make a version the champion."),
     "rollback": ("models", "Make the previous version the champion again."),
-    "gc": ("models", "List, or delete, what nobody needs in the store."),
+    "gc": ("models", "List or delete what is no longer needed in the store."),
     "pin": ("recipes", "Pin a recipe's hub models and data sets to their commits."),
     "stage": ("recipes", "Store a recipe's local models and data for a cluster."),
     "compile": ("recipes", "Compile a pipeline to KFP's IR (YAML)."),
     "recipe": ("recipes", "Print a recipe as it takes effect; --explain: why."),
     "submit": ("cluster", "Run a recipe once on a Kubeflow cluster."),
     "watch": ("cluster", "Follow a run on the cluster to its end."),
-    "cancel": ("cluster", "End a run on the cluster before its time."),
-    "schedule": ("cluster", "Run a recipe on the cluster by the clock."),
+    "cancel": ("cluster", "Cancel a run on the cluster."),
+    "schedule": ("cluster", "Run a recipe on the cluster on a schedule."),
 }
 
 
@@ -150,7 +150,7 @@ def _fail(text: str, code: int) -> NoReturn:
 
 
 def _tell(text: str) -> None:
-    """The last words of a command that did not end well; a level cannot silence them."""
+    """The message of a command that failed; shown at every log level."""
     if _in_json():
         import logging
 

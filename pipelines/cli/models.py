@@ -49,7 +49,7 @@ class Span(click.ParamType):
 def models_command(context: click.Context, name: str | None, verify: bool, json_file: Path | None) -> None:
     """List the registered versions and what the serving pointer says of each; walk its log.
 
-    MLflow's alias `champion` is set to what the pointer says, where it says something else.
+    If MLflow's alias `champion` names another version than the pointer, it is set to the pointer's.
     """
     from components.platform.tracking.answers import quickly
 
@@ -59,14 +59,15 @@ def models_command(context: click.Context, name: str | None, verify: bool, json_
         return
     from components.errors import DamagedError, UnavailableError
     from components.platform.config import write_json
+    from components.platform.screen.tables import Screen
     from components.serving.listing import listing
 
     found = listing(_root(), context.obj, verify)
     write_json(json_file, found.record())
-    for line in [] if found.unanswered else _table(found.rows):
-        click.echo(line)
+    if not found.unanswered:
+        _print_versions(found.rows)
     for text in _pointer_lines(found):
-        click.echo(text)
+        Screen().say(text)
     if found.problems:
         raise DamagedError("\n".join(found.problems))
     if found.unanswered:
@@ -82,21 +83,22 @@ def show_command(name: str, version: str, verify: bool, json_file: Path | None) 
     """Show one version: tags, what it was made from, why the gate decided so, what happened to it."""
     from components.errors import DamagedError
     from components.platform.config import write_json
+    from components.platform.screen.tables import Screen
     from components.serving.listing import show
 
     found = show(_root(), name, version, verify)
     write_json(json_file, found)
-    for line in _table([found]):
-        click.echo(line)
-    click.echo(f"{found['uri']}  digest {found['digest'][:16]}")
+    _print_versions([found])
+    say = Screen().say
+    say(f"{found['uri']}  digest {found['digest'][:16]}")
     for step in found["lineage"]:
         inputs = ", ".join(f"{part['name']} ({part['digest'][:12]})" for part in step["inputs"])
         code = step["git_revision"][:16]
-        click.echo(f"made by {step['stage']} at {step['created']}, code {code}; inputs {inputs or 'none'}")
+        say(f"made by {step['stage']} at {step['created']}, code {code}; inputs {inputs or 'none'}")
     for reason in found["reasons"]:
-        click.echo(f"gate: {'passed' if reason['passed'] else 'failed'}: {reason['text']}")
+        say(f"gate: {'passed' if reason['passed'] else 'failed'}: {reason['text']}")
     for change in found["history"]:
-        click.echo(f"{change['at']} {change['what']} by {change['by']}{_why(change)}")
+        say(f"{change['at']} {change['what']} by {change['by']}{_why(change)}")
     if found["problem"]:
         raise DamagedError(found["problem"])
 
@@ -128,7 +130,9 @@ def at_command(name: str, moment: str, json_file: Path | None) -> None:
 @click.argument("version", required=False)
 @_name
 @_reason
-@click.option("--force", is_flag=True, help="Overrule gate, stale baseline and rejection (never damaged files).")
+@click.option(
+    "--force", is_flag=True, help="Promote in spite of gate, stale baseline or rejection (never damaged files)."
+)
 @click.option("--approve", is_flag=True, help="Sign off the version that is proposed, before its soak is over too.")
 @click.option("--soak", type=Span(), metavar="SPAN", help="Propose it for so long; the same command then promotes it.")
 @_dry
@@ -198,12 +202,13 @@ def rollback_command(to: str | None, name: str | None, reason: str, dry_run: boo
 @click.option("--delete", "really", is_flag=True, help="Delete; without it nothing is changed.")
 @json_option
 def gc_command(older_than: timedelta, really: bool, json_file: Path | None) -> None:
-    """List what nobody needs in BIOMED_R1_STORE, by kind and size; with --delete, delete it.
+    """List what is no longer needed in BIOMED_R1_STORE, by kind and size; with --delete, delete it.
 
     Kept: what a pointer names, registered versions, what recent and running runs made or used, and the inputs of all
     these. Checkpoints of finished trainings go at any age. Receipts, plans and logs stay.
     """
     from components.platform.config import write_json
+    from components.platform.screen.tables import Screen, columns
     from components.platform.tracking.answers import quickly
     from components.serving import collect
 
@@ -211,11 +216,15 @@ def gc_command(older_than: timedelta, really: bool, json_file: Path | None) -> N
         found = collect.plan(_root(), older_than)
     rows = found.totals()
     doomed = [{"path": d.path, "bytes": d.size, "why": d.why} for d in found.doomed]
-    for row in rows:
-        click.echo(
-            f"{row['kind']:24} delete {row['delete']:5} ({_size(row['delete_bytes'])})"
-            f"   keep {row['keep']:5} ({_size(row['keep_bytes'])})"
-        )
+    figures = ("delete", "delete size", "keep", "keep size")
+    Screen().table(
+        "",
+        columns("kind", *figures, figures=figures),
+        [
+            (row["kind"], str(row["delete"]), _size(row["delete_bytes"]), str(row["keep"]), _size(row["keep_bytes"]))
+            for row in rows
+        ],
+    )
     total = _size(sum(row["delete_bytes"] for row in rows))
     gone = collect.delete(found, older_than) if really else []
     write_json(json_file, {"kinds": rows, "delete": doomed, "deleted": [directory.path for directory in gone]})
@@ -243,22 +252,28 @@ def _tell(outcome: Outcome, json_file: Path | None) -> None:
         click.echo(f"warning: {text}", err=True)
 
 
-def _table(rows: list[dict[str, Any]]) -> list[str]:
-    """The versions as lines of a terminal; scores are fractions."""
+def _print_versions(rows: list[dict[str, Any]]) -> None:
+    """A row a version; scores are fractions."""
+    from components.platform.screen.tables import Screen, columns
+
     if not rows:
-        return ["no versions are registered"]
-    lines = [f"{'version':>7}  {'created':16}  {'size':>9}  {'gate':8}  {'reasoning':>9}  {'knowledge':>9}  state"]
+        click.echo("no versions are registered")
+        return
+    lines = []
     for row in rows:
         size = "-" if row["bytes"] is None else _size(row["bytes"])
         scores = [row["scores"].get(f"plain.{stratum}") for stratum in ("reasoning", "knowledge")]
-        shown = "  ".join(f"{'-' if score is None else format(score, '.3f'):>9}" for score in scores)
         words = [*row["roles"], *(f"@{alias}" for alias in row["aliases"])]
         why = row["rejected"] if len(row["rejected"]) <= _WHY else f"{row['rejected'][:_WHY]} ... (`models show`)"
         words += [f"rejected {why}"] if why else []
         words += ["DAMAGED"] if row["problem"] else []
-        first = f"{row['version']:>7}  {row['created'][:16]:16}  {size:>9}  {row['gate'] or '-':8}  {shown}"
-        lines.append(f"{first}  {', '.join(words)}".rstrip())
-    return lines
+        shown = ("-" if score is None else format(score, ".3f") for score in scores)
+        lines.append((row["version"], row["created"][:16], size, row["gate"] or "-", *shown, ", ".join(words)))
+    figures = ("version", "size", "reasoning", "knowledge")
+    head = columns(
+        "version", "created", "size", "gate", "reasoning", "knowledge", "state", words=("state",), figures=figures
+    )
+    Screen().table("", head, lines)
 
 
 def _pointer_lines(found: Any) -> list[str]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "json_file", type=FILE, help="Write what was read and dropped.")
 @config_options
-@replaces_its_own()
+@replaces_its_own(first=lambda out, given: _writable_items(out, given["source"]))
 def ingest_command(
     source: str, kind: Kind, out: Path, mapping: str | None, json_file: Path | None, config: GivenConfig
 ) -> None:
@@ -35,7 +35,6 @@ def ingest_command(
     from components.platform.config import parse_config, write_json
     from components.stages.ingest import IngestConfig, ingest_one
 
-    _writable_items(out, source)
     values = config.parse(IngestConfig).model_dump() | ({"mapping": mapping} if mapping else {})
     rows, read = ingest_one(source, kind, parse_config(IngestConfig, values, "--map"), out)
     write_json(json_file, [file.model_dump(exclude={"items"}) for file in read])
@@ -55,7 +54,7 @@ def _writable_items(out: Path, source: str) -> None:
 
 @click.command("openings")
 @click.option("--items", required=True, type=FILE, help="Questions (Parquet or JSONL).")
-@click.option("--model", required=True, help="Model reference: who writes them.")
+@click.option("--model", required=True, help="Model reference of the model that writes them.")
 @click.option("--out", required=True, type=FILE, help="Items to write (.parquet or .jsonl).")
 @click.option("--base-url", help="Endpoint of an openai:NAME model.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only a seeded sample of this many questions.")
@@ -71,7 +70,7 @@ def openings_command(
     json_file: Path | None,
     config: GivenConfig,
 ) -> None:
-    """Have a model write three wrong openings per question."""
+    """Have a model write three prefills (short wrong statements) per question."""
     from components.platform.config import parse_config, write_json
     from components.platform.storage.journal import forget
     from components.stages.openings import OpeningsConfig, openings
@@ -83,7 +82,7 @@ def openings_command(
     write_json(json_file, evidence)
     forget(journal)
     click.echo(
-        f"{evidence['openings']} openings: {evidence['accepted_first']} accepted at once "
+        f"{evidence['openings']} prefills: {evidence['accepted_first']} accepted at once "
         f"({evidence['acceptance_rate_first']:.1%}), {evidence['accepted_after_retries']} when asked again, "
         f"{evidence['templated']} from templates; items in {out}"
     )
@@ -102,7 +101,7 @@ def openings_command(
 def curate_command(
     train: Path, benchmarks: Path, classifier: str, out: Path, json_file: Path | None, config: GivenConfig
 ) -> None:
-    """Build the SFT and RL sets: decontaminated, reasoning-heavy, some examples with a wrong opening."""
+    """Build the SFT and RL sets: decontaminated, reasoning-heavy, some examples with a prefill."""
     from components.platform.config import write_json
     from components.platform.models import local_model
     from components.stages.curate import CurateConfig, curate
@@ -118,7 +117,7 @@ def curate_command(
     for name, described in evidence["sets"].items():
         click.echo(
             f"{name}: {described['rows']} rows of {described['items']} items, "
-            f"{described['with_wrong_opening']} with a wrong opening, "
+            f"{described['with_wrong_opening']} with a prefill, "
             f"{described['reasoning_heavy_share']:.0%} reasoning-heavy"
         )
 

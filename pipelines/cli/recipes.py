@@ -36,8 +36,8 @@ _out = click.option("-o", "--out", type=FILE, help="The recipe to write [default
     type=click.Choice(["ir", "manifest"]),
     default="ir",
     show_default=True,
-    help="ir: what KFP takes; manifest: Pipeline and PipelineVersion resources for GitOps, which KFP reads only when its "
-    "API server runs with --pipelinesStoreKubernetes=true.",
+    help="ir: what KFP takes; manifest: Pipeline and PipelineVersion resources for GitOps, which KFP reads only when "
+    "its API server runs with --pipelinesStoreKubernetes=true.",
 )
 @click.option("-o", "--out", required=True, type=FILE, help="The .yaml file to write.")
 @replaces_its_own()

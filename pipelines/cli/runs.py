@@ -12,20 +12,24 @@ import click
 @click.argument("run", required=False)
 def status_command(run: str | None) -> None:
     """The embedded servers, and the tasks of the latest run on this machine (or of RUN), a line each."""
-    from components.platform.machine import home
+    from components.platform.machine import home, use_nearest_home
+    from components.platform.screen.tables import Screen, columns
     from pipelines.local import servers
 
-    click.echo(f"home\t{home()}")
-    click.echo(f"servers\t{', '.join(servers.running()) or 'none running'}")
+    use_nearest_home()
+    screen = Screen()
+    about = [("home", str(home())), ("servers", ", ".join(servers.running()) or "none running")]
     folder = _folder(run)
     if folder is None:
-        click.echo("run\tnone yet: biomed-r1 run")
+        screen.pairs([*about, ("run", "none yet: biomed-r1 run")])
         return
-    click.echo(f"run\t{folder.name}")
-    for task, state, seconds in _tasks(folder):
-        click.echo(f"{task}\t{state}\t{'' if seconds is None else f'{seconds:.0f} s'}".rstrip())
+    screen.pairs([*about, ("run", folder.name)])
+    rows = [(task, state, "" if seconds is None else f"{seconds:.0f} s") for task, state, seconds in _tasks(folder)]
+    screen.table("", columns("", "", ""), rows)
     if (folder / "summary.json").is_file():
-        click.echo(f"report\t{json.loads((folder / 'summary.json').read_text(encoding='utf-8'))['report']}")
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        addresses = [("report", summary["report"]), ("MLflow", summary.get("mlflow_run_url") or "")]
+        screen.pairs([(name, address) for name, address in addresses if address])
 
 
 @click.command("logs")
@@ -35,8 +39,10 @@ def logs_command(task: str, run: str | None) -> None:
     """Print what TASK of the latest run on this machine wrote (a task's name as in `biomed-r1 status`)."""
     from components.errors import InputError
     from components.platform.logs import log_path
+    from components.platform.machine import use_nearest_home
     from components.platform.words import did_you_mean
 
+    use_nearest_home()
     folder = _folder(run)
     if folder is None:
         raise InputError("no run on this machine yet: biomed-r1 run")

@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
 import psutil
 
@@ -19,6 +20,7 @@ from components.platform.checks.tracking_server import check_tracking
 from components.platform.machine import existing, home
 from components.questions.items import QUESTION_TYPES, Item
 from components.stages.ingest import labelled_items, read_source
+from pipelines.settings.evaluation_recipe import EvaluationRecipe
 from pipelines.settings.memory import check_memory
 from pipelines.settings.pins import unpinned
 from pipelines.settings.profile import Profile
@@ -43,6 +45,18 @@ def check_recipe_inputs(recipe: AnyRecipe) -> None:
         read_source(recipe.data.train, "train", recipe.ingest.defects, recipe.ingest.mapping)
     for reference in model_references(recipe):
         models.check_reference(reference)
+    _check_templates(recipe)
+
+
+def _check_templates(recipe: AnyRecipe) -> None:
+    """Raise InputError for a base model in a folder here; models elsewhere are looked at when they are fetched."""
+    if isinstance(recipe, EvaluationRecipe):
+        given = {model.model: model.evaluate.chat_template for model in recipe.models}
+    else:
+        given = {recipe.base_model: None}  # a template for answers alone would not train it
+    for reference, template in given.items():
+        if Path(reference).is_dir():
+            models.check_chat_template(reference, Path(reference), template)
 
 
 def _check_labels(recipe: AnyRecipe, benchmarks: Sequence[Item]) -> None:

@@ -25,6 +25,7 @@ from components.platform.processes import stop
 from components.platform.tracking import files, names, notes
 from components.platform.tracking import runs as tracking
 from pipelines.local import docker_runner, doctor, servers
+from pipelines.local.estimate import Estimate, estimate, in_words
 from pipelines.local.progress import Progress
 from pipelines.local.summary import summarise
 from pipelines.settings.recipes import AnyRecipe, model_references
@@ -68,7 +69,14 @@ def run(recipe: AnyRecipe, runner: str = "subprocess", fresh: bool = False) -> d
             parent.note(recipe.description, notes.where(run_id, execution.store_root()))
             files.log_text(parent, "recipe.yaml", yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
             try:
-                _run_pipeline(folder, run_id, runner, fresh, parent.run_id or "", expected(recipe))
+                took = estimate(recipe.name, expected(recipe), folder.parent)
+                if parent.run_id:
+                    LOG.info("MLflow: %s", tracking.run_address(parent.run_id))
+                if (total := took.left(expected(recipe))) is not None:
+                    LOG.info("it takes about %s where nothing is stored yet, %s", in_words(total), took.source)
+                else:
+                    LOG.info("how long it takes is not known: recipe %s has not run here", recipe.name)
+                _run_pipeline(folder, run_id, runner, fresh, parent.run_id or "", expected(recipe), took)
             finally:
                 # A task that was killed could not end its own run.
                 tracking.end_unfinished(run_id)
@@ -102,6 +110,7 @@ def _servers_of_this_run() -> Iterator[None]:
                 LOG.info("started %s; stop with `biomed-r1 down`", " and ".join(started))
             yield
     except (KeyboardInterrupt, SystemExit):
+        LOG.warning("interrupted: what finished is stored, and the same command continues from there")
         execution.clear_scratch()
         try:
             servers.down([name for name in servers.running() if name not in before])
@@ -119,7 +128,9 @@ def _told_when_failed(parent: tracking.Tracked, run_id: str) -> Iterator[None]:
         raise
 
 
-def _run_pipeline(folder: Path, run_id: str, runner: str, fresh: bool, parent: str, tasks: Sequence[str]) -> None:
+def _run_pipeline(
+    folder: Path, run_id: str, runner: str, fresh: bool, parent: str, tasks: Sequence[str], took: Estimate
+) -> None:
     environment = {
         **os.environ,
         execution.RUN_VARIABLE: run_id,
@@ -141,7 +152,7 @@ def _run_pipeline(folder: Path, run_id: str, runner: str, fresh: bool, parent: s
             stderr=subprocess.STDOUT,
             env=environment,
         )
-        progress = Progress(folder, tasks)
+        progress = Progress(folder, tasks, took)
         try:
             while process.poll() is None and not progress.failed:
                 progress.update()

@@ -161,8 +161,18 @@ def running() -> list[str]:
 
 
 def read_state() -> dict[str, Any]:
+    """What is known of the servers of this home; raises InputError for a file that was written in part."""
     path = home() / "servers" / "state.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    try:
+        state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(
+            f"{path}: not readable as JSON ({error}), so the servers of this folder are not known; stop those that run "
+            f"(processes with {server_process.VARIABLE} in their environment), delete the file and run this again"
+        ) from None
+    return state
 
 
 def _start(name: str, token: str, state: Mapping[str, Any]) -> dict[str, Any]:

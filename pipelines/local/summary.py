@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from components.platform import execution
+from components.platform.screen.tables import Screen, columns
 from components.platform.storage import store
 from components.platform.tracking import files, notes
 from components.platform.tracking.runs import Tracked, run_address
@@ -82,46 +83,53 @@ def _model(name: str, uri: str, evaluated: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def print_summary(summary: Mapping[str, Any]) -> None:
-    """The readable end of a run: accuracies, the decision, and where to look."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(soft_wrap=True)
-    table = Table(title="Accuracy, all benchmarks pooled [95 % interval]", title_justify="left")
-    strata = ("all", "reasoning", "knowledge")
-    for column in ("model", "setting", *strata):
-        table.add_column(column)
-    pooled = {
-        (c["model"], c["setting"], c["stratum"]): c
+    """The readable end of a run: accuracies, the decision and what it means, and where to look."""
+    screen = Screen()
+    figures = ("accuracy", "questions")
+    head = columns("model", "setting", "stratum", *figures, figures=figures)
+    cells = [
+        (c["model"], c["setting"], c["stratum"], _accuracy(c), f"{c['n']:g}")
         for c in summary["scores"]["cells"]
         if c["benchmark"] in ("all", "micro") and c["setting"] in ("plain", "adversarial")
-    }
-    for model, setting in dict.fromkeys((m, s) for m, s, _ in pooled):
-        cells = [pooled.get((model, setting, stratum)) for stratum in strata]
-        table.add_row(model, setting, *(_cell(cell) for cell in cells))
-    console.print(table)
-    if gate := summary["gate"]:
-        console.print(f"Gate: {gate['decision']} ({gate['candidate']} against {gate['baseline']}, look {gate['look']})")
-        for reason in gate["reasons"]:
-            console.print(f"  {'ok  ' if reason['passed'] else 'FAIL'}  {reason['text']}", highlight=False)
-    console.print("Research software: these figures are not for clinical decisions.", highlight=False)
+    ]
+    screen.table("Accuracy, all benchmarks pooled, percent (95 % interval)", head, cells)
+    for text in gate_lines(summary):
+        screen.say(text)
+    screen.say("Research software: these figures are not for clinical decisions.")
     version = f"version {summary['model_version']}" if summary["model_version"] else "none registered"
-    for label, value in (
+    where = [
         ("report", summary["report"]),
-        ("MLflow", summary["mlflow_run_url"]),
+        ("MLflow", summary["mlflow_run_url"] or "-"),
         ("S3", summary["s3_prefix"]),
         ("model", version),
-    ):
-        console.print(f"{label:8} {value}", highlight=False, markup=False)
+    ]
     if asked := summary["promotion"]:
         # The gate's own reasons stand above, a line each.
         others = [text for text in asked["reasons"] if not text.startswith(REFUSED_BY_GATE)]
         refused = [f"{REFUSED_BY_GATE} (its reasons are above)"] if len(others) < len(asked["reasons"]) else []
         text = f"version {asked['version']} {asked['outcome']}: {'; '.join([*refused, *others])}"
-        console.print(f"{'promote':8} {text}", highlight=False, markup=False)
+        where.append(("promote", text))
+    screen.pairs(where)
 
 
-def _cell(cell: Mapping[str, Any] | None) -> str:
-    if cell is None or not cell["n"] or cell["accuracy"] is None:
+def gate_lines(summary: Mapping[str, Any]) -> list[str]:
+    """The decision, a line each reason, and what a refusal means; nothing where no gate ran."""
+    gate = summary["gate"]
+    if not gate:
+        return []
+    lines = [f"Gate: {gate['decision']} ({gate['candidate']} against {gate['baseline']}, look {gate['look']})"]
+    lines += [f"{'ok  ' if reason['passed'] else 'FAIL'}  {reason['text']}" for reason in gate["reasons"]]
+    if gate["decision"] != "promote":
+        lines.append(
+            "A refusal means: these answers do not show that the candidate may replace the baseline, so what serves "
+            f"stays. Version {summary['model_version']} is registered all the same, so that its weights, scores and "
+            "reasons can be looked up; it does not serve."
+        )
+    return lines
+
+
+def _accuracy(cell: Mapping[str, Any]) -> str:
+    """In percent, with its interval."""
+    if not cell["n"] or cell["accuracy"] is None:
         return "-"
-    return f"{100 * cell['accuracy']:.1f} % [{100 * cell['ci_low']:.1f}, {100 * cell['ci_high']:.1f}] n={cell['n']}"
+    return f"{100 * cell['accuracy']:.1f} ({100 * cell['ci_low']:.1f} to {100 * cell['ci_high']:.1f})"

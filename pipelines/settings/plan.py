@@ -46,7 +46,7 @@ def plan_of(recipe: AnyRecipe, profile: Profile) -> Plan:
         references=tuple(model_references(recipe)),
         tasks=expected(recipe),
         price_per_gpu_hour=profile.price_per_gpu_hour,
-        trainer=_dump(profile.trainer) if isinstance(recipe, TrainingRecipe) else {},
+        trainer=_trainer(profile) if isinstance(recipe, TrainingRecipe) else {},
     )
     if (size := len(plan.text.encode())) > MAX_BYTES:
         raise InputError(
@@ -65,6 +65,14 @@ def _fitting(awaited: AwaitConfig, recipe: TrainingRecipe, profile: Profile) -> 
             f"profile {profile.name} gives a task of role cpu"
         )
     return awaited
+
+
+def _trainer(profile: Profile) -> dict[str, Any]:
+    """Where trainers run; what a TrainJob asks for only where there will be one."""
+    place: dict[str, Any] = profile.trainer.model_dump(mode="json", exclude={"job"})
+    if profile.trainer.launch == "trainjob":
+        place["job"] = profile.job.model_dump(mode="json", exclude_defaults=True)
+    return place
 
 
 def _own(asked: dict[str, Any], stages: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from components.errors import InputError
 from components.platform.config import parse_config, read_yaml
-from components.training.place import TrainerPlace
+from components.training.place import JobPlace, TrainerPlace
 from pipelines.settings.shared import Section, shipped_or_file
 
 Role = Literal["cpu", "classifier", "trainer", "generator"]
@@ -122,6 +122,29 @@ class Profile(Section):
     def uses_gpus(self) -> bool:
         return any(role.gpus for role in self.roles.values())
 
+    def resources(self, role: Role) -> Resources:
+        """What the pods of a role's tasks ask for. A task whose training is a TrainJob only waits for it."""
+        asked = self.roles[role]
+        if role == "trainer" and self.trainer.launch == "trainjob":
+            return self.roles["cpu"].model_copy(update={"timeout_minutes": asked.timeout_minutes})
+        return asked
+
+    @property
+    def job(self) -> JobPlace:
+        """What a training's TrainJob asks for."""
+        asked, queue = self.roles["trainer"], self.queue
+        return JobPlace(
+            runtime=self.trainer.job.runtime,
+            image=self.gpu_image if asked.gpus else self.cpu_image,
+            cpu=asked.cpu,
+            memory=asked.memory,
+            queue=queue.name if queue else None,
+            priority_class=queue.priority_class if queue else None,
+            gpu_product=self.gpu_product if asked.gpus else None,
+            deadline_seconds=60 * asked.timeout_minutes if asked.timeout_minutes else None,
+            environment=tuple(sorted(name for name, value in self.environment.items() if value is not None)),
+        )
+
     @model_validator(mode="before")
     @classmethod
     def _same_gpus(cls, values: Any) -> Any:
@@ -142,6 +165,8 @@ class Profile(Section):
                 raise ValueError(f"roles.{name}.timeout_minutes: a cluster's task needs one")
             if role.gpus and not (self.cluster and role.shm):
                 raise ValueError(f"roles.{name}.shm: a GPU task needs shared memory, and a cluster")
+        if self.trainer.launch == "trainjob" and not self.cluster:
+            raise ValueError("trainer.launch: trainjob needs a cluster; take torchrun or process")
         asked = self.roles["trainer"].gpus if "trainer" in self.roles else 0
         if self.trainer.gpus != asked:
             raise ValueError(f"trainer.gpus: {self.trainer.gpus}, but roles.trainer.gpus asks for {asked}")

@@ -82,6 +82,7 @@ def warning(said: str) -> str:
 
 def plain(line: str) -> str:
     """A line without what differs from one machine and one try to the next."""
+    line = re.sub(r"^(WARN|FAIL)\t([^\t]*)\t", r"\1  \2: ", line)
     line = re.sub(r"(/tmp|/work|/home|/root)[\w./-]*", "…", line)
     line = re.sub(r"(localhost|127\.0\.0\.1):\d+", "HOST", line)
     line = re.sub(r"\b[0-9a-f]{16,}\b|\bc[0-9a-f]{6}\b", "…", line).removeprefix("biomed-r1: ")

@@ -86,7 +86,9 @@ def test_the_front_door_says_size_and_minutes_before_it_begins() -> None:
         return done.stdout.splitlines()
 
     lines = dry("-W", "pyproject.toml", "run", "VENV=/nowhere", "TORCH=cuda")
-    texts = [line for line in lines if line.startswith("echo")]
-    assert all("minutes" in text and "GB" in text for text in texts) and len(texts) == 2
+    told = [line for line in lines if line.startswith("echo")]
+    texts = [text for text in told if "minutes" in text]
+    assert all("GB" in text for text in texts) and len(texts) == 2
+    assert [text[6:12] for text in told if " of 3: " in text] == ["1 of 3", "2 of 3", "3 of 3"]
     installs = [n for n, line in enumerate(lines) if "images/torch cuda" in line or "--editable" in line]
     assert lines.index(texts[0]) < installs[0] < installs[1] < lines.index(texts[1])

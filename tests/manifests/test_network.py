@@ -43,7 +43,7 @@ PEERS: dict[str, Peer] = {
     "MLflow's metrics": Pod("biomed-r1", {NAME: "mlflow"}),
     "MLflow": Pod("biomed-r1", {NAME: "mlflow"}),
     "PostgreSQL": Pod("biomed-r1", {NAME: "postgres"}),
-    **{name: Pod("biomed-r1", {NAME: name}) for name in ("backup", "deployer", "store-watch", "serving")},
+    **{name: Pod("biomed-r1", {NAME: name}) for name in ("backup", "deployer", "store-watch", "serving", "trainer")},
     "Prometheus (setting)": Pod("monitoring", {NAME: "prometheus"}),
     "gateway (setting)": Pod("gateway", {NAME: "envoy"}),
     "KServe (setting)": Pod("kserve", {"control-plane": "kserve-controller-manager"}),
@@ -55,7 +55,7 @@ PEERS: dict[str, Peer] = {
 
 def _peer(name: str, overlay: str) -> Peer:
     runs = "kubeflow" if overlay == "standalone" else "biomed-r1"
-    return Pod(runs, RUN) if name in ("run", "another run") else PEERS[name]
+    return Pod(runs, RUN) if name in ("run", "another run") else PEERS[name.removeprefix("another ")]
 
 
 def _policies(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -77,11 +77,11 @@ def test_every_line_of_the_table_holds(rendered: dict[str, list[dict[str, Any]]]
 
 
 def test_the_table_has_allowed_and_denied_lines_for_every_pod_of_ours() -> None:
-    ours = {"run", "MLflow", "PostgreSQL", "backup", "deployer", "store-watch", "serving"}
+    ours = {"run", "MLflow", "PostgreSQL", "backup", "deployer", "store-watch", "serving", "trainer"}
     for name in ours:
         answers = {row[column] for row in ROWS for column in (3, 4, 5) if name in row[:2]}
         assert answers >= {"yes", "no"}, name
-    assert set(PEERS) | {"run", "another run"} == {cell for row in ROWS for cell in row[:2]}
+    assert set(PEERS) | {"run", "another run", "another trainer"} == {cell for row in ROWS for cell in row[:2]}
 
 
 def test_the_table_notices_a_door_that_is_opened(rendered: dict[str, list[dict[str, Any]]]) -> None:

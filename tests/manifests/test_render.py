@@ -23,8 +23,9 @@ COUNTS = {
     "kind": {**MULTI_USER, "NetworkPolicy": 11, "Deployment": 3},
     "standalone": {**SHARED, "NetworkPolicy": 12, "Deployment": 3},
     "prod": {
-        **MULTI_USER, "NetworkPolicy": 15, "Deployment": 2, "InferenceService": 1, "PrometheusRule": 1, "PodMonitor": 3,
+        **MULTI_USER, "NetworkPolicy": 17, "Deployment": 2, "InferenceService": 1, "PrometheusRule": 1, "PodMonitor": 3,
         "ConfigMap": 9, "LocalQueue": 1, "ClusterQueue": 1, "ResourceFlavor": 1, "WorkloadPriorityClass": 1,
+        "TrainingRuntime": 1,
     },
 }  # fmt: skip
 
@@ -47,7 +48,7 @@ def test_custom_resources_satisfy_their_published_schemas(rendered: dict[str, li
     checked = {item["kind"] for item in rendered["prod"] if check_published(item, folder)}
     assert checked == {
         "ClusterQueue", "LocalQueue", "ResourceFlavor", "WorkloadPriorityClass", "InferenceService", "PodMonitor",
-        "PrometheusRule",
+        "PrometheusRule", "TrainingRuntime",
     }  # fmt: skip
     broken = copy.deepcopy(next(item for item in rendered["prod"] if item["kind"] == "ClusterQueue"))
     broken["spec"]["preemption"]["withinClusterQueues"] = "Never"
@@ -91,6 +92,7 @@ BROKEN = {
     "ClusterQueue": _set("spec/resourceGroups/0/flavors/0/resources/0/quota", 8),
     "ResourceFlavor": _set("spec/nodeLabel", {}),
     "WorkloadPriorityClass": _set("value", "high"),
+    "TrainingRuntime": _set("spec/template/spec/replicatedJobs/0/template/spec/backofLimit", 0),
 }
 
 

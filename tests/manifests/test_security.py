@@ -53,7 +53,7 @@ def restricted_problems(pod: dict[str, Any]) -> list[str]:
 
 def test_every_pod_is_restricted(objects: list[dict[str, Any]]) -> None:
     pods = pod_specs(objects)
-    assert len(pods) == 7
+    assert len(pods) == 7 + any(item["kind"] == "TrainingRuntime" for item in objects)
     assert {name: found for name, _, pod in pods if (found := restricted_problems(pod))} == {}
 
 
@@ -129,7 +129,8 @@ def test_each_role_is_bound_to_its_own_account_and_no_cluster_role_exists(object
 def test_no_pod_of_ours_but_the_deployer_gets_a_token_for_the_kubernetes_api(objects: list[dict[str, Any]]) -> None:
     for name, _, pod in pod_specs(objects):
         # The job that hands the cache over runs where the runs do, which in standalone mode is KFP's namespace.
-        expected = "biomed-r1-runner" if name == "CronJob/biomed-r1-hf-cache" else "biomed-r1-service"
+        of_runs = ("CronJob/biomed-r1-hf-cache", "TrainingRuntime/biomed-r1-trainer")
+        expected = "biomed-r1-runner" if name in of_runs else "biomed-r1-service"
         if name == "Deployment/biomed-r1-deployer":  # its one task; what it may do: the next test
             assert (pod["serviceAccountName"], pod["automountServiceAccountToken"]) == ("biomed-r1-deployer", True)
             continue
@@ -216,7 +217,8 @@ def test_every_policy_selects_pods_that_exist(objects: list[dict[str, Any]]) -> 
     named = set(re.findall(r"'app.kubernetes.io/name': '([\w-]+)'", text))
     for values in re.findall(r"'key': 'app.kubernetes.io/name', 'operator': 'In', 'values': \[([^]]*)\]", text):
         named |= set(re.findall(r"[\w-]+", values))
-    assert named == {"mlflow", "postgres", "serving", "backup", "deployer", "store-watch"}
+    trained = {"trainer"} if any(item["kind"] == "TrainingRuntime" for item in objects) else set()
+    assert named == {"mlflow", "postgres", "serving", "backup", "deployer", "store-watch"} | trained
     assert ours - named == {"hf-cache"}, "a pod that needs no network but DNS"
 
 

@@ -45,7 +45,7 @@ def test_all_well_in_words_and_as_json(doctor: Doctor, servers: Mapping[str, str
     assert found["ok"] and found["schema_version"] == 1
     assert {check["level"] for check in found["checks"]} == {"ok"}
     for label in ("S3 conditional put, 8 at once", "S3 delete", "clock", "MLflow registered model biomed-r1"):
-        assert f"ok    {label}\n" in said
+        assert f"ok\t{label}\n" in said
     assert [list(check) for check in found["checks"]] == [["label", "level", "text"]] * len(found["checks"])
 
 
@@ -57,11 +57,11 @@ def test_a_warning_is_no_failure_and_a_refusal_is_one_with_the_reason(
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
         code, said, found = doctor()
         assert (code, found["ok"]) == (0, True)
-        assert "WARN  S3 delete: " in said and "object lock" in said
+        assert "WARN\tS3 delete\t" in said and "object lock" in said
         rules["PUT"] = s3_error(403, "AccessDenied", "read-only keys")
         code, said, found = doctor()
         assert (code, found["ok"]) == (2, False)
-        assert "FAIL  S3 put: " in said and "read-only keys" in said and "docs/policies/s3.json" in said
+        assert "FAIL\tS3 put\t" in said and "read-only keys" in said and "docs/policies/s3.json" in said
 
 
 def test_a_home_that_the_embedded_servers_cannot_take(
@@ -72,4 +72,4 @@ def test_a_home_that_the_embedded_servers_cannot_take(
     monkeypatch.setenv("BIOMED_R1_HOME", str(tmp_path / "100%"))
     code, said, _ = doctor()
     assert code == 2
-    assert "FAIL  home" in said and "'%' means something else" in said
+    assert "FAIL\thome" in said and "'%' means something else" in said

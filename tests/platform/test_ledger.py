@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,10 +14,10 @@ from components.errors import DamagedError, InputError
 from components.platform.storage import ledger, objects
 from components.platform.storage.ledger import Challenge, reserve
 from components.questions.items import Item
-from components.questions.seal import Seal, open_items, questions_digest
+from components.questions.seal import Seal, open_items, question_marks
 
 TERMS = {"alpha": 0.05, "margin": 0.03, "schedule": "harmonic"}
-FIRST = Challenge("biomed-r1", "b" * 64, "c" * 64, "q" * 64, "a" * 64, TERMS)
+FIRST = Challenge("biomed-r1", "b" * 64, "1" * 64, "c" * 64, ("q1", "q2", "q3"), "a" * 64, TERMS)
 
 
 @pytest.fixture(params=["s3", "local"])
@@ -31,9 +32,9 @@ def items(probability: float = 0.4, text: str = "Which?") -> list[Item]:
 
 
 def test_looks_count_up_and_the_same_answers_keep_their_place(root: str) -> None:
-    assert reserve(root, FIRST) == 1 and reserve(root, FIRST) == 1
     second = replace(FIRST, candidate="d" * 64)
-    assert reserve(root, second) == 2 and reserve(root, FIRST) == 1 and reserve(root, second) == 2
+    found = [reserve(root, each) for each in (FIRST, FIRST, second, FIRST, second)]
+    assert [place.look for place in found] == [1, 1, 2, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -46,25 +47,58 @@ def test_looks_count_up_and_the_same_answers_keep_their_place(root: str) -> None
 )
 def test_what_a_new_look_is(root: str, change: dict[str, str]) -> None:
     reserve(root, FIRST)
-    assert reserve(root, replace(FIRST, **change)) == (1 if "name" in change else 2)
+    assert reserve(root, replace(FIRST, **change)).look == (1 if "name" in change else 2)
 
 
 def test_another_name_does_not_start_again(root: str) -> None:
     reserve(root, FIRST)
-    assert reserve(root, replace(FIRST, name="another-name", candidate="d" * 64)) == 2
+    assert reserve(root, replace(FIRST, name="another-name", candidate="d" * 64)).look == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "look"),
+    [
+        ({"questions": ("q3", "q4")}, 2),  # a subset, or one with others
+        ({"questions": ("q4", "q5")}, 1),  # other questions
+        ({"baseline": "f" * 64}, 2),  # other weights that answer the very same: the baseline saved again
+        ({"baseline": "f" * 64, "baseline_answers": "2" * 64}, 1),  # another baseline
+        ({"baseline_answers": "2" * 64}, 2),  # the baseline asked again
+        ({"draw": 1}, 1),  # the seal was rotated
+    ],
+)
+def test_what_shares_a_count(root: str, change: dict[str, Any], look: int) -> None:
+    reserve(root, FIRST)
+    assert reserve(root, replace(FIRST, candidate="d" * 64, answers="e" * 64, **change)).look == look
+
+
+def test_a_set_around_two_others_comes_after_both(root: str) -> None:
+    for k in range(3):
+        reserve(root, replace(FIRST, questions=("q1",), candidate=f"{k}"))
+    assert reserve(root, replace(FIRST, questions=("q2",), candidate="3")).look == 1
+    assert reserve(root, replace(FIRST, candidate="4")).look == 5
+
+
+def test_a_decision_is_held_with_its_look_and_its_rules(root: str) -> None:
+    reserve(root, FIRST)
+    rules = {"alpha": 0.05, "margin": 0.03}
+    assert ledger.holds(root, FIRST.baseline, FIRST.candidate, 1, rules)
+    assert not ledger.holds(root, FIRST.baseline, FIRST.candidate, 2, rules)
+    assert not ledger.holds(root, FIRST.baseline, FIRST.candidate, 1, {**rules, "alpha": 0.2})
+    assert not ledger.holds(root, FIRST.baseline, "d" * 64, 1, rules)
 
 
 def test_other_terms_on_a_used_key_are_refused(root: str) -> None:
     reserve(root, FIRST)
     with pytest.raises(InputError, match=r"alpha 0\.05 \(now 0\.2\)"):
         reserve(root, replace(FIRST, candidate="d" * 64, terms={**TERMS, "alpha": 0.2}))
-    assert reserve(root, replace(FIRST, baseline="f" * 64, terms={**TERMS, "alpha": 0.2})) == 1
+    other = replace(FIRST, baseline="f" * 64, baseline_answers="2" * 64, terms={**TERMS, "alpha": 0.2})
+    assert reserve(root, other).look == 1
 
 
 def test_a_deleted_entry_is_noticed(root: str) -> None:
     reserve(root, FIRST)
     reserve(root, replace(FIRST, candidate="d" * 64))
-    objects.delete(f"{root}/ledger/{FIRST.key}/000001.json")
+    objects.delete(f"{root}/ledger/000001.json")
     with pytest.raises(DamagedError, match="decision 1 is missing"):
         reserve(root, replace(FIRST, candidate="e" * 64))
 
@@ -72,7 +106,7 @@ def test_a_deleted_entry_is_noticed(root: str) -> None:
 def test_twenty_processes_reserve_twenty_looks(root: str) -> None:
     script = (
         "import sys; from components.platform.storage.ledger import Challenge, reserve; "
-        "print(reserve(sys.argv[1], Challenge('m', 'b', sys.argv[2], 'q', 'a', {'alpha': 0.05})))"
+        "print(reserve(sys.argv[1], Challenge('m', 'b', '', sys.argv[2], ('q',), 'a', {'alpha': 0.05})).look)"
     )
     running = [
         subprocess.Popen([sys.executable, "-c", script, root, f"candidate-{k}"], stdout=subprocess.PIPE, text=True)
@@ -82,12 +116,20 @@ def test_twenty_processes_reserve_twenty_looks(root: str) -> None:
     assert sorted(looks) == list(range(1, 21))
 
 
-def test_strata_and_order_are_no_part_of_the_questions() -> None:
-    digest = questions_digest(items())
-    assert questions_digest(items(0.4 + 1e-6)) == digest == questions_digest(items()[::-1])
-    assert questions_digest(items(text="What?")) != digest
-    shifted = [item.with_(answer_idx="B") for item in items()]
-    assert questions_digest(shifted) != digest
+def test_what_marks_a_question() -> None:
+    marks = question_marks(items())
+    assert len(marks) == 256 and question_marks(items(0.4 + 1e-6)) == marks == question_marks(items()[::-1])
+    assert question_marks([item.with_(question=f" {item.question}. ") for item in items()]) == marks
+    assert question_marks([item.with_(answer_idx="B", id=f"x{item.id}") for item in items()]) == marks
+    assert set(question_marks(items(text="What?"))).isdisjoint(marks)
+
+
+def test_sets_with_a_common_twentieth_are_known_to_share_it() -> None:
+    both = [replace(items()[0], question=f"Shared {k}") for k in range(50)]
+    ours, theirs = ([replace(items()[0], question=f"{name} {k}") for k in range(950)] for name in ("Ours", "Theirs"))
+    assert not set(question_marks([*ours, *both])).isdisjoint(question_marks([*both, *theirs]))
+    assert not set(question_marks([*ours, *both])).isdisjoint(question_marks(both))
+    assert set(question_marks(ours)).isdisjoint(question_marks(theirs))
 
 
 def test_the_seal_keeps_copies_together_and_rotates(root: str) -> None:

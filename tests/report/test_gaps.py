@@ -15,11 +15,10 @@ from components.report.files import read_inputs, write_report
 from components.report.limits import Limits
 from components.report.score_files import write_scores
 from components.report.scores import Scores
-from components.report.sections import accuracy
+from components.report.sections import accuracy, experts
 from components.report.sections.gaps import (
     attenuation_sentences,
     estimands_table,
-    expert_sentences,
     gap_sentence,
     gap_sentences,
     sensitivity_table,
@@ -108,7 +107,7 @@ def test_attenuated_gaps_say_so_and_the_slope_its_assumption() -> None:
 
 
 @pytest.mark.parametrize(
-    "apart, verdict", [(BELOW, "smaller than"), (ABOVE, "larger than"), (AROUND, "within error of")]
+    "apart, verdict", [(BELOW, "smaller than"), (ABOVE, "larger than"), (AROUND, "not shown to differ from")]
 )
 def test_the_classifiers_gap_stands_beside_the_experts(apart: dict[str, Any], verdict: str) -> None:
     at = {"kind": "within_benchmark", "benchmark": "MedXpertQA"}
@@ -118,17 +117,40 @@ def test_the_classifiers_gap_stands_beside_the_experts(apart: dict[str, Any], ve
         changed(apart, weighting="hard_minus_expert", **at),
         changed(ABOVE, weighting="slope_minus_expert", **at),
     )
-    told, about = expert_sentences(found)
+    told, about = experts.sentences(found)
     assert f"the classifier's gap on the same questions is {verdict} the experts' for m (" in told
     assert "the slope's assumption does not hold for m (off by +15.0" in plain(told)
     assert (
         "filtered its questions by difficulty, which compresses the gap" in about and "could not be verified" in about
     )
-    table = estimands_table(found)
-    assert table is not None
-    assert [row[0].text for row in table.rows] == [
-        f"MedXpertQA, {name}" for name in ("experts", "as called", "calls minus experts", "slope minus experts")
+    table = experts.table(found)
+    assert table is not None and not table.folded
+    assert [column.lower() for column in table.head[1:5]] == [
+        *("experts", "as called", "calls minus experts", "slope minus experts")
     ]
+    [row] = table.rows
+    assert row[0].text == "MedXpertQA" and [plain(c.text) for c in row[1:5]] == [
+        *("+1.0", "-10.0", f"{100 * apart['estimate']:+.1f}", "+15.0")
+    ]
+
+
+def test_benchmarks_with_few_questions_share_a_sentence_which_keeps_what_is_beyond_error() -> None:
+    places = [f"small-{n}" for n in range(9)]
+    at = [{"kind": "within_benchmark", "benchmark": place} for place in places]
+    gaps = [changed(AROUND, weighting=name, **place) for place in at for name in ("expert", "hard_minus_expert")]
+    gaps.append(changed(ABOVE, weighting="slope_minus_expert", **at[4]))
+    cells = [cell(), *(cell(benchmark=place, n=12) for place in places)]
+    [told] = experts.sentences(scores(cells, gaps))
+    assert "small-7 and small-8 have fewer than 30 questions" in told
+    assert "Beyond error, the slope differs from the experts' on small-4 (m (+15.0 points" in plain(told)
+    assert "the classifier's gap differs" not in told
+    table = experts.table(scores(cells, gaps))
+    assert table is not None and len(table.rows) == 9 and table.folded and "30 questions or more" in table.note
+    assert {row[5].text for row in table.rows} == {"12"}
+    [calm] = experts.sentences(scores(cells[:2], gaps[:2]))
+    assert calm.startswith("small-0 has fewer") and "neither the classifier's gap nor the slope differs" in calm
+    larger = experts.sentences(scores([cell(), cell(benchmark="small-0", n=30)], gaps[:2]))
+    assert larger[0].startswith("On small-0 the classifier's gap on the same questions is within error of")
 
 
 def test_every_estimate_stands_in_one_table_with_its_question() -> None:

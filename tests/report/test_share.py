@@ -46,7 +46,7 @@ def test_errors_are_those_at_the_threshold_that_cut_the_items() -> None:
 
 def test_what_cannot_be_a_share_is_not_called_one() -> None:
     said = said_of(split(1000, 20, 0.83), card())
-    assert said and "would be −30.0 %, which no share can be" in said
+    assert said and "would be −30.0 %, which is not possible" in said
 
 
 def test_labels_are_taken_as_they_are() -> None:

@@ -12,8 +12,8 @@ import yaml
 from kube_place import INFERENCE_SERVICE, NAMESPACE, KubePlace, kube_place
 
 from components.errors import StageError, UnavailableError
+from components.platform.cluster.api import MANAGER
 from components.serving.deploy.gitops import Folder, GitopsTarget
-from pipelines.cluster.serving.api import MANAGER
 
 __all__ = ["kube_place"]
 PLURALS = {"Deployment": "apis/apps/v1", "InferenceService": "apis/serving.kserve.io/v1beta1", "Service": "api/v1"}

@@ -12,7 +12,7 @@ import pytest
 from kube_place import DEPLOYMENT, INFERENCE_SERVICE, NAMESPACE, ROOT, KubePlace, kube_place
 
 from components.errors import ConflictError, InputError, UnavailableError
-from pipelines.cluster.serving.api import MANAGER
+from components.platform.cluster.api import MANAGER
 from pipelines.cluster.serving.lease import Lease
 from pipelines.cluster.serving.reading import read_events, read_pods
 

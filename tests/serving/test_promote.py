@@ -88,6 +88,13 @@ def test_no_decision_and_a_decision_about_others(shelf: Any) -> None:
     assert pointer.read(shelf.root, shelf.name) is None
 
 
+def test_a_decision_that_nobody_counted_is_refused(shelf: Any) -> None:
+    """`compare` without a ledger takes the look it is told; such a decision is no ground for a promotion."""
+    shelf.register(counted=False)
+    (reason,) = promote(shelf.root, shelf.name, "1", ANN).reasons
+    assert "is not in the ledger" in reason and f"--ledger {shelf.root}" in reason
+
+
 @pytest.mark.parametrize(
     ("damage", "says"),
     [

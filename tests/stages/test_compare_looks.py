@@ -68,7 +68,7 @@ class Bench:
         write_items(self.items, self.folder / "items.parquet")
         seal = seal_number(self.root)
         asked = challenge(self.folder / "items.parquet", [base, candidate], "base", "new", config, name, seal)
-        return reserve(self.root, asked)
+        return reserve(self.root, asked).look
 
 
 @pytest.fixture
@@ -111,9 +111,46 @@ def rows_reordered(bench: Bench) -> int:
     return bench.look(bench.answers("base", "w0", 0.3), bench.answers("new", "w2", 0.5))
 
 
+def a_subset(bench: Bench) -> int:
+    bench.items = bench.items[1::2]
+    return bench.look(bench.answers("base", "w0", 0.3), bench.answers("new", "w2", 0.5))
+
+
+def copies_added(bench: Bench) -> int:
+    bench.items = [*bench.items, *(i.with_(id=f"copy-{i.id}", group_id=f"other-{i.id}") for i in bench.items)]
+    return bench.look(bench.answers("base", "w0", 0.3), bench.answers("new", "w2", 0.5))
+
+
+def typeset_anew(bench: Bench) -> int:
+    bench.items = [
+        i.with_(question=f"{i.question} ", options={k: f"{v}." for k, v in i.options.items()}) for i in bench.items
+    ]
+    return bench.look(bench.answers("base", "w0", 0.3), bench.answers("new", "w2", 0.5))
+
+
+def keys_corrected(bench: Bench) -> int:
+    bench.items = make_items(shift=1)
+    return bench.look(bench.answers("base", "w0", 0.3), bench.answers("new", "w2", 0.5))
+
+
+def the_same_answers_cut_into_other_strata(bench: Bench) -> int:
+    """A threshold moved until the same answers pass: every try is a decision of its own."""
+    bench.items = [i.with_(is_reasoning=n % 4 == 1) for n, i in enumerate(bench.items)]
+    return bench.look(bench.answers("base", "w0", 0.3), bench.answers("new", "w1", 0.5))
+
+
+def weights_not_said(bench: Bench) -> int:
+    return bench.look(bench.answers("base", "", 0.3), bench.answers("new", "", 0.5))
+
+
 @pytest.mark.parametrize(
     "way",
     [
+        a_subset,
+        copies_added,
+        typeset_anew,
+        keys_corrected,
+        the_same_answers_cut_into_other_strata,
         strata_moved,
         champion_asked_again,
         other_decoding,
@@ -129,6 +166,25 @@ def test_every_way_to_start_again_counts(bench: Bench, way: Callable[[Bench], in
     once, and another alpha, are in tests/platform/test_ledger.py."""
     assert bench.look(bench.answers("base", "w0", 0.3), bench.answers("new", "w1", 0.5)) == 1
     assert way(bench) == 2
+
+
+def test_a_baseline_without_weights_has_no_name(bench: Bench) -> None:
+    """An endpoint may be called anything: what is known of it is that nothing is known."""
+    assert weights_not_said(bench) == 1
+    for place, name in enumerate(("base", "another"), start=2):
+        write_items(bench.items, bench.folder / "items.parquet")
+        files = [bench.answers(name, "", 0.1 * place), bench.answers("new", "w2", 0.5)]
+        asked = challenge(bench.folder / "items.parquet", files, name, "new", DEFAULT)
+        assert reserve(bench.root, asked).look == place
+
+
+@pytest.mark.parametrize("changed", ["sealed", "benchmark_margin", "no_answer_bound"])
+def test_every_rule_of_the_gate_is_a_term(bench: Bench, changed: str) -> None:
+    """A guard that is loosened after it has refused, or another share of questions, is another test."""
+    base, new = bench.answers("base", "w0", 0.3), bench.answers("new", "w1", 0.5)
+    bench.look(base, new)
+    with pytest.raises(InputError, match=rf"{changed} [\d.]+ \(now 0\.4\)"):
+        bench.look(base, new, config=CompareConfig(**{changed: 0.4}))
 
 
 def test_the_same_answers_keep_their_place(bench: Bench) -> None:
@@ -199,6 +255,19 @@ def test_score_explains_how_an_answer_is_read(bench: Bench) -> None:
     assert done.exit_code == 0 and done.output.count("base, ") == 4 and "answer_is" in done.output
     missing = CliRunner().invoke(score_command, [*words, "q999"])
     assert isinstance(missing.exception, InputError) and "q999" in str(missing.exception)
+
+
+def test_score_says_that_keys_changed(bench: Bench) -> None:
+    """`compare` refuses; `score` may be asked what corrected keys change, and says that they are other ones."""
+    base = bench.answers("base", "w0", 0.3)
+    words = ["--answers", str(base), "--out", str(bench.folder / "scores.json"), "--set", "draws=100"]
+    told = []
+    for items in (make_items(), make_items(shift=1)):
+        write_items(items, bench.folder / "items.parquet")
+        done = CliRunner().invoke(score_command, ["--items", str(bench.folder / "items.parquet"), *words])
+        told.append("are not those that were asked" in " ".join(done.output.split()))
+    assert told == [False, True]
+    assert "keys are not" in json.loads((bench.folder / "scores.json").read_text())["versions"]["items"]
 
 
 def test_register_refuses_a_decision_about_other_weights(store_uri: str, tmp_path: Path) -> None:

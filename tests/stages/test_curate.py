@@ -184,7 +184,7 @@ def test_the_verb_says_what_was_done(tmp_path: Path, monkeypatch: pytest.MonkeyP
     result = CliRunner().invoke(curate_command, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     assert "48 training items: 0 contaminated" in result.output
-    assert "sft: 9 rows of 6 items, 3 with a wrong opening, 100% reasoning-heavy" in result.output
+    assert "sft: 9 rows of 6 items, 3 with a prefill, 100% reasoning-heavy" in result.output
 
 
 def test_groups_are_computed_where_an_item_has_none(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,8 @@ from components.questions.askings import SETTINGS, Asking
 from components.questions.items import Item, items_digest
 from components.questions.sampling import sample
 from components.stages.evaluate import EvaluateConfig, evaluate, make_request
+from pipelines.local.doctor import check_recipe_inputs
+from pipelines.settings.recipes import load_any_recipe
 
 OPTIONS = {"A": "gout", "B": "scurvy", "C": "rickets", "D": "beriberi"}
 COLUMNS = [
@@ -71,6 +74,30 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Scripted:
     engine = Scripted({})
     monkeypatch.setattr(choice, "load_engine", lambda *_: engine)
     return engine
+
+
+def test_a_base_model_is_refused_before_loading_and_answers_with_a_template(
+    items: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from click.testing import CliRunner
+
+    from pipelines.cli.evaluation import evaluate_command
+
+    base, file = tmp_path / "base", tmp_path / "chatml.jinja"
+    shutil.copytree(tiny_model, base)
+    shutil.move(base / "chat_template.jinja", file)
+    arguments = ["--model", str(base), "--items", str(items), "--out", str(tmp_path / "o"), "--limit", "2"]
+    arguments += ["--engine", "transformers", "--settings", "plain", "--set", "max_new_tokens=3"]
+    with monkeypatch.context() as patched:
+        patched.setattr(choice, "load_engine", lambda *_: pytest.fail("loaded"))
+        with pytest.raises(InputError, match=r"no chat template.*evaluate --chat-template FILE"):
+            CliRunner().invoke(evaluate_command, arguments, catch_exceptions=False)
+        recipe = load_any_recipe("models-demo", (f"models=[{{name: b, model: {base}}}]",))
+        with pytest.raises(InputError, match="no chat template"):
+            check_recipe_inputs(recipe)
+    CliRunner().invoke(evaluate_command, [*arguments, "--chat-template", str(file)], catch_exceptions=False)
+    assert len(read_rows(tmp_path / "o" / "answers.parquet")) == 2
+    assert read_metadata(tmp_path / "o" / "answers.parquet")["chat_template"].startswith("given, sha256 ")
 
 
 def test_a_real_model_answers_everything_once(items: Path, tiny_model: Path, tmp_path: Path) -> None:
@@ -219,7 +246,9 @@ def test_command_writes_answers_and_evidence(items: Path, tiny_model: Path, tmp_
         str(evidence),
     ]
     result = CliRunner().invoke(evaluate_command, [*given, "--set", "max_new_tokens=3"], catch_exceptions=False)
-    assert "adversarial_1: 0 of 2 right" in result.output or "adversarial_1: 1 of 2 right" in result.output
+    lines = [line.split("\t") for line in result.output.splitlines()]
+    assert ["setting", "right", "asked"] in [line[:3] for line in lines]
+    assert any(line[0] == "adversarial_1" and line[1] in ("0", "1") and line[2] == "2" for line in lines)
     rows = read_rows(tmp_path / "out" / "answers.parquet")
     assert [row["setting"] for row in rows] == ["plain", "adversarial_1"] * 2
     assert json.loads(evidence.read_text())["rows_out"] == 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from components.errors import InputError
 from components.platform.tables import write_items, write_rows
 from components.report.files import read_inputs, write_evaluation, write_report
 from components.report.limits import Limits
+from components.report.origin import Origin
+from components.report.page import Fact
 from components.report.score_files import write_scores
 from components.stages.report import ReportConfig, report
 from pipelines.cli.evaluation import report_command
@@ -70,6 +73,33 @@ def test_every_section_is_there_in_the_promised_order(made: Any) -> None:
     assert places == sorted(places) and evidence["sections"][:4] == ["strata", "openings", "gaps", "gate"]
     links = {a["href"] for a in Page(html).all("a")}
     assert {f"#{anchor}" for anchor in evidence["sections"]} < links
+
+
+def test_the_head_says_what_the_page_was_made_by(run: dict[str, Any], tmp_path: Path) -> None:
+    address, store = "https://mlflow.example/#/experiments/1/runs/f00", "s3://bucket/store/runs/demo-1"
+    origin = Origin(
+        "demo-1",
+        "demo (digest abc)",
+        f"{'a1' * 20}-dirty",
+        {"base": "package:m<b>"},
+        address,
+        store,
+        datetime(2026, 5, 4),
+    )
+    report(**run, config=ReportConfig(), out_dir=tmp_path, origin=origin)
+    html, markdown = ((tmp_path / f"report.{kind}").read_text(encoding="utf-8") for kind in ("html", "md"))
+    head = html[: html.index("</header>")]
+    for text in (
+        "demo-1",
+        "2026-05-04 00:00 UTC",
+        "demo (digest abc)",
+        "revision a1a1a1a1a1a1 with",
+        "package:m&lt;b&gt;",
+    ):
+        assert text in head, text
+    assert {address, store} < {a["href"] for a in Page(head).all("a")}
+    assert "- Run: demo-1" in markdown and "- Model base: package:m" in markdown
+    assert Fact("S3", "file:///store") in Origin("r", "r", "r", store="file:///store").facts()
 
 
 def test_figures_are_named_and_numerous(made: Any) -> None:

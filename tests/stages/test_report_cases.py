@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import report_run
 
 from components.platform.tables import write_items, write_rows
 from components.questions.items import Item
-from components.report.files import read_inputs, write_report
+from components.report.files import read_inputs, write_evaluation, write_report
 from components.report.limits import Limits
 from components.report.score_files import write_scores
 
@@ -236,3 +237,12 @@ def test_accuracy_among_answered_stands_in_each_cell_where_it_differs(tmp_path: 
     bare = [item.with_(is_reasoning=None, reasoning_prob=None) for item in asked]
     markdown = page(tmp_path, bare, rows)[2]
     assert re.search(r"\| medqa \| 75.0 % \([0-9. to]+; 100.0 % of answered\)", markdown), "there is no other table"
+
+
+def test_a_kind_that_no_question_was_asked_of_has_no_accuracy_and_breaks_no_section(tmp_path: Path) -> None:
+    items = report_run.make_items(per_benchmark=2)
+    write_items(items, tmp_path / "items.parquet")
+    asked = [item for item in items if not item.is_reasoning][:3]
+    write_rows(report_run.make_answers(asked, "base"), tmp_path / "a.parquet", report_run.make_metadata(items, "base"))
+    write_evaluation(tmp_path / "items.parquet", tmp_path / "a.parquet")
+    assert "After an adversarial prefill" in (tmp_path / "report.html").read_text(encoding="utf-8")

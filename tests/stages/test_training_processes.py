@@ -143,14 +143,3 @@ def test_bad_input_of_a_worker_is_the_tasks_own(mix: Path, tiny_model: Path, tmp
     write_rows([{"prompt": "[]", "opening": "", "completion": ""}], tmp_path / "bad.parquet")
     with pytest.raises(InputError, match="row 1: completion: must be non-empty text"):
         sft(tmp_path / "bad.parquet", str(tiny_model), CONFIG, str(tmp_path / "c"), tmp_path / "out", place=TWO)
-
-
-@pytest.mark.parametrize(
-    ("place", "told"),
-    [
-        (TrainerPlace(gpus=2, launch="trainjob"), "trainjob: not available yet"),
-    ],
-)
-def test_what_cannot_be_launched_is_refused(mix: Path, tiny_model: Path, tmp_path: Path, place: Any, told: str) -> None:
-    with pytest.raises(InputError, match=told):
-        sft(mix, str(tiny_model), CONFIG, str(tmp_path / "c"), tmp_path / "out", place=place)

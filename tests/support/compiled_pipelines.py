@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import functools
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from components.training.job.body import name_of, train_job
+from components.training.place import TrainerPlace
 from pipelines.compile import compiled
+from pipelines.settings.plan import plan_of
 from pipelines.settings.profile import Profile, load_profile
 from pipelines.settings.recipes import load_any_recipe
 
@@ -29,6 +33,10 @@ CASES = [
     ("evaluation", "paper-models", "a100x8"),
     ("evaluation", "paper-models", "h100x8"),
 ]
+
+
+# recipe, profile: whose TrainJob has a golden file.
+TRAIN_JOBS = [("biomed-r1-8b", "h100x8"), ("biomed-r1-32b", "h100x8x2")]
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,21 @@ def golden_file(pipeline: str, recipe: str, profile: str) -> Path:
     return GOLDEN / f"{pipeline}-{recipe}-{profile}.yaml"
 
 
+def train_job_file(recipe: str, profile: str) -> Path:
+    return GOLDEN / f"trainjob-{recipe}-{profile}.json"
+
+
+def train_job_of(recipe: str, profile: str) -> dict[str, Any]:
+    """What the task sft of a run would create, from the run's plan."""
+    place = TrainerPlace.model_validate(plan_of(load_any_recipe(recipe), site_profile(profile)).trainer)
+    place = place.model_copy(
+        update={"job": place.job.model_copy(update={"run": "11111111-2222-3333-4444-555555555555"})}
+    )
+    checkpoints = f"s3://example/biomed-r1/checkpoints/sft/{'0' * 40}"
+    environment = {name: f"value of {name}" for name in place.job.environment}
+    return train_job(name_of("sft", checkpoints), place, f"{checkpoints}-job/{'1' * 16}", "00000000", environment)
+
+
 def site_profile(name: str) -> Profile:
     return load_profile(SITE.get(name, name))
 
@@ -88,3 +111,6 @@ if __name__ == "__main__":
     for case in CASES:
         golden_file(*case).write_text(text_of(*case), encoding="utf-8")
         print(golden_file(*case))
+    for case in TRAIN_JOBS:
+        train_job_file(*case).write_text(json.dumps(train_job_of(*case), indent=1) + "\n", encoding="utf-8")
+        print(train_job_file(*case))

@@ -15,9 +15,9 @@ from kube_api import KubeApi, kube_api
 from kubernetes import client
 from memory_target import NAME, Place
 
+from components.platform.cluster.api import Kubernetes
 from components.serving.deploy.machine import Deployment, Terms
 from components.serving.deploy.template import CONFIG_MAP, TEMPLATE
-from pipelines.cluster.serving.api import Kubernetes
 from pipelines.cluster.serving.target import KubernetesTarget
 
 NAMESPACE = "biomed-r1"

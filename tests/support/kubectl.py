@@ -82,6 +82,10 @@ def pod_specs(objects: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any], 
         elif item["kind"] == "CronJob":
             template = spec["jobTemplate"]["spec"]["template"]
             found.append((name, template["metadata"]["labels"], template["spec"]))
+        elif item["kind"] == "TrainingRuntime":
+            for job in spec["template"]["spec"]["replicatedJobs"]:
+                template = job["template"]["spec"]["template"]
+                found.append((name, template["metadata"]["labels"], template["spec"]))
         elif item["kind"] == "InferenceService":
             found.append((name, spec["predictor"]["labels"], spec["predictor"]))
     return found

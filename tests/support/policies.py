@@ -2,7 +2,7 @@
 
 After the API's own text (kubernetes.io/docs/concepts/services-networking/network-policies): a pod that no policy of a
 direction selects is open in that direction; policies add up; a connection needs the sender's egress and the receiver's
-ingress. An ipBlock never matches a pod here, as most network plugins see it. Named ports and endPort are not used.
+ingress. An ipBlock never matches a pod here, as most network plugins see it. Named ports are not used.
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ def _open(
 
 def _port(rule: Mapping[str, Any], port: int, protocol: str) -> bool:
     return not rule.get("ports") or any(
-        entry.get("protocol", "TCP") == protocol and entry.get("port", port) == port for entry in rule["ports"]
+        entry.get("protocol", "TCP") == protocol
+        and entry.get("port", port) <= port <= entry.get("endPort", entry.get("port", port))
+        for entry in rule["ports"]
     )
 
 

@@ -37,6 +37,11 @@ def check(item: dict[str, Any]) -> None:
         kubernetes_validate.validate(item, KUBERNETES, strict=True)
         return
     jsonschema.Draft202012Validator(json.loads(schema.read_text(encoding="utf-8"))).validate(item)
+    if item["kind"] == "TrainingRuntime":
+        for job in item["spec"]["template"]["spec"]["replicatedJobs"]:
+            check(
+                {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "node"}, "spec": job["template"]["spec"]}
+            )
     if item["kind"] == "InferenceService":
         pod = {k: v for k, v in item["spec"]["predictor"].items() if k in POD_FIELDS}
         check({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "predictor"}, "spec": pod})

@@ -10,6 +10,7 @@ from typing import Any
 
 from components.platform.models import stored_weights_digest
 from components.platform.storage import store
+from components.platform.storage.ledger import Challenge, reserve
 from components.serving import decisions
 from components.serving.pointer import Served
 
@@ -34,10 +35,19 @@ class Shelf:
         (model / "config.json").write_text(json.dumps({"made": version}))
         return store.put_dir(model, f"{self.root}/artifacts/grpo/{self.name}-{version}", stage="grpo", key=version)
 
-    def stored(self, version: str, against: str = "", decision: str = "promote", weights: str = "") -> Served:
-        """A version as it would be registered: the gate decided on it `against` another version ("": the base)."""
+    def stored(
+        self, version: str, against: str = "", decision: str = "promote", weights: str = "", counted: bool = True
+    ) -> Served:
+        """A version as it would be registered: the gate decided on it `against` another version ("": the base).
+
+        Unless `counted`, nobody reserved the decision's look.
+        """
         manifest = self.put(version, weights)
         judged = stored_weights_digest(manifest)
+        baseline = self.weights(against) or "b" * 64
+        if counted:
+            asked = Challenge(self.name, baseline, "", judged, (f"questions of {self.name} {version}",), "", {})
+            assert reserve(self.root, asked).look == 1
         verdict = {
             "decision": decision,
             "baseline": "champion" if against else "base",
@@ -47,7 +57,7 @@ class Shelf:
                 {"rule": "reasoning_superior", "passed": decision == "promote", "text": "not shown to be better"}
             ],
             "models": {
-                "baseline": {"name": "champion", "weights_sha256": self.weights(against) or "b" * 64},
+                "baseline": {"name": "champion", "weights_sha256": baseline},
                 "candidate": {"name": "grpo", "weights_sha256": judged},
             },
         }
@@ -60,11 +70,11 @@ class Shelf:
         )
         return self.made[version]
 
-    def register(self, against: str = "", decision: str = "promote", weights: str = "") -> Served:
+    def register(self, against: str = "", decision: str = "promote", weights: str = "", counted: bool = True) -> Served:
         """The next version, in MLflow too, through the stage that registers."""
         from components.stages.register import RegisterConfig, register
 
-        kept = self.stored(str(len(self.made) + 1), against, decision, weights)
+        kept = self.stored(str(len(self.made) + 1), against, decision, weights, counted)
         verdict = self.folder / "decision.json"
         verdict.write_text(json.dumps(decisions.read(kept.decision)))
         scores = self.folder / "scores.json"

@@ -19,9 +19,13 @@ class Finding:
     level: Level = "ok"
     text: str = ""
 
+    @property
+    def mark(self) -> str:
+        """The level in a short word that catches the eye."""
+        return {"ok": "ok", "warning": "WARN", "failed": "FAIL"}[self.level]
+
     def __str__(self) -> str:
-        mark = {"ok": "ok   ", "warning": "WARN ", "failed": "FAIL "}[self.level]
-        return f"{mark} {self.label}{f': {self.text}' if self.text else ''}"
+        return f"{self.mark:5} {self.label}{f': {self.text}' if self.text else ''}"
 
     def record(self) -> dict[str, Any]:
         """The finding as a JSON object: label, level, text."""

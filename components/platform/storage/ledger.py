@@ -4,14 +4,16 @@ How often a baseline was already challenged on the same questions decides how st
 nothing that a run or a person can change may lower that number: entries are created (`If-None-Match: *`), never
 replaced or deleted. MLflow's tags are a copy for people.
 
+All decisions of a store stand in one sequence. The look of one is the number of earlier ones that it shares a count
+with: the same baseline, the same draw of the seal, and a common question. So a question less, one more, or a comma in
+one of them does not start again from one.
+
 It lives here and not in scoring because scoring is pure; the schedules that turn a look into a level are in
-scoring/gate.py.
+scoring/gate/rules.py.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import time
 import uuid
@@ -22,7 +24,8 @@ from typing import Any
 from components.errors import DamagedError, InputError, NewerSchemaError
 from components.platform.storage import objects
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+UNKNOWN = "unknown"  # the weights of a baseline whose answers do not record any
 _ENTRY = re.compile(r"(\d{6})\.json")
 
 
@@ -30,60 +33,76 @@ _ENTRY = re.compile(r"(\d{6})\.json")
 class Challenge:
     """One decision to be made: which candidate, from which answers, against which baseline, on which questions.
 
-    `baseline` and `candidate` are sha256 of weights (or the name of a model behind an endpoint), `questions` is
-    `questions_digest` of the questions decided on, `answers` a digest of both sides' answer texts. `terms` are the
-    alpha, margin and schedule that the level follows from; `name` is the registered model's.
+    `baseline` and `candidate` are sha256 of weights; a baseline without (an endpoint's) is UNKNOWN, a candidate without
+    has its name. `baseline_answers` is a digest of the baseline's outputs, `questions` are the marks of the questions
+    decided on (`question_marks`), `answers` is a digest of all that the decision follows from: outputs, keys, strata,
+    groups. `terms` are the settings of the gate's rules, `draw` the sealed questions' number (0 where none are sealed);
+    `name` is the registered model's, which is recorded and counts for nothing.
     """
 
     name: str
     baseline: str
+    baseline_answers: str
     candidate: str
-    questions: str
+    questions: tuple[str, ...]
     answers: str
     terms: Mapping[str, Any]
+    draw: int = 0
 
-    @property
-    def key(self) -> str:
-        """What shares one count of looks.
+    def counts_with(self, entry: Mapping[str, Any]) -> bool:
+        """Whether an earlier decision shares this one's count of looks.
 
-        The registered name is recorded and no part of it: another name would be a way to start again from one.
+        Baselines without weights are one: their name is anybody's choice.
         """
-        return hashlib.sha256(json.dumps([self.baseline, self.questions]).encode()).hexdigest()[:40]
+        same = entry["baseline"] == self.baseline or entry["baseline_answers"] == self.baseline_answers
+        return same and entry["draw"] == self.draw and not set(self.questions).isdisjoint(entry["questions"])
 
 
-def reserve(root: str, challenge: Challenge, run: str = "") -> int:
-    """The number of this decision (a look, from 1) against its baseline on its questions.
+@dataclass(frozen=True)
+class Place:
+    """A reserved decision: its number in the ledger, and its look, from 1."""
+
+    serial: int
+    look: int
+
+
+def reserve(root: str, challenge: Challenge, run: str = "") -> Place:
+    """The place of this decision; its look is its number against its baseline on its questions.
 
     The same candidate with the same answers has the place it already has. Safe under any number of writers at once.
-    Raises InputError when earlier decisions of this key were made under other terms.
+    Raises InputError when earlier decisions of this count were made under other terms.
     """
-    folder = f"{root}/ledger/{challenge.key}"
+    folder = f"{root}/ledger"
     while True:
-        entries = read(folder)
-        for look, entry in sorted(entries.items()):
-            _same_terms(folder, look, entry, challenge)
+        entries = read(root)
+        shared = {serial: entry for serial, entry in entries.items() if challenge.counts_with(entry)}
+        for serial, entry in sorted(shared.items()):
+            _same_terms(f"{folder}/{serial:06}.json", entry, challenge)
             if entry["candidate"] == challenge.candidate and entry["answers"] == challenge.answers:
-                return look
-        look = max(entries, default=0) + 1
+                return Place(serial, int(entry["look"]))
+        serial = max(entries, default=0) + 1
         entry = {
             "schema_version": SCHEMA_VERSION,
-            "look": look,
-            **{**asdict(challenge), "terms": dict(challenge.terms)},
+            "serial": serial,
+            # Sets that do not overlap count apart; one that overlaps two of them comes after both.
+            "look": max(len(shared), *(int(entry["look"]) for entry in shared.values()), 0) + 1,
+            **{**asdict(challenge), "questions": list(challenge.questions), "terms": dict(challenge.terms)},
             "run": run,
             "reserved": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "nonce": uuid.uuid4().hex,  # tells our own write from another's equal one
         }
-        objects.create_json(f"{folder}/{look:06}.json", entry)  # taken by another: look again
+        objects.create_json(f"{folder}/{serial:06}.json", entry)  # taken by another: look again
 
 
-def read(folder: str) -> dict[int, dict[str, Any]]:
-    """The entries of one key, by look; raises DamagedError where one is missing or cannot be read."""
+def read(root: str) -> dict[int, dict[str, Any]]:
+    """All entries by serial number; raises DamagedError where one is missing or cannot be read."""
+    folder = f"{root}/ledger"
     found: dict[int, dict[str, Any]] = {}
     for name in objects.list_children(folder):
         if not (match := _ENTRY.fullmatch(name)):
             continue
         entry = objects.get_json(f"{folder}/{name}")
-        if not isinstance(entry, dict) or entry.get("look") != int(match[1]):
+        if not isinstance(entry, dict) or entry.get("serial") != int(match[1]):
             raise DamagedError(f"{folder}/{name}: not an entry of the ledger; restore it from the bucket's versions")
         if entry.get("schema_version", 0) > SCHEMA_VERSION:
             raise NewerSchemaError(f"{folder}/{name}: schema_version {entry['schema_version']}: upgrade biomed-r1")
@@ -93,6 +112,15 @@ def read(folder: str) -> dict[int, dict[str, Any]]:
             f"{folder}: decision {missing[0]} is missing: the ledger only grows; restore it from the bucket's versions"
         )
     return found
+
+
+def holds(root: str, baseline: str, candidate: str, look: int, rules: Mapping[str, Any]) -> bool:
+    """Whether a decision with these weights, this look and these settings of the rules was reserved here."""
+    return any(
+        (entry["baseline"], entry["candidate"], entry["look"]) == (baseline, candidate, look)
+        and all(rules.get(name) == value for name, value in entry["terms"].items() if name in rules)
+        for entry in read(root).values()
+    )
 
 
 def seal_number(root: str) -> int:
@@ -125,7 +153,7 @@ def _rotations(root: str) -> list[str]:
     return [name for name in objects.list_children(f"{root}/seal") if _ENTRY.fullmatch(name)]
 
 
-def _same_terms(folder: str, look: int, entry: Mapping[str, Any], challenge: Challenge) -> None:
+def _same_terms(uri: str, entry: Mapping[str, Any], challenge: Challenge) -> None:
     changed = {
         name: (entry["terms"].get(name), value)
         for name, value in challenge.terms.items()
@@ -134,6 +162,6 @@ def _same_terms(folder: str, look: int, entry: Mapping[str, Any], challenge: Cha
     if changed:
         words = ", ".join(f"{name} {old} (now {new})" for name, (old, new) in changed.items())
         raise InputError(
-            f"{folder}/{look:06}.json: decisions against this baseline on these questions are made under {words}; "
-            "keep these values, or rotate the seal (`biomed-r1 seal rotate --reason ...`) to start another count"
+            f"{uri}: decisions against this baseline on these questions are made under {words}; keep these values, or "
+            "seal another draw of the questions (`biomed-r1 seal --rotate --reason ...`) to start another count"
         )

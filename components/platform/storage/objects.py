@@ -197,6 +197,26 @@ def get_file(uri: str, path: Path) -> bool:
     return s3.asked(uri, lambda: s3.client().download_file(bucket, key, str(path)) or True, absent=lambda: False)
 
 
+def copy_file(source: str, uri: str, size: int) -> None:
+    """Copy an object of `size` bytes to another URI of the same store, by the store itself; an older one is replaced.
+
+    Raises DamagedError where there is no source.
+    """
+
+    def absent() -> None:
+        raise DamagedError(f"{source}: no such object")
+
+    if not s3.is_s3(uri):
+        if not Path(source).is_file():
+            absent()
+        Path(uri).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, uri)
+        return
+    (bucket, key), (target, name) = s3.split(source), s3.split(uri)
+    given = {"Bucket": bucket, "Key": key}
+    s3.asked(uri, lambda: s3.client().copy(given, target, name, Config=s3.transfer(size)), absent=absent)
+
+
 def read_tail(uri: str, size: int) -> bytes:
     """The last `size` bytes of an object, all of a shorter one; raises DamagedError where there is none."""
 

@@ -119,7 +119,7 @@ def is_s3(uri: str) -> bool:
 
 def asked(uri: str, call: Callable[[], Result], absent: Callable[[], Result] | None = None) -> Result:
     """What the store answered; its errors as ours. `absent` gives the result where there is no such object."""
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
     try:
         return call()
@@ -134,6 +134,11 @@ def asked(uri: str, call: Callable[[], Result], absent: Callable[[], Result] | N
         raise UnavailableError(f"{uri}: {error}; nothing was changed, try again") from None
     except _broken_off() as error:
         raise BrokenOffError(f"{uri}: the store's answer broke off ({error}); try again") from None
+    except (NoCredentialsError, PartialCredentialsError) as error:
+        raise InputError(
+            f"{uri}: {error}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; for the embedded store, "
+            "`biomed-r1 up` and leave BIOMED_R1_STORE unset"
+        ) from None
     except (BotoCoreError, *_transfer_errors()) as error:
         raise UnavailableError(f"{uri}: the store did not answer ({error}); try again") from None
 

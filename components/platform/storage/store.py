@@ -21,6 +21,7 @@ from components.platform.folders.deletion import replacing, workspace
 from components.platform.folders.marks import MARK, inside, listed, mark_of
 from components.platform.lineage import git_revision
 from components.platform.storage.objects import (
+    copy_file,
     delete_files,
     get_json,
     list_children,
@@ -61,9 +62,12 @@ def put_dir(
     inputs: Sequence[tuple[str, str]] = (),
     code: str = "",
     links: bool = False,
+    beside: str = "",
     parts: Parts = ALL_HERE,
 ) -> dict[str, Any]:
     """Upload every file below `folder` in parallel, then the manifest; returns the manifest.
+
+    The files of the stored directory `beside`, if one is named, become this one's too, copied by the store.
 
     Before them goes a mark with their names: `delete_prefix` can then tell a half upload from other people's files.
     `inputs` are (uri or name, digest) pairs, `code` the digest of the stage's code; with `links` a link to a file is
@@ -81,8 +85,9 @@ def put_dir(
             return list(pool.map(upload, names[parts.number]))
 
     names = parts.each(lambda: _names(folder, links))
-    parts.first(lambda: put_json(f"{uri}/{MARK}", mark_of(chain(*names))))
-    files = list(chain(*parts.each(upload_all)))
+    others = _files(beside) if beside else []
+    parts.first(lambda: put_json(f"{uri}/{MARK}", mark_of(chain(*names, (entry["path"] for entry in others)))))
+    files = [*_copied(beside, uri, others), *chain(*parts.each(upload_all))]
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "stage": stage,
@@ -100,6 +105,25 @@ def put_dir(
 
     parts.first(finish)
     return manifest
+
+
+def _files(uri: str) -> list[dict[str, Any]]:
+    """What the manifest of a directory lists; raises DamagedError where there is none."""
+    manifest = read_manifest(uri)
+    if manifest is None:
+        raise DamagedError(f"{uri}: no {MANIFEST}: nothing complete was stored there")
+    return [dict(entry) for entry in manifest["files"]]
+
+
+def _copied(source: str, uri: str, files: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The entries of `files`, which the store has copied from one directory to another."""
+
+    def copy(entry: dict[str, Any]) -> dict[str, Any]:
+        copy_file(f"{source}/{entry['path']}", f"{uri}/{entry['path']}", int(entry["size"]))
+        return entry
+
+    with ThreadPoolExecutor(PARALLEL_FILES) as pool:
+        return list(pool.map(copy, files))
 
 
 def _names(folder: Path, links: bool) -> list[str]:

@@ -38,13 +38,15 @@ def benchmarks_section(scores: Scores) -> Section:
     if scores.stratified:
         settings = scores.shown(scores.models)
         found += [t for s in settings if (t := benchmark_table(scores, s))]
-    sentence = "Accuracy with its 95 % interval. With few questions a row is wide open: read the rows together."
+    sentence = "Accuracy with its 95 % interval. With few questions an interval is wide; do not read a row by itself."
     return Section("benchmarks", "Benchmark by benchmark", [sentence], [], found)
 
 
 def strata_sentences(scores: Scores) -> list[str]:
     """What the pooled gaps carry, model by model, and which models are no better than guessing."""
     out: list[str] = []
+    if differs := scores.versions.get("items"):
+        out.append(f"The questions that these answers are scored by are not those that were asked: {differs}.")
     where = "" if scores.lead == PLAIN else f", {setting_words(scores.lead)}"
     if where:
         out.append(f"No model was asked plainly: these are accuracies {setting_words(scores.lead)}.")

@@ -1,4 +1,4 @@
-"""The classifier that draws the line: how well it agrees with the experts, beside the baselines it has to beat."""
+"""The reasoning/knowledge classifier: how well it agrees with the experts, beside the baselines it has to beat."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Curve = list[tuple[float, float]]
 
 def section(classifier: Record | None) -> Section:
     """What a classifier.json says of its classifier; left out without one."""
-    title = "The classifier that draws the line"
+    title = "The reasoning/knowledge classifier"
     if classifier is None:
         return Section("classifier", title, absent="No classifier record was given.")
     labels, probs = heldout(classifier)

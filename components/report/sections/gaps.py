@@ -18,7 +18,8 @@ from components.report.scores import (
     missing_stratum,
     short_setting,
 )
-from components.report.tables import interval, row_head, row_name
+from components.report.sections import experts
+from components.report.tables import beside, gap_cell, interval, row_head, row_name
 from components.report.wording import has_interval, is_number, join, percent, points, signed, spread
 
 # Rows of the table by setting: its name, weighting and adjustment.
@@ -43,8 +44,8 @@ def section(scores: Scores, model: str) -> Section:
     )
     if figure is None:
         intro = f"{missing}: a gap can only be measured by the slope of correctness on the probability of reasoning."
-    sentences = [intro, *gap_sentences(scores), *attenuation_sentences(scores), *expert_sentences(scores)]
-    found = [estimands_table(scores), by_setting, sensitivity_table(scores, model)]
+    sentences = [intro, *gap_sentences(scores), *attenuation_sentences(scores), *experts.sentences(scores)]
+    found = [estimands_table(scores), experts.table(scores), by_setting, sensitivity_table(scores, model)]
     return Section("gaps", title, sentences, [figure] if figure else [], [t for t in found if t])
 
 
@@ -135,7 +136,8 @@ def attenuation_sentences(scores: Scores) -> list[str]:
         return []
     shown = join([f"{_range(values)} {name}" for name, values in factors.items()])
     out = [
-        "The calls are a classifier's, and its errors shrink a gap. By its own probabilities a true gap shows "
+        "A classifier calls the questions reasoning or knowledge, and its errors shrink a gap. By its own "
+        "probabilities a true gap appears "
         f"multiplied by {shown}. So a small gap as called is no evidence of a small gap, and two that agree "
         "may be small for the same cause."
     ]
@@ -151,40 +153,6 @@ def attenuation_sentences(scores: Scores) -> list[str]:
             f"calibrated, the slope gives the gap between questions that truly are of either kind{figures}"
         )
     return out
-
-
-def expert_sentences(scores: Scores) -> list[str]:
-    """How the classifier's gap compares with the experts' on the same questions, and what is known of those labels."""
-    out: list[str] = []
-    places = scores.gap_benchmarks("expert")
-    for place in places:
-        apart = _by_model(scores, "hard_minus_expert", place)
-        parts = [
-            f"{words} the experts' for {_named(chosen) if wanted or len(apart) <= MANY else join(list(chosen))}"
-            for wanted, words in ((1, "larger than"), (-1, "smaller than"), (0, "within error of"))
-            if (chosen := {m: gap for m, gap in apart.items() if claims.side(gap) == wanted})
-        ]
-        off = {m: gap for m, gap in _by_model(scores, "slope_minus_expert", place).items() if claims.side(gap)}
-        if parts:
-            out.append(f"On {place} the classifier's gap on the same questions is {join(parts, '; ')}.")
-        if off:
-            text = f"On {place} the slope's assumption does not hold for {_named(off, 'off by ')}."
-            out[-1:] = [f"{out[-1]} {text}"] if parts else [text]
-    if EXPERTS_BENCHMARK in places:
-        out.append(
-            f"The authors of {EXPERTS_BENCHMARK} filtered its questions by difficulty, which compresses the gap "
-            "there. Who set its question_type, experts or a model, could not be verified."
-        )
-    return out
-
-
-def _by_model(scores: Scores, weighting: str, place: str) -> dict[str, Record]:
-    found = {m: scores.gap(m, "within_benchmark", scores.lead, weighting, benchmark=place) for m in scores.models}
-    return {model: gap for model, gap in found.items() if gap}
-
-
-def _named(gaps: Mapping[str, Record], words: str = "") -> str:
-    return join([f"{model} ({words}{points(g['estimate'])}, {_interval(g)})" for model, g in gaps.items()])
 
 
 def gap_figure(scores: Scores) -> Figure | None:
@@ -266,8 +234,7 @@ def _figures(gaps: Mapping[str, Record]) -> str:
     return ", ".join(f"{name} {_points(gap)}" for name, gap in gaps.items())
 
 
-MANY = 3  # models beyond which the questions stand before the figures
-EXPERTS_BENCHMARK = "MedXpertQA"  # whose question_type is taken as an expert's
+_COLUMNS = 3  # models beyond which the questions stand before the figures
 
 
 @dataclass(frozen=True)
@@ -337,12 +304,11 @@ ESTIMANDS = (
 
 def estimands_table(scores: Scores) -> Table | None:
     """A row an estimand, a column a model, for the setting that leads; None without any gap."""
-    wanted = [*ESTIMANDS, *(e for place in scores.gap_benchmarks("expert") for e in _of_experts(place))]
     rows = []
-    for estimand in wanted:
+    for estimand in ESTIMANDS:
         found = [_find(scores, model, estimand) for model in scores.models]
         if any(found):
-            rows.append(_row(estimand.name, [_cell(gap) for gap in found], estimand.question))
+            rows.append(_row(estimand.name, [gap_cell(gap) for gap in found], estimand.question))
         if estimand == ESTIMANDS[0] and (bounds := _bounds_row(scores)):
             rows.append(bounds)
     if not rows:
@@ -356,34 +322,14 @@ def estimands_table(scores: Scores) -> Table | None:
         note += " p is adjusted for the models beside one another (Holm)."
     caption = f"Knowledge minus reasoning, in points, {lead_words(scores)}: which question each figure answers"
     columns = tuple(scores.models) if several else ("Gap",)
-    head = ("Estimate", *columns, "Question") if len(columns) <= MANY else ("Estimate", "Question", *columns)
+    head = ("Estimate", *columns, "Question") if len(columns) <= _COLUMNS else ("Estimate", "Question", *columns)
     return Table(caption, head, tuple(rows), note)
 
 
 def _row(name: str, figures: Sequence[Cell], question: str) -> tuple[Cell, ...]:
     """The question stands last, where a phone shows figures first; beside the name where figures are many."""
     words = Cell(question, kind="words")
-    return (Cell(name), *figures, words) if len(figures) <= MANY else (Cell(name), words, *figures)
-
-
-def _of_experts(place: str) -> list[Estimand]:
-    at = {"kind": "within_benchmark", "benchmark": place}
-    return [
-        Estimand(f"{place}, experts", "What is the gap by the experts' labels?", weighting="expert", **at),
-        Estimand(f"{place}, as called", "What is it by the classifier's calls on that benchmark?", **at),
-        Estimand(
-            f"{place}, calls minus experts",
-            "How far is the classifier's gap from the experts' on the same questions?",
-            weighting="hard_minus_expert",
-            **at,
-        ),
-        Estimand(
-            f"{place}, slope minus experts",
-            "How far is the slope from the experts' gap? Away from zero, its assumption does not hold there.",
-            weighting="slope_minus_expert",
-            **at,
-        ),
-    ]
+    return (Cell(name), *figures, words) if len(figures) <= _COLUMNS else (Cell(name), words, *figures)
 
 
 def _find(scores: Scores, model: str, wanted: Estimand) -> Record | None:
@@ -401,17 +347,3 @@ def _bounds_row(scores: Scores) -> tuple[Cell, ...] | None:
     )
     texts = (spread(low, high, True) if is_number(low) and is_number(high) else "–" for low, high in ends)
     return _row("Pooled, bounds", [Cell(text) for text in texts], question)
-
-
-def _cell(gap: Record | None) -> Cell:
-    if gap is None:
-        return Cell("–", kind="muted")
-    return Cell(signed(gap["estimate"]), interval(gap, True), more=beside(gap))
-
-
-def beside(gap: Record) -> str:
-    """The attenuation factor of a gap and its p by Holm, where it has them."""
-    factor, p = gap.get("attenuation"), gap.get("p_holm")
-    texts = [f"× {factor:.2f}"] if is_number(factor) else []
-    texts += [f"p {p:.2g}"] if is_number(p) else []
-    return ", ".join(texts)

@@ -9,7 +9,7 @@ from components.report.page import Cell, Figure, Section, Table
 from components.report.scores import PLAIN, Record, Scores, setting_words
 from components.report.survey import Survey
 from components.report.tables import interval
-from components.report.wording import has_interval, join, percent, points, signed, spread, verb
+from components.report.wording import has_interval, is_number, join, percent, points, signed, spread, verb
 from components.scoring.outcomes import ADVERSARIAL
 from components.scoring.prefills import OUTCOMES, Prefilled
 from components.scoring.shares import Share
@@ -89,7 +89,7 @@ def _silence(model: str, scores: Scores) -> list[str]:
         return []
     return [
         f"After a prefill {percent(after)} of its answers name no option ({percent(before)} when asked plainly), "
-        "which counts as wrong: so far the fall shows that the prefill is not corrected, not that it is repeated."
+        "which counts as wrong. This part of the fall shows that the prefill is not corrected, not that it is repeated."
     ]
 
 
@@ -179,7 +179,12 @@ def change_figure(scores: Scores) -> Figure | None:
     groups, said = [], []
     for model in scores.models:
         pairs = {k: (scores.cell(model, "plain", k), scores.cell(model, "adversarial", k)) for k in scores.told_apart}
-        rows = tuple(Dot(k, a["accuracy"], other=b["accuracy"]) for k, (a, b) in pairs.items() if a and b)
+        # Of a few questions none may be of one kind; it then has cells without an accuracy.
+        rows = tuple(
+            Dot(k, a["accuracy"], other=b["accuracy"])
+            for k, (a, b) in pairs.items()
+            if a and b and is_number(a["accuracy"]) and is_number(b["accuracy"])
+        )
         change = scores.change(model)
         if rows and change:
             groups.append(Group(model, f"{points(change['estimate'])} ({interval(change, True)})", rows))

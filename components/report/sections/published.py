@@ -9,7 +9,7 @@ from components.questions.items import Item
 from components.report.page import Cell, Section, Table
 from components.report.scores import Record, Scores
 from components.report.tables import accuracy_cell
-from components.report.wording import percent
+from components.report.wording import is_number, percent
 
 
 def section(scores: Scores, items: Iterable[Item], classifier: Record | None, model: str) -> Section:
@@ -46,7 +46,8 @@ def paper_table(scores: Scores, share: float | None, agreement: float | None, mo
         theirs = [Cell(f"{100 * a:.1f} / {100 * b:.1f}", name) for _, name, a, b in facts]
         own = next((m for _, name, *_ in reversed(facts) if (m := _same(scores, name))), model)
         found = [c for setting, stratum in places if (c := scores.cell(own, setting, stratum))]
-        text = " / ".join(f"{100 * c['accuracy']:.1f}" for c in found) if len(found) == 2 else "n/a"
+        known = [f"{100 * c['accuracy']:.1f}" for c in found if is_number(c["accuracy"])]
+        text = " / ".join(known) if len(known) == 2 else "n/a"
         pairs.append((Cell(title), *theirs, Cell(text, own)))
     note = (
         "Not a like-for-like comparison: BioMed-R1 has 8 or 32 billion parameters, and the paper's models answered all "

@@ -86,14 +86,14 @@ def corrected_sentence(items: Sequence[Item], classifier: Record | None) -> str 
     )
     if share is None or low is None or high is None:
         return (
-            f"{errors} the share of the questions that nobody labelled would be {percent(found['uncut'])}, which no "
-            "share can be: the classifier errs otherwise on these questions. Anything from "
+            f"{errors} the share of the questions without a label would be {percent(found['uncut'])}, which is "
+            "not possible: the classifier has other error rates on these questions. Anything from "
             f"{percent(found['bound_low'])} to {percent(found['bound_high'])} of all is possible."
         )
     labelled = ", with experts' labels taken as they are," if not np.isnan(truth).all() else ""
     return (
-        f"{errors}{labelled} the share is {percent(share)} ({spread(low, high)}). That takes for granted that it errs "
-        "alike on these questions."
+        f"{errors}{labelled} the share is {percent(share)} ({spread(low, high)}). This assumes the same error "
+        "rates on these questions."
     )
 
 

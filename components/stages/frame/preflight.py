@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from functools import partial
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from components.errors import InputError
 from components.platform import models
@@ -29,6 +29,7 @@ class PreflightConfig(BaseModel):
 
     models: tuple[str, ...] = ()
     sources: tuple[tuple[str, Kind], ...] = ()
+    runtime: str | None = Field(None, description="the TrainingRuntime of trainings that are TrainJobs")
 
 
 def preflight(config: PreflightConfig, run: str = "") -> list[str]:
@@ -43,6 +44,8 @@ def preflight(config: PreflightConfig, run: str = "") -> list[str]:
         # First: it waits for the pod's network policy, which may take half a second to apply.
         checks += [("Kubernetes API", partial(place.check_api_server, run))]
         checks += [("user", place.check_user), ("folders", place.check_caches), ("space", place.check_space)]
+    if config.runtime:
+        checks += [("TrainJobs", partial(_train_jobs, config.runtime))]
     checks += [("S3", _store), ("MLflow", _mlflow), ("home", partial(place.check_home, False))]
     checks += [(f"model {ref}", partial(_model, ref)) for ref in dict.fromkeys(config.models)]
     checks += [(f"{kind} {source}", partial(check_source, source, kind)) for source, kind in config.sources]
@@ -53,6 +56,14 @@ def preflight(config: PreflightConfig, run: str = "") -> list[str]:
     if failed:
         raise InputError(f"{len(failed)} of {len(findings)} checks failed\n" + "\n".join(failed))
     return [finding.label for finding in findings]
+
+
+def _train_jobs(runtime: str) -> Iterator[Finding]:
+    from components.platform.cluster.api import connect
+    from components.training.job.ready import check_train_jobs
+    from components.training.job.watcher import ROLE
+
+    return check_train_jobs(connect(role=ROLE), runtime)
 
 
 def _store() -> Iterator[Finding]:

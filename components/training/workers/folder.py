@@ -1,17 +1,23 @@
-"""The folder that a training works in: one on the disk of its result, the same for all processes of a node."""
+"""The folder that a training works in: one on the disk of its result, the same for all processes of a node.
+
+Where processes were started for it, their request lies in it, and then what they leave: evidence, or errors.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from components.platform.folders.deletion import clear_workspaces, workspace
 from components.platform.folders.outputs import claimed
 
-# Set in the processes that launch.py starts: the folder that they share.
+# Set in the processes that launch.py or a pod of a TrainJob starts: the folder that they share.
 WORKER_VARIABLE = "BIOMED_R1_WORKER"
+REQUEST, EVIDENCE = "request.json", "evidence.json"
 
 
 @contextmanager
@@ -27,3 +33,8 @@ def work_folder(out: Path) -> Iterator[Path]:
         clear_workspaces(found)
         with workspace(found, ".training-") as folder:
             yield folder
+
+
+def errors_of(folder: Path) -> list[dict[str, Any]]:
+    """What the processes of a node said before they failed, by rank: `kind`, `text`, `exit_code`."""
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("error-*.json"))]

@@ -1,4 +1,4 @@
-"""A trainer in several processes of one node: `torchrun` as a child of this process, which only waits.
+"""A trainer in other processes: `torchrun` as a child of this one, or a TrainJob's pods. This process only waits.
 
 The processes know nothing of keys, MLflow and receipts: they get a request (a file), train, and the first one leaves
 the model and its evidence. This process turns their end into a result or into the error that it would have been here.
@@ -20,27 +20,22 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from components import errors
-from components.errors import InputError, ReadableError, StageError
+from components.errors import StageError
+from components.platform.execution import STORED
 from components.platform.machine import needs_space
 from components.platform.models import local_model
+from components.platform.tracking.runs import STAGE_RUN_VARIABLE
+from components.training.job import transport
+from components.training.job.body import GRACE_SECONDS, name_of, train_job
 from components.training.place import TrainerPlace
-from components.training.workers.folder import WORKER_VARIABLE, work_folder
+from components.training.workers.folder import EVIDENCE, REQUEST, WORKER_VARIABLE, errors_of, work_folder
 
 LOG = logging.getLogger(__name__)
-# Seconds that processes have, after a SIGTERM or the end of another one, to store a checkpoint.
-GRACE_SECONDS = 900
-REQUEST, EVIDENCE = "request.json", "evidence.json"
 
 
 def elsewhere(place: TrainerPlace) -> bool:
-    """Whether the training is to be done by processes that are still to be started.
-
-    Raises InputError for a place that cannot be served, before anything is fetched.
-    """
-    if place.launch == "trainjob":
-        raise InputError("trainer.launch: trainjob: not available yet; take torchrun, on one node")
-    return place.processes > 1 and WORKER_VARIABLE not in os.environ
+    """Whether the training is to be done by processes that are still to be started."""
+    return (place.processes > 1 or place.launch == "trainjob") and WORKER_VARIABLE not in os.environ
 
 
 def launch(
@@ -48,17 +43,20 @@ def launch(
 ) -> dict[str, Any]:
     """What `place.processes` processes return that run `module`, a trainer's stage; it ends in main.end_with.
 
-    `out` is the folder of the result: they work inside it, in a folder that is removed here.
+    `out` is the folder of the result: processes of this machine work inside it, in a folder that is removed here. A
+    TrainJob's model stays in the store, and the evidence says where (STORED).
     Raises the workers' own ReadableError, StoppedError among them; StageError when they died without a word.
     """
+    given = {"model": model, "config": config.model_dump(mode="json"), "checkpoints": checkpoints, "code": code}
+    if place.launch == "trainjob":
+        return _by_job(module, place, mix, given)
     local_model(model)  # fetched once, and not by every process
-    given = {"mix": str(mix), "model": model, "config": config.model_dump(mode="json")}
-    given |= {"checkpoints": checkpoints, "out": str(out), "code": code}
+    given |= {"mix": str(mix), "out": str(out)}
     with needs_space(out), work_folder(out) as folder:
-        request = {"place": place.model_dump(mode="json"), "given": given}
+        request = {"place": _told_place(place), "given": given}
         (folder / REQUEST).write_text(json.dumps(request), encoding="utf-8")
         status = _torchrun(module, place, folder)
-        if problem := _told(folder):
+        if problem := transport.first_error(errors_of(folder)):
             raise problem
         evidence = folder / EVIDENCE
         if status or not evidence.is_file():
@@ -67,6 +65,38 @@ def launch(
                 "or out of memory; the last stored checkpoint is continued from when it is started again"
             )
         return dict(json.loads(evidence.read_text(encoding="utf-8")))
+
+
+def _by_job(module: str, place: TrainerPlace, mix: Path, given: dict[str, Any]) -> dict[str, Any]:
+    """What the pods of a TrainJob made of this request: before, if nobody took it, or now."""
+    from components.platform.cluster.api import connect
+    from components.training.job.watcher import ROLE, Watcher, new_attempt
+
+    checkpoints = str(given["checkpoints"])
+    request = {"module": module, "place": _told_place(place), "given": given}
+    uri = transport.address(checkpoints, request, mix)
+    evidence = transport.get_result(uri)
+    if evidence is None:
+        transport.put_request(uri, request, mix)
+        names = (STAGE_RUN_VARIABLE, *place.job.environment)
+        environment = {name: os.environ[name] for name in names if name in os.environ}
+        name = name_of(module.rpartition(".")[2], checkpoints)
+        wanted = train_job(name, place, uri, new_attempt(), environment)
+        watcher = Watcher(connect(role=ROLE), wanted, lambda attempt: transport.get_error(uri, attempt))
+        watcher.run()
+        evidence = transport.get_result(uri)
+        watcher.delete()
+        if evidence is None:  # that of a job that completed long ago was deleted: done again
+            watcher.run()
+            evidence = transport.get_result(uri)
+        if evidence is None:
+            raise StageError(f"TrainJob {name}: complete, but {uri} has no result; start it again to go on")
+    return evidence | {STORED: transport.result_uri(uri)}
+
+
+def _told_place(place: TrainerPlace) -> dict[str, Any]:
+    """What workers are told of the place: not how they come to be there, which is no part of a request."""
+    return place.model_dump(mode="json", exclude={"job"})
 
 
 def _torchrun(module: str, place: TrainerPlace, folder: Path) -> int:
@@ -96,14 +126,3 @@ def _passing_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _told(folder: Path) -> ReadableError | None:
-    """The error that the processes ended with: being told to stop first, else that of the lowest rank."""
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("error-*.json"))]
-    if not found:
-        return None
-    first = next((one for one in found if one["exit_code"] == errors.StoppedError.exit_code), found[0])
-    kind = getattr(errors, first["kind"], StageError)
-    problem: ReadableError = kind(first["text"])
-    return problem

@@ -16,7 +16,7 @@ from components.errors import ReadableError
 from components.platform import logs
 from components.platform.environment import quiet_environment
 from components.training.place import TrainerPlace
-from components.training.workers.launch import EVIDENCE, REQUEST
+from components.training.workers.folder import EVIDENCE, REQUEST
 
 
 def end_with(stage: Callable[..., dict[str, Any]], config: type[BaseModel]) -> NoReturn:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from components.errors import ConflictError, ReadableError
-from pipelines.cluster.serving.api import Kubernetes
+from components.platform.cluster.api import Kubernetes
 
 NAME = "biomed-r1-deploy"
 GROUP = "coordination.k8s.io/v1"

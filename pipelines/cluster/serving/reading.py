@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from components.platform.cluster.api import Kubernetes
+from components.platform.cluster.pods import Trouble, troubles, unplaced
 from components.serving.deploy.target import Progress
-from pipelines.cluster.serving.api import Kubernetes
 
-LOG_LINES = 15
-IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
-CRASH = ("CrashLoopBackOff", "RunContainerError", "StartError")
-CONFIG = ("CreateContainerConfigError", "CreateContainerError")
 # A first container that fails with one of these words met damaged files: the version's fault, not the place's.
 DAMAGED = ("differs from its manifest", "no manifest.json", "missing, although the manifest", "not a model")
 
@@ -26,48 +23,24 @@ def read_pods(cluster: Kubernetes, pods: list[dict[str, Any]]) -> Progress | Non
             continue
         if failed := _failure(cluster, pod):
             return failed
-        waiting = waiting or _unplaced(pod)
+        if waiting is None and (text := unplaced(pod)):
+            waiting = Progress("waiting", text, unschedulable=True)
     return waiting
 
 
 def _failure(cluster: Kubernetes, pod: dict[str, Any]) -> Progress | None:
-    status, name = pod.get("status", {}), pod["metadata"]["name"]
-    if status.get("phase") == "Failed" and status.get("reason"):
-        return Progress("failed", f"pod {name}: {status['reason']}: {status.get('message', '')}".strip())
-    for first, key in ((True, "initContainerStatuses"), (False, "containerStatuses")):
-        for container in status.get(key, ()):
-            if failed := _container(cluster, name, container, first):
-                return failed
-    return None
+    # A server that ended is started again by its controller; one that ends again and again is a CrashLoop.
+    found = next((one for one in troubles(cluster, pod) if one.kind != "Ended"), None)
+    return _told(found) if found else None
 
 
-def _container(cluster: Kubernetes, pod: str, container: dict[str, Any], first: bool) -> Progress | None:
-    where = f"pod {pod}, container {container['name']}"
-    waiting = container.get("state", {}).get("waiting") or {}
-    ended = container.get("lastState", {}).get("terminated") or container.get("state", {}).get("terminated") or {}
-    reason, message = waiting.get("reason", ""), waiting.get("message", "")
-    if ended.get("reason") == "OOMKilled":
-        return Progress("failed", f"{where}: OOM: killed at its memory limit; raise it in the template, or serve less")
-    if reason in IMAGE:
-        return Progress("failed", f"{where}: ImagePull: {reason}: {message or 'the image cannot be had'}")
-    if reason in CONFIG:
-        return Progress("failed", f"{where}: {reason}: {message}")
-    if reason in CRASH:
-        log = cluster.logs(pod, container["name"], LOG_LINES, previous=True)
-        log = log or cluster.logs(pod, container["name"], LOG_LINES, previous=False)
-        code = f"exit code {ended['exitCode']}" if "exitCode" in ended else message
-        text = f"{where}: CrashLoop: {code}; its last words:\n{log or '(no log)'}"
-        models = any(word in log for word in DAMAGED) if first else True
-        return Progress("failed", text, "model" if models else "place")
-    return None
-
-
-def _unplaced(pod: dict[str, Any]) -> Progress | None:
-    for condition in pod.get("status", {}).get("conditions", ()):
-        if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
-            text = f"pod {pod['metadata']['name']}: Unschedulable: {condition.get('message', '')}"
-            return Progress("waiting", text, unschedulable=True)
-    return None
+def _told(found: Trouble) -> Progress:
+    if found.kind == "OOM":
+        return Progress("failed", f"{found.text}; raise it in the template, or serve less")
+    if found.kind != "CrashLoop":
+        return Progress("failed", found.text)
+    models = any(word in found.log for word in DAMAGED) if found.first else True
+    return Progress("failed", f"{found.text}; its last words:\n{found.log}", "model" if models else "place")
 
 
 def read_events(cluster: Kubernetes, names: list[str]) -> str:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from components.errors import ConflictError, InputError
+from components.platform.cluster.api import Kubernetes
 from components.serving.deploy.status import COLOURS, Colour
 from components.serving.deploy.target import Progress
 from components.serving.deploy.template import (
@@ -24,7 +25,6 @@ from components.serving.deploy.template import (
     workload_name,
 )
 from components.serving.pointer import Served
-from pipelines.cluster.serving.api import Kubernetes
 from pipelines.cluster.serving.lease import Lease
 from pipelines.cluster.serving.reading import read_events, read_pods, read_workload
 

@@ -1,10 +1,11 @@
-"""The few requests to the Kubernetes API that a deployment makes, with its errors as ours."""
+"""The few requests to the Kubernetes API that a deployment or a training makes, with its errors as ours."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from kubernetes import client, config
@@ -16,16 +17,20 @@ from components.errors import ConflictError, InputError, StageError, Unavailable
 
 # Who owns the fields that a deployment sets. Not one of kubectl's names: GitOps controllers take those over.
 MANAGER = "biomed-r1-deploy"
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 TIMEOUT = (5.0, 30.0)  # seconds to connect, to answer
 ATTEMPTS = 4
 Answer = TypeVar("Answer")
 
 
 class Kubernetes:
-    """One namespace of a cluster. Objects are plain dictionaries, paths those of the API."""
+    """One namespace of a cluster. Objects are plain dictionaries, paths those of the API.
 
-    def __init__(self, api: client.ApiClient, namespace: str) -> None:
-        self.api, self.namespace = api, namespace
+    `role` is the Role that the account needs, which an error names where the cluster denies something.
+    """
+
+    def __init__(self, api: client.ApiClient, namespace: str, role: str = "biomed-r1-deployer") -> None:
+        self.api, self.namespace, self.role = api, namespace, role
 
     def path(self, group: str, kind: str, name: str = "") -> str:
         """The path of a kind (plural) in the namespace, `group` as in apps/v1, v1."""
@@ -139,7 +144,7 @@ class Kubernetes:
                 _return_http_data_only=True, _request_timeout=TIMEOUT,
             )  # fmt: skip
         except ApiException as error:
-            raise _readable(error, method, path) from None
+            raise _readable(error, method, path, self.role) from None
         except HTTPError as error:
             raise UnavailableError(
                 f"{self.api.configuration.host}: the Kubernetes API does not answer ({error})"
@@ -150,14 +155,14 @@ class _AbsentError(Exception):
     """404."""
 
 
-def _readable(error: ApiException, method: str, path: str) -> Exception:
+def _readable(error: ApiException, method: str, path: str, role: str) -> Exception:
     said = _message(error)
     if error.status == 404:
         return _AbsentError(said)
     if error.status == 409:
         return ConflictError(f"{path}: {said}")
     if error.status in (401, 403):
-        return InputError(f"{method} {path}: {said}; the account needs the Role biomed-r1-deployer")
+        return InputError(f"{method} {path}: {said}; the account needs the Role {role}")
     if error.status in (400, 422):
         return StageError(f"{method} {path}: the cluster refuses it: {said}")
     return UnavailableError(f"{method} {path}: HTTP {error.status}: {said}")
@@ -170,16 +175,22 @@ def _message(error: ApiException) -> str:
         return str(error.reason or error.body or "no reason given").strip()
 
 
-def connect(namespace: str) -> Kubernetes:
-    """The cluster that a pod runs in, else the kubeconfig's; raises InputError where there is neither."""
+def connect(namespace: str = "", role: str = "biomed-r1-deployer") -> Kubernetes:
+    """The cluster that a pod runs in, else the kubeconfig's; raises InputError where there is neither.
+
+    Without a `namespace` it is the pod's own, or that of the kubeconfig's context.
+    """
     settings = client.Configuration()
     try:
         if os.environ.get("KUBERNETES_SERVICE_HOST"):
             config.load_incluster_config(client_configuration=settings)
+            namespace = namespace or (SERVICE_ACCOUNT / "namespace").read_text(encoding="utf-8").strip()
         else:
-            config.load_kube_config(client_configuration=settings)
-    except config.ConfigException as error:
-        raise InputError(f"no cluster: {error}; set KUBECONFIG, or run it as the deployer's Deployment") from None
+            path = os.environ.get("KUBECONFIG")  # the package reads it once, when it is imported
+            config.load_kube_config(path, client_configuration=settings)
+            namespace = namespace or config.list_kube_config_contexts(path)[1]["context"].get("namespace", "default")
+    except (config.ConfigException, OSError) as error:
+        raise InputError(f"no cluster: {error}; set KUBECONFIG, or run it in a pod with a service account") from None
     # What is tried again is decided here.
     settings.retries = False
-    return Kubernetes(client.ApiClient(settings), namespace)
+    return Kubernetes(client.ApiClient(settings), namespace, role)

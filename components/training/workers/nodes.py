@@ -39,9 +39,9 @@ class Nodes(Parts):
             mine = None, error
         told: list[Any] = [None] * self._count
         distributed.all_gather_object(told, mine, group=self._group)
-        for _, error in told:
-            if error is not None:
-                raise error
+        for _, problem in told:
+            if problem is not None:
+                raise problem
         return [value for value, _ in told]
 
 

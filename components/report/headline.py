@@ -58,8 +58,8 @@ def error_sentence(reasons: Sequence[Record]) -> str:
     clear = [r for r in measured if r["ci_low"] > 0 or r["ci_high"] < 0]
     if not clear:
         return (
-            "Every measured difference between the two is within its error: on this many questions the two "
-            "cannot be told apart."
+            "Every measured difference between the two is within its error, by intervals at the level of this "
+            "decision. That is no sign that the two are alike."
         )
     rest = [r for r in measured if r not in clear]
     tail = f" Within error: {_amounts(rest)}." if rest else ""

@@ -12,6 +12,7 @@ from components.platform.tables import iterate_rows, read_items, read_metadata
 from components.questions.items import Item
 from components.scoring.askings.marking import Marked, mark
 from components.scoring.cells import score
+from components.scoring.gate.provenance import changed_items
 from components.scoring.outcomes import item_table, outcomes_of
 from components.scoring.slices import slices_of
 
@@ -24,7 +25,8 @@ def write_scores(
 ) -> dict[str, Any]:
     """Write the scores of every model in `answers` to `out` (scores.json) and return them.
 
-    `slices` names columns of the items, or fields of their meta, whose values get a cell each.
+    `slices` names columns of the items, or fields of their meta, whose values get a cell each. Answers that say they
+    were given to other questions, keys or prefills are scored by those given, and `versions.items` says what differs.
     """
     asked = read_items(items)
     values = slices_of(asked, slices, "slices")
@@ -38,8 +40,16 @@ def write_scores(
         marked=marked,
         slices=values,
     )
+    if differs := "; ".join(f"{path.name}: {text}" for path in answers if (text := changed(asked, path))):
+        scores["versions"]["items"] = differs
     write_json(out, scores)
     return scores
+
+
+def changed(items: Sequence[Item], path: Path) -> str | None:
+    """What differs between `items` and those that a file's answers were given to; None where nothing is known to."""
+    recorded = read_metadata(path).get("items_digest")
+    return changed_items(items, iterate_rows(path), recorded) if recorded else None
 
 
 def read_answers(items: Sequence[Item], paths: Sequence[Path]) -> tuple[Marked, Versions]:

@@ -17,7 +17,7 @@ from components.scoring.outcomes import ADVERSARIAL, STRATA, Answers, ItemTable,
 from components.scoring.slices import Slices, slice_records
 
 SCHEMA_VERSION = 1
-STATISTICS_VERSION = "2"
+STATISTICS_VERSION = "3"
 ALL, MACRO = "all", "macro"
 
 

@@ -76,9 +76,9 @@ def accuracy_interval(
     """Interval of the mean of `values` (0..1), weighted by `weights` where given; None without values.
 
     Groups of equal weight, each all right or all wrong: Wilson on their number. Otherwise the group-robust standard
-    error in Wilson's form, with the effective sample size p(1-p)/se^2 and Student's t (Dean and Pagano 2015, J. Survey
-    Stat. Methodol. 3:484), which unlike p +- t*se stays inside 0..1 and covers near the ends. Where that error says
-    nothing (all or none right): Wilson on the (effective) number of groups.
+    error (`proportions.means`) in Wilson's form, with the effective sample size p(1-p)/se^2 and Student's t (Dean and
+    Pagano 2015, J. Survey Stat. Methodol. 3:484), which unlike p +- t*se stays inside 0..1 and covers near the ends.
+    Where that error says nothing (all or none right): Wilson on the (effective) number of groups.
     """
     if len(values) == 0:
         return None

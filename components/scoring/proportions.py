@@ -70,7 +70,9 @@ class Estimate:
 def means(values: Array, weights: Array, parts: Codes, groups: Codes, count: int) -> Means:
     """Means of `values` (0..1) in parts 0..count-1; items of part -1 or weight 0 are outside.
 
-    The variance of a part is the ratio estimator's (Cochran 1977, ch. 6): of the groups' residuals.
+    The variance of a part is the ratio estimator's (Cochran 1977, ch. 6): of the groups' residuals. Few groups of
+    fractions have too small a one by luck where most fractions are near one end. So it is at least its mean with one
+    further group's, which counts for as much as yes or no would: the most that any fraction varies.
     """
     inside = (parts >= 0) & (weights > 0)
     w, span = weights[inside], int(groups.max(initial=0)) + 1
@@ -88,6 +90,8 @@ def means(values: Array, weights: Array, parts: Codes, groups: Codes, count: int
         residual = right - mean[part] * of_pair
         variance = number / (number - 1) * total(residual**2) / weight**2
         kish = weight**2 / total(of_pair**2)
+        most = mean * (1 - mean) / kish
+        variance = np.where(variance > 1e-24, np.maximum(variance, variance + (most - variance) / number), variance)
         influence = residual / weight[part]
         robust = mean * (1 - mean) / variance
     whole = np.minimum(right, of_pair - right) < _TINY * of_pair

@@ -23,7 +23,7 @@ from components.platform.tables import iterate_rows, read_items, read_metadata
 from components.questions.items import Item, group_of
 from components.questions.prefills.relabelled import reordered
 from components.questions.seal import Seal, question_mark, question_marks
-from components.report.score_files import DRAWS, read_answers, write_scores
+from components.report.score_files import DRAWS, changed, read_answers, write_scores
 from components.report.scores import changes
 from components.scoring.askings.marking import order_of, sample_of
 from components.scoring.cells import score
@@ -31,7 +31,6 @@ from components.scoring.gaps.strata import raw
 from components.scoring.gate.comparison import comparisons
 from components.scoring.gate.decide import conditions, decide, distinct
 from components.scoring.gate.flips import equivalence, flips
-from components.scoring.gate.provenance import changed_items
 from components.scoring.gate.rules import Rules
 from components.scoring.intervals import accuracy_interval
 from components.scoring.outcomes import (
@@ -215,11 +214,9 @@ def _plain(value: Any) -> Any:
 def _same_items(items: Sequence[Item], path: Path, answers: Sequence[Path]) -> None:
     """Raise InputError for a file whose answers were given to other questions, options, prefills or keys."""
     for file in answers:
-        recorded = read_metadata(file).get("items_digest")
-        changed = changed_items(items, iterate_rows(file), recorded) if recorded else None
-        if changed:
+        if differs := changed(items, file):
             raise InputError(
-                f"{file}: items_digest: not that of {path}: {changed}; give the items that were asked, or evaluate "
+                f"{file}: items_digest: not that of {path}: {differs}; give the items that were asked, or evaluate "
                 "the models again"
             )
 

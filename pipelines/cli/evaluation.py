@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +20,9 @@ from pipelines.cli.options import (
     json_option,
     replaces_its_own,
 )
+
+if TYPE_CHECKING:
+    from components.stages.evaluate import EvaluateConfig
 
 _items = click.option("--items", required=True, type=FILE, help="The questions (Parquet or JSONL).")
 _answers = click.option("--answers", required=True, multiple=True, type=FILE, help="A file of answers (repeatable).")
@@ -44,7 +48,10 @@ _answers = click.option("--answers", required=True, multiple=True, type=FILE, he
 @click.option("--examples", type=click.IntRange(min=0), help="Questions the report quotes; 0: none of their text.")
 @json_option
 @config_options
-@replaces_its_own(folder_of("answers.parquet", "scores.json", "report.html", "report.md"))
+@replaces_its_own(
+    folder_of("answers.parquet", "scores.json", "report.html", "report.md"),
+    first=lambda out, given: _check_asked(out, given),
+)
 def evaluate_command(
     model: str,
     items: Path,
@@ -60,21 +67,17 @@ def evaluate_command(
     config: GivenConfig,
 ) -> None:
     """Ask a model every question, plainly and after adversarial prefills."""
-    from components.platform.config import parse_config, write_json
+    from components.platform.config import write_json
     from components.platform.screen.tables import Screen, columns
     from components.platform.storage.journal import forget
     from components.report.files import write_evaluation
-    from components.stages.evaluate import EvaluateConfig, evaluate
+    from components.stages.evaluate import evaluate
 
-    given = {"settings": settings and tuple(settings.split(",")), "engine": engine, "limit": limit}
-    given["base_url"] = base_url
-    if chat_template is not None:
-        given["chat_template"] = chat_template.read_text(encoding="utf-8")
-    changed = {**config.parse(EvaluateConfig).model_dump(), **{key: value for key, value in given.items() if value}}
+    given: dict[str, Any] = {"config": config, "settings": settings, "engine": engine, "limit": limit}
+    given |= {"base_url": base_url, "chat_template": chat_template}
     answers = out / "answers.parquet"
     journal = answers.with_name("answers.journal")
-    asked = parse_config(EvaluateConfig, changed, "evaluate")
-    _refuse_others(answers, name or model)
+    asked = _asked(given)
     answers.parent.mkdir(parents=True, exist_ok=True)
     evidence = evaluate(items, model, name or model, asked, answers, str(journal))
     write_evaluation(items, answers, examples)
@@ -96,6 +99,24 @@ def evaluate_command(
         f"{evidence['output_tokens']} tokens in {evidence['seconds']['generation']:.0f} s with {evidence['engine']}; "
         f"answers.parquet, scores.json and report.html in {out}"
     )
+
+
+def _asked(given: Mapping[str, Any]) -> EvaluateConfig:
+    """The stage's config, with the options that have a name of their own put over it."""
+    from components.platform.config import parse_config
+    from components.stages.evaluate import EvaluateConfig
+
+    named = {name: given[name] for name in ("settings", "engine", "limit", "base_url") if given[name]}
+    if "settings" in named:
+        named["settings"] = tuple(named["settings"].split(","))
+    if given["chat_template"] is not None:
+        named["chat_template"] = given["chat_template"].read_text(encoding="utf-8")
+    return parse_config(EvaluateConfig, {**given["config"].parse(EvaluateConfig).model_dump(), **named}, "evaluate")
+
+
+def _check_asked(out: Path, given: Mapping[str, Any]) -> None:
+    _asked(given)
+    _refuse_others(out / "answers.parquet", given["name"] or given["model"])
 
 
 def _refuse_others(answers: Path, model: str) -> None:
@@ -186,7 +207,7 @@ def compare_command(
         root = ledger.rstrip("/")
         seal = seal_number(root)
         look = reserve(root, challenge(items, answers, baseline, candidate, settings, seal_number=seal)).look
-    folder, (scores, decision), _ = _decision_place(out, {})
+    folder, (scores, decision), _ = _decision_place(Path(os.path.realpath(out)), {})
     # A decision under another name beside this one stays.
     with workspace(folder, ".made-") as made:
         evidence = compare(items, answers, baseline, candidate, settings, made, look or 1, equivalent, seal)
@@ -194,7 +215,7 @@ def compare_command(
         written = (made / "decision.json").replace(folder / decision)
     print_scores(json.loads((folder / scores).read_text(encoding="utf-8")), models=(baseline, candidate))
     print_decision(json.loads(written.read_text(encoding="utf-8")))
-    click.echo(f"decision: {written}")
+    click.echo(f"decision: {out if out.suffix == '.json' else out / decision}")
     if evidence["decision"] == "refuse" and fail_on_refusal:
         raise GateRefusedError(f"gate refused {candidate}: {', '.join(evidence['refused_by'])}")
 

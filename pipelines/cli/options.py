@@ -114,10 +114,13 @@ def folder_of(*names: str) -> Callable[[Path, Mapping[str, Any]], Place]:
     return lambda out, _given: (out, names, True)
 
 
-def replaces_its_own(place: Callable[[Path, Mapping[str, Any]], Place] = one_file) -> Callable[[Command], Command]:
+def replaces_its_own(
+    place: Callable[[Path, Mapping[str, Any]], Place] = one_file,
+    first: Callable[[Path, Mapping[str, Any]], object] | None = None,
+) -> Callable[[Command], Command]:
     """For a verb with `--out`: add `--overwrite`; without it only files that biomed-r1 wrote are replaced.
 
-    What else is there is refused before the command begins.
+    What else is there is refused before the command begins, after `first`, which may have more to say about it.
     """
 
     def decorate(command: Command) -> Command:
@@ -128,6 +131,8 @@ def replaces_its_own(place: Callable[[Path, Mapping[str, Any]], Place] = one_fil
                 return command(*args, out=out, **kwargs)
             from components.platform.folders.written import written
 
+            if first is not None:
+                first(out, kwargs)
             folder, names, whole = place(Path(os.path.realpath(out)), kwargs)
             if not whole and out.exists() and not out.is_file():
                 return command(*args, out=out, **kwargs)  # a device, a pipe

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "json_file", type=FILE, help="Write what was read and dropped.")
 @config_options
-@replaces_its_own()
+@replaces_its_own(first=lambda out, given: _writable_items(out, given["source"]))
 def ingest_command(
     source: str, kind: Kind, out: Path, mapping: str | None, json_file: Path | None, config: GivenConfig
 ) -> None:
@@ -35,7 +35,6 @@ def ingest_command(
     from components.platform.config import parse_config, write_json
     from components.stages.ingest import IngestConfig, ingest_one
 
-    _writable_items(out, source)
     values = config.parse(IngestConfig).model_dump() | ({"mapping": mapping} if mapping else {})
     rows, read = ingest_one(source, kind, parse_config(IngestConfig, values, "--map"), out)
     write_json(json_file, [file.model_dump(exclude={"items"}) for file in read])

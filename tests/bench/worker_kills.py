@@ -36,7 +36,6 @@ from faulty_proxy import Answer, Asked, proxy, s3_error  # noqa: E402
 from tiny_model import tiny  # noqa: E402
 
 from components.errors import ReadableError, StoppedError  # noqa: E402
-from components.platform.models import local_model  # noqa: E402
 from components.platform.storage import objects, s3, store  # noqa: E402
 from components.platform.tables import write_rows  # noqa: E402
 from components.stages.sft import SftConfig, sft  # noqa: E402
@@ -45,7 +44,7 @@ from components.training.workers import launch  # noqa: E402
 from pipelines.local import servers  # noqa: E402
 
 CONFIG = SftConfig(
-    max_steps=40, save_steps=2, global_batch=4, learning_rate=1e-3, optim="adamw_torch", device="cpu", max_length=256
+    max_steps=24, save_steps=2, global_batch=4, learning_rate=1e-3, optim="adamw_torch", device="cpu", max_length=256
 )
 KILLS_EACH = 5  # in one training
 OUTAGE_SECONDS = 60.0
@@ -174,17 +173,16 @@ def prepare(folder: Path) -> None:
     asked = {"prompt": json.dumps([{"role": "user", "content": "Which metal?\nA. Zinc\nB. Iron"}]), "opening": ""}
     rows = [{**asked, "completion": f"{'Reason. ' * (k + 1)}The answer is B."} for k in range(8)]
     write_rows(rows, folder / "mix.parquet")
-    smollm = local_model("package:smollm2-135m-instruct")
-    tiny(smollm, folder / "tiny")
-    larger(smollm, folder / "larger")
+    tiny(folder / "tiny")
+    larger(folder / "larger")
 
 
-def larger(smollm: Path, folder: Path) -> None:
+def larger(folder: Path) -> None:
     """A model whose checkpoint (fp32 weights and AdamW) has about 200 MB."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    tiny(smollm, folder)
+    tiny(folder)
     config = AutoConfig.from_pretrained(folder, hidden_size=272, intermediate_size=1088, num_hidden_layers=3)
     config.head_dim = 68
     torch.manual_seed(0)
@@ -200,8 +198,7 @@ def kills(bench: Bench) -> Iterator[dict[str, Any]]:
             for training in range(2):
                 uri, resumed, uploading = bench.uri(), [], 0
                 for kill in range(KILLS_EACH):
-                    before = newest(uri)
-                    killer = Killer(uri, before, link if (kill + training) % 2 else None)
+                    killer = Killer(uri, newest(uri), link if (kill + training) % 2 else None)
                     error, at = bench.train(sharding, uri, "killed")
                     assert isinstance(error, ReadableError), "it ended before it was killed; take more steps"
                     killer.join()

@@ -18,6 +18,7 @@ from components.platform.execution import run_id
 from components.platform.storage.plan import parse
 from pipelines.cli.recipes import compile_command
 from pipelines.compile import check, compiled
+from pipelines.linter import documents
 from pipelines.settings.recipes import load_any_recipe
 from pipelines.settings.training_recipe import load_training_recipe
 
@@ -132,7 +133,7 @@ def test_a_task_takes_the_runs_id_from_kfp_in_a_cluster(monkeypatch: pytest.Monk
 @pytest.mark.parametrize("case", [case for case in CASES if case[2] != "local"], ids="-".join)
 def test_what_is_uploaded_by_hand_runs_with_its_defaults_and_shows_previews(case: tuple[str, str, str]) -> None:
     """KFP's form of a new run asks for nothing: each parameter, if there is any, has a default and a description."""
-    spec, platform = yaml.safe_load_all(text_of(*case))
+    spec, platform = documents(text_of(*case))
     assert set(platform) == {"platforms"}, "two documents, as KFP's upload takes them"
     for name, parameter in spec["root"].get("inputDefinitions", {}).get("parameters", {}).items():
         assert parameter.get("description"), name

@@ -1,4 +1,4 @@
-"""Embedded servers are known by the token that they answer with, and stay up while a run uses them."""
+"""Embedded servers: those of two runs never meet, each is known by its token, and stays up while a run uses it."""
 
 from __future__ import annotations
 
@@ -29,11 +29,17 @@ USER = (
 
 
 @pytest.fixture(scope="module")
-def own_home() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="known-"))
-    yield folder
-    subprocess.run([*COMMAND, "down", "--force"], env=variables(folder), capture_output=True, timeout=60)
-    shutil.rmtree(folder)
+def homes() -> Iterator[tuple[Path, Path]]:
+    folders = tuple(Path(tempfile.mkdtemp(prefix="known-")) for _ in range(2))
+    yield folders
+    for folder in folders:
+        subprocess.run([*COMMAND, "down", "--force"], env=variables(folder), capture_output=True, timeout=600)
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def own_home(homes: tuple[Path, Path]) -> Path:
+    return homes[0]
 
 
 def variables(home: Path, **changed: str) -> dict[str, str]:
@@ -53,7 +59,26 @@ def clock(tmp_path_factory: pytest.TempPathFactory) -> MovedClock:
 
 
 @pytest.fixture(scope="module")
-def cli(own_home: Path) -> Cli:
+def started(homes: tuple[Path, Path]) -> list[tuple[int, str, str]]:
+    """Two homes' servers, started at once, the first one's beside left-over credentials: exit codes, both streams."""
+    leftover = {"AWS_SESSION_TOKEN": "old", "AWS_PROFILE": "no-such", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}
+    dead = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY"), "http://127.0.0.1:9")  # loopback is not for it
+    up = [
+        subprocess.Popen(
+            [*COMMAND, "up", "--print-env"],
+            env=variables(home, **changed),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for home, changed in zip(homes, ({**leftover, **dead}, {}), strict=True)
+    ]
+    said = [process.communicate(timeout=600) for process in up]
+    return [(process.returncode, *streams) for process, streams in zip(up, said, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def cli(own_home: Path, started: object) -> Cli:
     """Runs a verb on servers of this module's own; `before` are words in front of the command."""
 
     def call(*words: str, before: tuple[str, ...] = (), **changed: str) -> subprocess.CompletedProcess[str]:
@@ -62,18 +87,25 @@ def cli(own_home: Path) -> Cli:
             env=variables(own_home, **changed),
             capture_output=True,
             text=True,
-            timeout=150,
+            timeout=600,
         )
 
     return call
 
 
-def test_left_over_credentials_do_not_break_up_and_are_unset_in_a_shell(cli: Cli) -> None:
-    leftover = {"AWS_SESSION_TOKEN": "old", "AWS_PROFILE": "no-such", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}
-    dead = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY"), "http://127.0.0.1:9")  # loopback is not for it
-    done = cli("up", "--print-env", **leftover, **dead)
-    assert done.returncode == 0, done.stderr
-    assert {f"unset {name}" for name in REPLACED} <= set(done.stdout.splitlines())
+def test_two_that_start_at_once_get_servers_of_their_own(
+    homes: tuple[Path, Path], started: list[tuple[int, str, str]]
+) -> None:
+    assert [code for code, _, _ in started] == [0, 0], started
+    states = [json.loads((home / "servers/state.json").read_text()) for home in homes]
+    for name in ("s3", "mlflow"):
+        assert states[0][name]["port"] != states[1][name]["port"], name
+
+
+def test_left_over_credentials_do_not_break_up_and_are_unset_in_a_shell(started: list[tuple[int, str, str]]) -> None:
+    code, printed, said = started[0]
+    assert code == 0, said
+    assert {f"unset {name}" for name in REPLACED} <= set(printed.splitlines())
 
 
 def test_a_clock_step_changes_nothing(cli: Cli, clock: MovedClock) -> None:

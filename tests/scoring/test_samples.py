@@ -168,17 +168,20 @@ def _coverage(n: int, k: int, shape: tuple[float, float], copies: int, runs: int
     return tuple(hits / runs)  # type: ignore[return-value]
 
 
-@pytest.mark.parametrize(("n", "copies"), [(40, 1), (300, 1), (100, 5), (300, 5)])
-@pytest.mark.parametrize("shape", [(0.3, 0.2), (2.0, 1.0), (0.5, 4.0)], ids=["split", "middling", "hard"])
+@pytest.mark.parametrize(("n", "copies"), [(5, 1), (40, 1), (300, 1), (15, 5), (40, 5), (100, 5), (300, 5)])
+@pytest.mark.parametrize(
+    "shape", [(0.3, 0.2), (2.0, 1.0), (0.5, 4.0), (0.2, 4.0)], ids=["split", "middling", "hard", "nearly hopeless"]
+)
 @pytest.mark.parametrize("k", [2, 4, 16])
 def test_the_interval_of_item_means_covers_both_levels(n: int, k: int, shape: tuple[float, float], copies: int) -> None:
     """Questions drawn by their true rates, samples within them: 95 % intervals hold the truth 93 % of the time.
 
-    Twenty groups are the fewest (with eight it is 92 %); all answers taken for independent ones cover far less.
+    Three groups are the fewest. The group-robust error alone held it 86 % of the time with eight groups of questions
+    that are hardly ever answered right, and all answers taken for independent ones hold it far less.
     """
-    ours, naive = _coverage(n, k, shape, copies, runs=1500)
+    ours, naive = _coverage(n, k, shape, copies, runs=1000)
     assert ours >= 0.93
-    if k == 16:
+    if k == 16 and n >= 40 and shape != (0.2, 4.0):
         assert naive < 0.75
 
 

@@ -78,6 +78,16 @@ def test_a_pointer_keeps_what_the_registry_forgot(shelf: Any, later: None) -> No
     assert len(kept) == 3, "pointer, log, decision: no business of gc"
 
 
+def test_the_previous_and_the_proposed_version_stay_without_the_registry(shelf: Any, later: None) -> None:
+    for against, promotion in (("", "auto"), ("1", "auto"), ("2", "manual")):
+        shelf.register(against)
+        promote(shelf.root, shelf.name, str(len(shelf.made)), Asked("ann", "next", promotion=promotion))
+    registry._client().delete_registered_model_alias(shelf.name, "champion")
+    for version in shelf.made:
+        registry._client().delete_model_version(shelf.name, version)
+    assert doomed(shelf.root) == {}
+
+
 def test_what_is_new_stays_and_so_does_what_a_recent_run_used(store_uri: str, tmp_path: Path) -> None:
     used, new = artifact(store_uri, tmp_path, "ingest"), artifact(store_uri, tmp_path, "curate")
     receipt(store_uri, used)

@@ -9,7 +9,7 @@ import pytest
 from memory_target import NAME, MemoryTarget, Place, place
 
 from components.errors import ConflictError, InputError, StageError, UnavailableError
-from components.platform.storage import objects
+from components.platform.storage import objects, store
 from components.serving import audit
 from components.serving import pointer as pointers
 from components.serving.deploy import champion, smoke
@@ -247,6 +247,19 @@ def test_damaged_files_and_a_missing_record_stop_before_anything_starts(place: P
     objects.delete(f"{two.uri}/manifest.json")
     status = place.deployment().run()
     assert "the model is not there any more" in status.reason and place.pointer().champion == one
+
+
+def test_files_that_were_overwritten_since_the_promotion_are_not_deployed(place: Place, tmp_path: Path) -> None:
+    one = place.promote(1)
+    place.deployment().run()
+    two = place.promote(2)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.json").write_text('{"number": 3}')
+    objects.delete(f"{two.uri}/manifest.json")
+    store.put_dir(tmp_path / "other", two.uri, stage="grpo", key="2")
+    status = place.deployment().run()
+    assert (status.state, status.fault) == ("failed", "model") and "it was overwritten" in status.reason
+    assert place.target.seen == ["", one.uri] and place.pointer().champion == one
 
 
 def test_a_pointer_that_was_moved_meanwhile_is_left_alone(place: Place) -> None:

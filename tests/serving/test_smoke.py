@@ -58,6 +58,10 @@ def test_the_registered_weights_pass_and_others_do_not(
         lettered = {**recorded, "questions": [{**q, "letter": "A"} for q in recorded["questions"]]}
         assert len(smoke.check(url, URI, lettered)) == 3
         assert smoke.check(url, URI, lettered, briefly=True) == [], "too short an answer for a letter"
+        others = [{**q, "tokens": [1] * smoke.FIRST_TOKENS} for q in recorded["questions"]]
+        for wrong, alike in ((1, 2), (2, 1)):  # two of three are enough, for another machine's last digits; one is not
+            problems = smoke.check(url, URI, {**recorded, "questions": others[:wrong] + recorded["questions"][wrong:]})
+            assert [f"in {alike} of 3 answers, not in 2" in problem for problem in problems] == [True] * (alike < 2)
         unasked = {**recorded, "questions": [{**recorded["questions"][0], "messages": []}, *recorded["questions"][1:]]}
         (problem,) = smoke.check(url, URI, unasked)
         assert problem.startswith("question 1 got no answer (HTTPStatusError")

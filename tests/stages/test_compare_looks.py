@@ -257,6 +257,19 @@ def test_score_explains_how_an_answer_is_read(bench: Bench) -> None:
     assert isinstance(missing.exception, InputError) and "q999" in str(missing.exception)
 
 
+def test_score_says_that_keys_changed(bench: Bench) -> None:
+    """`compare` refuses; `score` may be asked what corrected keys change, and says that they are other ones."""
+    base = bench.answers("base", "w0", 0.3)
+    words = ["--answers", str(base), "--out", str(bench.folder / "scores.json"), "--set", "draws=100"]
+    told = []
+    for items in (make_items(), make_items(shift=1)):
+        write_items(items, bench.folder / "items.parquet")
+        done = CliRunner().invoke(score_command, ["--items", str(bench.folder / "items.parquet"), *words])
+        told.append("are not those that were asked" in " ".join(done.output.split()))
+    assert told == [False, True]
+    assert "keys are not" in json.loads((bench.folder / "scores.json").read_text())["versions"]["items"]
+
+
 def test_register_refuses_a_decision_about_other_weights(store_uri: str, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model/model.safetensors").write_bytes(b"weights")

@@ -99,6 +99,22 @@ def test_labels_of_a_sample_give_the_gap(drawn: Path) -> None:
     assert ("dsl", "within_benchmark") in gaps
 
 
+@pytest.mark.parametrize(("n", "error"), [(20, 0.05), (100, 0.01), (450, 0.01), (450, 0.15)])
+def test_the_interval_of_kappa_covers_it(n: int, error: float) -> None:
+    """A bootstrap held it in 29 to 89 % of the samples in which two people nearly always agree."""
+    rng = np.random.default_rng(n)
+    truth = rng.random(400_000) < 0.3
+    aim = cohen_kappa_score(*(truth ^ (rng.random(400_000) < error) for _ in range(2)))
+    hits = 0
+    for _ in range(300):
+        own = rng.random(n) < 0.3
+        found = agreement(*(own ^ (rng.random(n) < error) for _ in range(2)))
+        hits += found["kappa"] is not None and found["kappa_low"] <= aim <= found["kappa_high"]
+    assert hits / 300 >= 0.92
+    agreed = agreement(own, own)
+    assert agreed["kappa"] == 1 and agreed["kappa_low"] < 0.99
+
+
 def test_kappa_is_scikit_learns() -> None:
     first, second = (np.random.default_rng(seed).random(200) < 0.4 for seed in (3, 4))
     found = agreement(first, first ^ (second & (np.arange(200) % 4 == 0)))

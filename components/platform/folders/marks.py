@@ -11,8 +11,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 MARK = ".biomed-r1.json"
-# The list of single files that were written to a folder (written.py).
-WRITTEN = ".biomed-r1-written.json"
 SCHEMA_VERSION = 1
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from components.errors import InputError
 from components.platform.folders.deletion import open_to_umask, remove_file, remove_files
-from components.platform.folders.marks import MARK, WRITTEN, read_mark, write_mark
+from components.platform.folders.marks import MARK, read_mark, write_mark
 from components.platform.machine import existing
 
 # What a new disk holds by itself.
@@ -54,7 +54,7 @@ def claimed(folder: Path, option: str = "--out") -> Iterator[Path]:
     A mount point or a link stays what it is: only its contents are ever replaced. Raises InputError as `check` does.
     """
     found = check(folder, option)
-    new = not found.exists()
+    new = [path for path in (found, *found.parents) if not path.exists()]
     if read_mark(found) is None:
         found.mkdir(parents=True, exist_ok=True)
         write_mark(found, ())
@@ -63,8 +63,8 @@ def claimed(folder: Path, option: str = "--out") -> Iterator[Path]:
     finally:
         if read_mark(found) == []:
             remove_file(found / MARK)
-            if new:
-                remove_files(found, ())
+            for path in new:
+                remove_files(path, ())
 
 
 def replace_contents(folder: Path, made: Path) -> None:
@@ -91,7 +91,6 @@ def others(folder: Path) -> list[str]:
     found = [
         path.name
         for path in sorted(folder.iterdir())
-        if path.name not in (*_NOBODYS, MARK, WRITTEN)
-        and (not path.is_dir() or any(p.is_file() for p in path.rglob("*")))
+        if path.name not in (*_NOBODYS, MARK) and (not path.is_dir() or any(p.is_file() for p in path.rglob("*")))
     ]
     return found if len(found) <= 3 else [*found[:3], f"and {len(found) - 3} more"]

@@ -1,4 +1,4 @@
-"""Which single files of a folder are ours: a list beside them with each one's sha256, as it was when we wrote it.
+"""Which files at an `--out` are ours: a list in the home folder with each one's sha256, as it was when we wrote it.
 
 A file that a person made, or changed since (a filled label sheet, an edited recipe), is not what the list says, and is
 not replaced.
@@ -9,16 +9,17 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from components.errors import InputError
-from components.platform.folders.deletion import remove_file, remove_files, replacing
-from components.platform.folders.marks import WRITTEN, read_mark
+from components.platform.folders.deletion import replacing
+from components.platform.folders.marks import read_mark
 from components.platform.folders.outputs import others, writable
+from components.platform.machine import home
 
+LIST = "written.json"
 SCHEMA_VERSION = 1
 # In place of a sha256: a command is writing the file, or was killed while it did.
 _UNDER_WAY = ""
@@ -30,48 +31,41 @@ def written(
 ) -> Iterator[None]:
     """While the block runs, the files `names` of `folder` are written; afterwards those that are there are listed.
 
-    `shown` is what the person wrote ("--out DIR"). With `whole` the folder is named for nothing else. Raises InputError
-    before the block for a file that is there and not as we wrote it, for a `whole` folder that holds none of ours but
-    others' files (neither with `overwrite`), and for a folder that cannot be written to.
+    `folder` is the folder itself, behind any link; `shown` is what the person wrote ("--out DIR"). With `whole` the
+    folder is named for nothing else. Raises InputError before the block for a file that is there and not as we wrote
+    it, for a `whole` folder that holds others' files and none of ours (neither with `overwrite`), and for a folder that
+    cannot be written to.
     """
-    folder = Path(os.path.realpath(folder))
-    new = not folder.exists()
+    paths = [folder / name for name in names]
     with writable(folder, shown):
+        theirs = {path: _state(path) for path in paths if path.is_file() and not _ours(path)}
         if not overwrite:
-            _refuse(folder, names, shown, whole)
-        theirs = {name: _state(folder / name) for name in names if not _ours(folder, name)}
-        folder.mkdir(parents=True, exist_ok=True)
-        _note(folder, dict.fromkeys(names, _UNDER_WAY))
+            _refuse(folder, [path.name for path in theirs], shown, whole)
+    _note(dict.fromkeys(paths, _UNDER_WAY))
     try:
         yield
     finally:
-        # Not noted, on a full disk for example, the files stay under way: ours.
-        with suppress(OSError):
-            _note(folder, {name: _digest(folder / name, theirs.get(name)) for name in names})
-            if new:
-                remove_files(folder, ())
+        _note({path: _digest(path, theirs.get(path)) for path in paths})
 
 
-def _refuse(folder: Path, names: Sequence[str], shown: str, whole: bool) -> None:
-    foreign = [name for name in names if (folder / name).is_file() and not _ours(folder, name)]
-    if foreign:
+def _refuse(folder: Path, theirs: Sequence[str], shown: str, whole: bool) -> None:
+    if theirs:
         raise InputError(
-            f"{shown}: {', '.join(foreign)} is there, and is not as biomed-r1 wrote it; name another place, move it "
+            f"{shown}: {', '.join(theirs)} is there, and is not as biomed-r1 wrote it; name another place, move it "
             "away, or replace it with --overwrite"
         )
-    if whole and not _listed(folder) and read_mark(folder) is None and (found := others(folder)):
+    known = read_mark(folder) is not None or any(Path(path).parent == folder for path in _listed())
+    if whole and not known and (found := others(folder)):
         raise InputError(
             f"{shown}: holds files that biomed-r1 did not write ({', '.join(found)}); name a new or an empty folder, "
             "or write beside them with --overwrite"
         )
 
 
-def _ours(folder: Path, name: str) -> bool:
-    """Whether a file may be replaced: it is not there, or as we wrote it."""
-    if not (folder / name).is_file():
-        return True
-    noted = _listed(folder).get(name)
-    return noted == _UNDER_WAY or (noted is not None and noted == _digest(folder / name))
+def _ours(path: Path) -> bool:
+    """Whether a file that is there is as we wrote it, or one that a command of ours was killed over."""
+    noted = _listed().get(str(path))
+    return noted == _UNDER_WAY or (noted is not None and noted == _digest(path))
 
 
 def _digest(path: Path, theirs: tuple[int, int] | None = None) -> str | None:
@@ -87,35 +81,34 @@ def _state(path: Path) -> tuple[int, int]:
     return found.st_ino, found.st_mtime_ns
 
 
-def _listed(folder: Path) -> dict[str, str]:
+def _listed() -> dict[str, str]:
     try:
-        value = json.loads((folder / WRITTEN).read_text(encoding="utf-8"))
+        value = json.loads((home() / LIST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    files = value.get("sha256") if isinstance(value, dict) and value.get("written_by") == "biomed-r1" else None
-    return {str(name): str(digest) for name, digest in files.items()} if isinstance(files, dict) else {}
+    files = value.get("sha256") if isinstance(value, dict) else None
+    return {str(path): str(digest) for path, digest in files.items()} if isinstance(files, dict) else {}
 
 
-def _note(folder: Path, digests: Mapping[str, str | None]) -> None:
-    """Put files into the list, or take out those without a digest; a list of nothing is removed."""
-    with _locked(folder):
-        known = {**_listed(folder), **digests}
-        kept = {name: digest for name, digest in sorted(known.items()) if digest is not None}
-        if not kept:
-            remove_file(folder / WRITTEN)
-            return
-        value = {"schema_version": SCHEMA_VERSION, "written_by": "biomed-r1", "sha256": kept}
-        with replacing(folder / WRITTEN) as partial:
+def _note(digests: Mapping[Path, str | None]) -> None:
+    """Put files into the list, and take out those that are gone or have no digest.
+
+    A list that cannot be written, because the home folder's disk is full or another user's, ends no command: the files
+    then count as somebody else's, and are kept.
+    """
+    with suppress(OSError), _locked():
+        known: dict[str, str | None] = {**_listed(), **{str(path): digest for path, digest in digests.items()}}
+        kept = {p: d for p, d in sorted(known.items()) if d == _UNDER_WAY or (d is not None and Path(p).is_file())}
+        value = {"schema_version": SCHEMA_VERSION, "sha256": kept}
+        with replacing(home() / LIST) as partial:
             partial.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Two commands that write into one folder keep one list."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
+def _locked() -> Iterator[None]:
+    """Two commands at once keep one list."""
+    home().mkdir(parents=True, exist_ok=True)
+    with (home() / f"{LIST}.lock").open("a") as lock:
         with suppress(OSError):  # a disk without locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(descriptor)

@@ -45,6 +45,8 @@ def benchmarks_section(scores: Scores) -> Section:
 def strata_sentences(scores: Scores) -> list[str]:
     """What the pooled gaps carry, model by model, and which models are no better than guessing."""
     out: list[str] = []
+    if differs := scores.versions.get("items"):
+        out.append(f"The questions that these answers are scored by are not those that were asked: {differs}.")
     where = "" if scores.lead == PLAIN else f", {setting_words(scores.lead)}"
     if where:
         out.append(f"No model was asked plainly: these are accuracies {setting_words(scores.lead)}.")

@@ -67,7 +67,7 @@ def _of(scores: Scores, place: str) -> list[str]:
     apart = _by_model(scores, _CALLS, place)
     parts = [
         f"{words} the experts' for {_named(chosen) if wanted or len(apart) <= MANY else join(list(chosen))}"
-        for wanted, words in ((1, "larger than"), (-1, "smaller than"), (0, "within error of"))
+        for wanted, words in ((1, "larger than"), (-1, "smaller than"), (0, "not shown to differ from"))
         if (chosen := {m: gap for m, gap in apart.items() if claims.side(gap) == wanted})
     ]
     off = {m: gap for m, gap in _by_model(scores, _SLOPE, place).items() if claims.side(gap)}

@@ -234,7 +234,7 @@ def _figures(gaps: Mapping[str, Record]) -> str:
     return ", ".join(f"{name} {_points(gap)}" for name, gap in gaps.items())
 
 
-MANY = 3  # models beyond which the questions stand before the figures
+_COLUMNS = 3  # models beyond which the questions stand before the figures
 
 
 @dataclass(frozen=True)
@@ -322,14 +322,14 @@ def estimands_table(scores: Scores) -> Table | None:
         note += " p is adjusted for the models beside one another (Holm)."
     caption = f"Knowledge minus reasoning, in points, {lead_words(scores)}: which question each figure answers"
     columns = tuple(scores.models) if several else ("Gap",)
-    head = ("Estimate", *columns, "Question") if len(columns) <= MANY else ("Estimate", "Question", *columns)
+    head = ("Estimate", *columns, "Question") if len(columns) <= _COLUMNS else ("Estimate", "Question", *columns)
     return Table(caption, head, tuple(rows), note)
 
 
 def _row(name: str, figures: Sequence[Cell], question: str) -> tuple[Cell, ...]:
     """The question stands last, where a phone shows figures first; beside the name where figures are many."""
     words = Cell(question, kind="words")
-    return (Cell(name), *figures, words) if len(figures) <= MANY else (Cell(name), words, *figures)
+    return (Cell(name), *figures, words) if len(figures) <= _COLUMNS else (Cell(name), words, *figures)
 
 
 def _find(scores: Scores, model: str, wanted: Estimand) -> Record | None:

@@ -11,8 +11,11 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,18 +59,10 @@ class _DiedError(Exception):
 
 
 def _work(uri: str, node: int, folder: Path) -> None:
-    check_gpus()
-    request = transport.get_request(uri, folder / "request")
+    with _ending():
+        request = _prepared(uri, folder)
     module, given = request["module"], request["given"]
-    if given["code"] and given["code"] != (found := code_digest(module)):
-        raise InputError(
-            f"{module}: this image has other code ({found[:12]}) than the task that asks ({given['code'][:12]}); "
-            "set the profile's gpu_image and the runtime's image to the same"
-        )
-    local_model(given["model"])  # once a node, and not by each of its processes
-    out = folder / "model"
-    given |= {"mix": str(folder / "request" / transport.MIX), "out": str(out)}
-    (folder / REQUEST).write_text(json.dumps({"place": request["place"], "given": given}), encoding="utf-8")
+    out = Path(given["out"])
     began = time.monotonic()
     died = _torchrun(module, folder)
     if problem := transport.first_error(errors_of(folder)):
@@ -79,6 +74,32 @@ def _work(uri: str, node: int, folder: Path) -> None:
         evidence = json.loads((folder / EVIDENCE).read_text(encoding="utf-8"))
         evidence["gpu_seconds"] = round(seconds * place["nodes"] * place["gpus"], 2)
         transport.put_result(uri, out, evidence, given["code"])
+
+
+@contextmanager
+def _ending() -> Iterator[None]:
+    """SIGTERM ends the process, as it does not by itself for the first one of a container; nothing is lost yet."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(StoppedError.exit_code))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _prepared(uri: str, folder: Path) -> dict[str, Any]:
+    """The request as this node's workers get it, with what they read on this disk."""
+    check_gpus()
+    request = transport.get_request(uri, folder / "request")
+    module, given = request["module"], request["given"]
+    if given["code"] and given["code"] != (found := code_digest(module)):
+        raise InputError(
+            f"{module}: this image has other code ({found[:12]}) than the task that asks ({given['code'][:12]}); "
+            "set the profile's gpu_image and the runtime's image to the same"
+        )
+    local_model(given["model"])  # once a node, and not by each of its processes
+    given |= {"mix": str(folder / "request" / transport.MIX), "out": str(folder / "model")}
+    (folder / REQUEST).write_text(json.dumps({"place": request["place"], "given": given}), encoding="utf-8")
+    return request
 
 
 def _torchrun(module: str, folder: Path) -> str:
@@ -101,6 +122,11 @@ def _torchrun(module: str, folder: Path) -> str:
         return f"ended with {error.get_first_failure()[1].exitcode}"
     except SignalException as error:
         return f"was stopped by {error.sigval.name}"
+    except Exception as error:  # of torchrun itself: the first node could not be reached
+        return f"could not be started ({error})"
+    finally:
+        # torchrun's handler stays; what follows ends within the grace period.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     return ""
 
 

@@ -85,7 +85,10 @@ def _by_job(module: str, place: TrainerPlace, mix: Path, given: dict[str, Any]) 
         watcher = Watcher(connect(role=ROLE), wanted, lambda attempt: transport.get_error(uri, attempt))
         watcher.run()
         evidence = transport.get_result(uri)
-        watcher.delete()  # what it made is stored; without that, what it was told is still to be done
+        watcher.delete()
+        if evidence is None:  # that of a job that completed long ago was deleted: done again
+            watcher.run()
+            evidence = transport.get_result(uri)
         if evidence is None:
             raise StageError(f"TrainJob {name}: complete, but {uri} has no result; start it again to go on")
     return evidence | {STORED: transport.result_uri(uri)}

@@ -77,7 +77,9 @@ def build_page(title: str, found: Inputs, limits: Limits) -> Page:
         share.section(found.items, found.classifier),
         classifier.section(found.classifier),
         training.section(found.histories),
-        curation.section(found.curation, limits.removed_rows),
+        curation.section(
+            found.curation, limits.removed_rows, {item.id for item in found.items if limits.seal.covers(item)}
+        ),
         examples.section(
             scores,
             decision,

@@ -11,7 +11,17 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner
-from compiled_pipelines import CASES, GOLDEN, SITE, golden_file, site_profile, tasks_of, text_of
+from compiled_pipelines import (
+    CASES,
+    GOLDEN,
+    SITE,
+    TRAIN_JOBS,
+    golden_file,
+    site_profile,
+    tasks_of,
+    text_of,
+    train_job_file,
+)
 
 from components.errors import InputError
 from components.platform.execution import run_id
@@ -38,6 +48,7 @@ def test_golden(case: tuple[str, str, str]) -> None:
 
 def test_every_golden_file_is_compared() -> None:
     compared = {golden_file(*case) for case in CASES} | {Path(site) for site in SITE.values()}
+    compared |= {train_job_file(*case) for case in TRAIN_JOBS}  # tests/training/test_train_job.py
     assert set(GOLDEN.glob("*")) == compared
 
 
@@ -113,7 +124,8 @@ def test_a_gpu_profile_without_images_says_what_a_site_writes(tmp_path: Path) ->
 def test_a_small_recipe_on_a_gpu_cluster_needs_no_pins(tmp_path: Path) -> None:
     eight = ["--set", "sft.global_batch=8"]  # a sequence for each GPU
     call("--recipe", "demo", "--profile", SITE["h100x8"], *eight, "-o", str(tmp_path / "out.yaml"))
-    assert tasks_of((tmp_path / "out.yaml").read_text())["sft"].gpus == 8
+    plan = parse(tasks_of((tmp_path / "out.yaml").read_text())["doctor"].constant("plan"))
+    assert plan.trainer["gpus"] == 8 and plan.trainer["job"]["memory"] == "1792Gi"
 
 
 def test_the_command_as_a_process(tmp_path: Path) -> None:

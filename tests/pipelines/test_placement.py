@@ -27,8 +27,10 @@ def tasks() -> dict[str, Task]:
     return tasks_of(text_of("training", "biomed-r1-8b", "a100x8"))
 
 
-def test_a_trainer_gets_what_its_role_asks_for(tasks: dict[str, Task]) -> None:
-    role, task = site_profile("a100x8").roles["trainer"], tasks["sft"]
+def test_a_trainer_gets_what_its_role_asks_for() -> None:
+    site = site_profile("a100x8")
+    site = site.model_copy(update={"trainer": site.trainer.model_copy(update={"launch": "torchrun"})})
+    role, task = site.roles["trainer"], tasks_of(compiled(load_any_recipe("biomed-r1-8b"), site))["sft"]
     resources = task.container["resources"]
     for kind, asked in (("Cpu", role.cpu), ("Memory", role.memory)):
         assert resources[f"resource{kind}Request"] == resources[f"resource{kind}Limit"] == asked
@@ -49,6 +51,19 @@ def test_a_trainer_gets_what_its_role_asks_for(tasks: dict[str, Task]) -> None:
     ]
     assert task.kubernetes["activeDeadlineSeconds"] == str(60 * (role.timeout_minutes or 0))
     assert task.task["taskInfo"]["name"] == "Supervised fine-tuning"
+
+
+def test_a_task_that_watches_a_train_job_holds_no_gpu(tasks: dict[str, Task]) -> None:
+    """The job has what the role asks for; the task has its timeout, and its image, whose code the pods compare."""
+    site = site_profile("a100x8")
+    role, job, task = site.roles["trainer"], site.job, tasks["sft"]
+    assert task.gpus == 0 and not {"tolerations", "nodeSelector"} & set(task.kubernetes)
+    assert task.container["resources"]["resourceMemoryLimit"] == site.roles["cpu"].memory
+    assert task.kubernetes["activeDeadlineSeconds"] == str(60 * (role.timeout_minutes or 0))
+    assert task.container["image"] == job.image == site.gpu_image
+    assert (job.cpu, job.memory, job.gpu_product) == (role.cpu, role.memory, site.gpu_product)
+    assert site.queue and (job.queue, job.priority_class) == (site.queue.name, site.queue.priority_class)
+    assert set(job.environment) <= set(task.environment)
 
 
 def test_a_cpu_task_holds_no_gpu(tasks: dict[str, Task]) -> None:

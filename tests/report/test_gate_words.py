@@ -13,6 +13,8 @@ import report_run
 from report_records import cell, changed, decision, gap, reason, scores
 from rich.console import Console
 
+from components.platform.tables import read_items
+from components.questions.seal import Seal
 from components.report.headline import headline
 from components.report.scores import Scores
 from components.report.sections import gate
@@ -40,6 +42,16 @@ def test_the_page_says_what_was_decided_on_and_by_which_settings(run: Any, made:
     for caption in ("Open and sealed questions side by side", "Settings of the gate", "The guard, by benchmark",
                     "Answers that flipped", "Equivalence within 5.0 points"):  # fmt: skip
         assert f"**{caption}**" in text, caption
+
+
+def test_no_page_names_a_sealed_question(run: Any, tmp_path: Path) -> None:
+    """Neither as an example nor as what curation removed a training question for, which would give its text away."""
+    report(**run, config=ReportConfig(sealed=0.34, examples=200, removed_rows=100), out_dir=tmp_path)
+    items, text = read_items(run["items"]), (tmp_path / "report.html").read_text(encoding="utf-8")
+    named = {item.id for item in items if re.search(rf"\b{re.escape(item.id)}\b", text)}
+    sealed = {item.id for item in items if Seal(0.34).covers(item)}
+    assert named and sealed and not named & sealed
+    assert "a sealed question" in text
 
 
 def test_settings_are_marked_where_they_differ(made: Any) -> None:

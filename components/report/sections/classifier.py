@@ -94,15 +94,32 @@ def confusion_table(labels: Sequence[int], probs: Sequence[float], threshold: fl
     return Table(f"Confusion at threshold {threshold:.3f}", head, tuple(rows), folded=True)
 
 
+_MEASURES = {
+    "auroc": "AUROC",
+    "auroc_equal_length": "AUROC at equal length",
+    "brier": "Brier score",
+    "ece_before": "calibration error before calibration",
+    "ece_after": "calibration error after it",
+}
+_ENDS = ("_ci_low", "_ci_high")
+
+
 def classifier_table(classifier: Record) -> Table:
-    """The classifier's measures beside those of each baseline, a row a measure."""
+    """The classifier's measures beside those of each baseline, a row a measure; intervals stand with their measure."""
     columns = {"classifier": classifier["metrics"], **classifier["baselines"]}
     names = dict.fromkeys(n for column in columns.values() for n, value in column.items() if is_number(value))
-    rows = tuple((Cell(n.replace("_", " ")), *(Cell(_measure(c.get(n))) for c in columns.values())) for n in names)
-    note = "Held out by question group."
+    rows = tuple(
+        (Cell(_MEASURES.get(name, name.replace("_", " "))), *(_measure(column, name) for column in columns.values()))
+        for name in names
+        if not name.endswith(_ENDS)
+    )
+    note = "Held out by question group. Small figures are 95 % intervals."
     head = ("Measure", *(name.replace("_", " ") for name in columns))
     return Table("Classifier and baselines", head, rows, note)
 
 
-def _measure(value: float | None) -> str:
-    return f"{value:.3f}" if is_number(value) else "–"
+def _measure(column: Record, name: str) -> Cell:
+    value, ends = column.get(name), [column.get(name + end) for end in _ENDS]
+    if not is_number(value):
+        return Cell("–")
+    return Cell(f"{value:.3f}", " to ".join(f"{end:.3f}" for end in ends) if all(map(is_number, ends)) else "")

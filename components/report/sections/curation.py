@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from components.report.page import Cell, Section, Table
@@ -11,12 +11,15 @@ from components.report.tables import words
 from components.report.wording import is_number, percent
 
 
-def section(curation: Record | None, most: int) -> Section:
-    """What curation removed, at most `most` of the questions by name; left out without a curation.json."""
+def section(curation: Record | None, most: int, sealed: Collection[str] = ()) -> Section:
+    """What curation removed, at most `most` of the questions by name; left out without a curation.json.
+
+    Benchmark questions with ids in `sealed` are not named: a training question beside one would give its text away.
+    """
     title = "What curation removed"
     if curation is None:
         return Section("curation", title, absent="No record of curation was given.")
-    found = curation_tables(curation, most)
+    found = curation_tables(curation, most, sealed)
     return Section("curation", title, curation_sentences(curation), [], found)
 
 
@@ -30,12 +33,12 @@ def curation_sentences(curation: Record) -> list[str]:
     ]
 
 
-def curation_tables(curation: Record, most: int) -> list[Table]:
+def curation_tables(curation: Record, most: int, sealed: Collection[str] = ()) -> list[Table]:
     """The sets side by side, the counts, and at most `most` of the removed questions (ids only)."""
     rows = tuple((Cell(_title(name)), Cell(words(value), kind="words")) for name, value in curation["counts"].items())
     found = [_sets_table(curation["sets"]), Table("Training questions", ("What", "Questions"), rows, folded=True)]
     if curation["removed"] and most:
-        found.append(_removed_table(curation["removed"], most))
+        found.append(_removed_table(curation["removed"], most, sealed))
     return found
 
 
@@ -45,12 +48,13 @@ def _sets_table(sets: Mapping[str, Record]) -> Table:
     return Table("Training sets", ("What", *(name.upper() for name in sets)), rows)
 
 
-def _removed_table(removed: Sequence[Record], most: int) -> Table:
+def _removed_table(removed: Sequence[Record], most: int, sealed: Collection[str]) -> Table:
     rows = tuple(
         (
-            Cell(r["id"]),
+            Cell("–" if r.get("match") in sealed else r["id"]),
             Cell(_title(r["reason"]), kind="words"),
-            Cell(words(r.get("match")), kind="words"),  # a rejected trace is too close to nothing
+            # A rejected trace is too close to nothing.
+            Cell("a sealed question" if r.get("match") in sealed else words(r.get("match")), kind="words"),
             Cell(f"{r['score']:.2f}" if is_number(r.get("score")) else "–"),
         )
         for r in removed[:most]

@@ -77,6 +77,7 @@ def _disk(folder: Path, node: int) -> Path:
 
 
 def _rank(module: str, environment: dict[str, Any]) -> None:
+    os.environ.clear()  # what the first training of the suite had set
     os.environ.update({name: str(value) for name, value in environment.items()})
     import fsdp_on_cpu
 

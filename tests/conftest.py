@@ -56,9 +56,10 @@ def servers(_home: Path) -> Iterator[Mapping[str, str]]:
     for name in ("BIOMED_R1_STORE", "MLFLOW_TRACKING_URI"):
         os.environ.pop(name, None)
     embedded.START_SECONDS = 600  # however busy the machine is
-    result = embedded.up()
-    yield result.environment
-    embedded.down()
+    try:
+        yield embedded.up().environment
+    finally:  # also what did start when the other did not
+        embedded.down()
 
 
 @pytest.fixture

@@ -77,7 +77,8 @@ def read_optimizer(trainer: Any, folder: Path) -> None:
         _, value, name = key.split(":", 2)
         state.setdefault(name, {})[value] = tensor
     groups = [{k: tuple(v) if k == "betas" else v for k, v in group.items()} for group in settings["groups"]]
-    set_optimizer_state_dict(trainer.model, trainer.optimizer, {"state": state, "param_groups": groups})
+    states_and_groups: Any = {"state": state, "param_groups": groups}
+    set_optimizer_state_dict(trainer.model, trainer.optimizer, states_and_groups)
     trainer.lr_scheduler.load_state_dict(settings["schedule"])
 
 
@@ -100,8 +101,9 @@ def _optimizer(trainer: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     import torch
     from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict
 
-    found = get_optimizer_state_dict(trainer.model, trainer.optimizer)
-    tensors, others = {}, {}
+    found: dict[str, Any] = dict(get_optimizer_state_dict(trainer.model, trainer.optimizer))
+    tensors: dict[str, Any] = {}
+    others: dict[str, dict[str, Any]] = {}
     for name, values in found["state"].items():
         for key, value in values.items():
             if isinstance(value, torch.Tensor):
@@ -134,7 +136,7 @@ def _whole_weights(model: Any, folder: Path) -> None:
     found = {name: value for file in files for name, value in load_file(file).items()}
     # The only adapter has a name in the model, and none in its file.
     names = {name.replace(".default.", "."): name for name, _ in model.named_parameters()}
-    whole = {names.get(name, name): value for name, value in found.items()}
+    whole: dict[str, Any] = {names.get(name, name): value for name, value in found.items()}
     set_model_state_dict(model, whole, options=StateDictOptions(full_state_dict=True, strict=False))
 
 

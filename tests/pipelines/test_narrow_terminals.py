@@ -38,12 +38,12 @@ from components.platform.progress import progress
 for number in progress(range(12), "evaluate-champion 医学試験医学試験医学試験医学試験医学試験 adversarial_0"):
     time.sleep(0.15)
 """
-# What a finished task leaves for good.
-LINE = "[ 1/10] evaluate-champion  done       1.5 s"
+# What two finished tasks leave for good.
+LINES = ["[ 1/10] evaluate-champion done       1.5 s", "[ 2/10] evaluate-champion done       1.5 s"]
 
 
 @pytest.mark.parametrize("columns", [20, 40, 60, 200])
-@pytest.mark.parametrize(("script", "kept"), [(SHOW, [LINE, LINE]), (BAR, [])], ids=["run", "loop"])
+@pytest.mark.parametrize(("script", "kept"), [(SHOW, LINES), (BAR, [])], ids=["run", "loop"])
 def test_no_new_line_for_each_refresh(tmp_path: Path, script: str, kept: list[str], columns: int) -> None:
     code, screen, text = shown([sys.executable, "-c", script, str(tmp_path)], columns, os.environ)
     assert code == 0, text

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from faulty_endpoint import FaultyEndpoint, asked, endpoint
 
 from components.errors import InputError, StageError
-from components.platform.execution import read_receipts
+from components.platform.execution import read_receipts, receipts_uri
 from components.platform.storage import store
 from components.platform.storage.journal import Journal
 from components.platform.storage.plan import Plan, PlannedModel, write
@@ -212,25 +212,25 @@ def test_a_name_is_needed(items: Path) -> None:
 TASK = """
 import sys
 from components.tasks import training
-stored, plan = sys.argv[1:]
-training.evaluate(stored, "openai:some-model", "m", plan, "r")
+training.evaluate("openai:some-model", "m", sys.argv[1], "r")
 """
 
 
-def planned(items: Path, settings: EvaluateConfig) -> tuple[str, str]:
-    """Where the questions are stored, and the digest of a plan that asks one model; both written to the store."""
+def planned(items: Path, settings: EvaluateConfig) -> str:
+    """The digest of a plan that asks one model; it, the questions and `stratify`'s receipt are written to the store."""
     root = os.environ["BIOMED_R1_STORE"]
     folder = items.parent / "stored"
     folder.mkdir(exist_ok=True)
     shutil.copy(items, folder / "items.parquet")
     store.put_dir(folder, f"{root}/items", stage="stratify", key="k")
+    store.put_json(f"{receipts_uri(root, 'r')}/stratify.json", {"uri": f"{root}/items"})
     model = PlannedModel(name="m", reference="openai:some-model", evaluate=settings.model_dump(mode="json"))
     plan = Plan(tags={}, data={}, stages={}, models=(model,))
-    return f"{root}/items", write(root, plan.text).digest
+    return write(root, plan.text).digest
 
 
 def component(items: Path, settings: EvaluateConfig) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", TASK, *planned(items, settings)], stderr=subprocess.PIPE)
+    return subprocess.Popen([sys.executable, "-c", TASK, planned(items, settings)], stderr=subprocess.PIPE)
 
 
 def test_a_task_that_ended_early_is_resumed_from_the_store(
@@ -240,8 +240,8 @@ def test_a_task_that_ended_early_is_resumed_from_the_store(
 
     def run(server: FaultyEndpoint, budget: int) -> None:
         """What TASK does, in this process."""
-        stored, plan = planned(items, config(server, max_requests=budget))
-        answered = training.evaluate(stored, "openai:some-model", "m", plan, "r")
+        plan = planned(items, config(server, max_requests=budget))
+        answered = training.evaluate("openai:some-model", "m", plan, "r")
         store.get_file(answered, "answers.parquet", items.parent / "answers.parquet")
 
     monkeypatch.setenv("OPENAI_API_KEY", CANARY)

@@ -139,6 +139,7 @@ REASONS: dict[str, str] = {
     "evaluate.max_total_tokens": FREE + "no limit",
     "evaluate.engine": FREE + "vLLM where it is installed and pays",
     "evaluate.dtype": FREE + "bfloat16 where the processor has it",
+    "evaluate.chat_template": FREE + "none: the tokenizer's own",
     "evaluate.batch_size": FREE + "transformers only: fits a small machine",
     "evaluate.max_context": FREE + "question and answer of the longest kind",
     "evaluate.settings": PAPER + "plain, and three adversarial traces for each question (data card)",

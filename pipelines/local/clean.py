@@ -33,16 +33,16 @@ def main(arguments: list[str]) -> int:
     if not found or "--force" in arguments:
         return 0
     told = ", ".join(f"{name} ({count})" for name, count in sorted(found.items()))
-    print(
-        f"{home} holds registered versions: {told}, with their weights and the results of every run.", file=sys.stderr
-    )
+    say = sys.stderr.write  # click may not be installed here
+    say(f"{home} holds registered versions: {told}, with their weights and the results of every run.\n")
     if sys.stdin.isatty():
-        print("Delete all of it? [y/N] ", end="", file=sys.stderr, flush=True)
+        say("Delete all of it? [y/N] ")
+        sys.stderr.flush()
         if sys.stdin.readline().strip().lower() in ("y", "yes"):
             return 0
-        print("nothing was deleted", file=sys.stderr)
+        say("nothing was deleted\n")
         return 2
-    print("Nothing was deleted; `make clean FORCE=1` deletes it without a question.", file=sys.stderr)
+    say("Nothing was deleted; `make clean FORCE=1` deletes it without a question.\n")
     return 2
 
 

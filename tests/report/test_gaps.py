@@ -150,7 +150,7 @@ def test_benchmarks_with_few_questions_share_a_sentence_which_keeps_what_is_beyo
     [calm] = experts.sentences(scores(cells[:2], gaps[:2]))
     assert calm.startswith("small-0 has fewer") and "neither the classifier's gap nor the slope differs" in calm
     larger = experts.sentences(scores([cell(), cell(benchmark="small-0", n=30)], gaps[:2]))
-    assert larger[0].startswith("On small-0 the classifier's gap on the same questions is within error of")
+    assert larger[0].startswith("On small-0 the classifier's gap on the same questions is not shown to differ from")
 
 
 def test_every_estimate_stands_in_one_table_with_its_question() -> None:

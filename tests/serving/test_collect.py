@@ -136,7 +136,7 @@ def test_the_command_lists_first_and_a_run_that_comes_between_is_respected(
     uris = [artifact(store_uri, tmp_path, "evaluate") for _ in range(3)]
     before = objects.list_files(store_uri)
     listed = CliRunner().invoke(gc_command, [], catch_exceptions=False).output
-    assert "artifacts/evaluate" in listed and "delete     3" in listed and "nothing was changed" in listed
+    assert "artifacts/evaluate\t3\t" in listed and "nothing was changed" in listed
     assert objects.list_files(store_uri) == before
     found = collect.plan(store_uri, DAY)
     taken = f"{store_uri}/{found.doomed[1].path}"

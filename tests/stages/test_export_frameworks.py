@@ -50,7 +50,7 @@ def test_the_verb_writes_a_folder_of_questions_code_and_readme(
     given = ["--items", str(tmp_path / "items.parquet"), "--to", form, "--out", str(tmp_path / "out")]
     done = CliRunner().invoke(export_command, [*given, "--set", "settings=[plain, adversarial_1]"])
     assert done.exit_code == 0 and f"{len(items)} questions" in done.output, done.output
-    names = {"questions.jsonl", "export.json", "README.md", "biomed_r1_questions.py", code}
+    names = {"questions.jsonl", "export.json", "README.md", "biomed_r1_questions.py", ".biomed-r1.json", code}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
     assert "plain, adversarial_1." in (tmp_path / "out" / "README.md").read_text()
     lines = (tmp_path / "out" / "questions.jsonl").read_text(encoding="utf-8").split("\n")[:-1]

@@ -123,7 +123,7 @@ class Screen:
     def _write(self, lines: Iterable[str]) -> None:
         for line in lines:
             if self.plain:
-                print(line)
+                sys.stdout.write(f"{line}\n")
             else:
                 self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 

@@ -7,6 +7,7 @@ writes the items with their labels and probabilities of being drawn, from which 
 from __future__ import annotations
 
 import csv
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -72,9 +73,7 @@ def apply(items: Path, design: Path, sheet: Path, out: Path) -> dict[str, Any]:
     Raises InputError for other items than were drawn from, a row that is missing, unknown or twice there, a label that
     is neither Reasoning nor Understanding, and for a disagreement that `label` does not settle.
     """
-    asked, plan = read_items(items), json.loads(design.read_text(encoding="utf-8"))
-    if plan.get("schema_version") != SCHEMA_VERSION:
-        raise InputError(f"{design}: schema_version: {plan.get('schema_version')!r}, not {SCHEMA_VERSION}; draw again")
+    asked, plan = read_items(items), _read_design(design)
     if plan["items_digest"] != items_digest(asked):
         raise InputError(f"{items}: other questions than {design} was drawn from; give those")
     rows = _read_sheet(sheet, plan["drawn"])
@@ -126,23 +125,41 @@ def _sheet_row(item: Item) -> list[str]:
     return [item.id, item.dataset_name, item.context or "", item.question, options, "", "", ""]
 
 
+def _read_design(design: Path) -> dict[str, Any]:
+    """What `draw` wrote beside the sheet."""
+    try:
+        plan = json.loads(design.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{design}: cannot be read ({error}); --design: give the {DESIGN} of the draw") from None
+    if not isinstance(plan, dict) or plan.get("schema_version") != SCHEMA_VERSION:
+        version = plan.get("schema_version") if isinstance(plan, dict) else None
+        raise InputError(f"{design}: schema_version: {version!r}, not {SCHEMA_VERSION}; draw again")
+    if missing := {"items_digest", "drawn", "probability", "seed"} - plan.keys():
+        raise InputError(f"{design}: {min(missing)}: missing; draw again")
+    return plan
+
+
 def _read_sheet(sheet: Path, drawn: list[str]) -> dict[str, tuple[str, str, str]]:
     """(label_1, label_2, label) of every drawn item; label may be empty."""
     found: dict[str, tuple[str, str, str]] = {}
     wanted = set(drawn)
-    with sheet.open(encoding="utf-8-sig", newline="") as file:
-        for number, row in enumerate(csv.DictReader(file), start=2):
-            item_id = (row.get("id") or "").strip()
-            if item_id not in wanted or item_id in found:
-                what = "a second row of this item" if item_id in found else "not an item that was drawn"
-                raise InputError(f"{sheet}: row {number}: id: {item_id!r}: {what}; keep the rows of the sheet")
-            labels = [(row.get(name) or "").strip().capitalize() for name in ("label_1", "label_2", "label")]
-            for name, label, may_be_empty in zip(("label_1", "label_2", "label"), labels, (0, 0, 1), strict=True):
-                if label not in QUESTION_TYPES and not (may_be_empty and not label):
-                    raise InputError(
-                        f"{sheet}: row {number}: {name}: {row.get(name)!r} is neither {' nor '.join(QUESTION_TYPES)}"
-                    )
-            found[item_id] = (labels[0], labels[1], labels[2])
+    try:
+        text = sheet.read_text(encoding="utf-8-sig")
+        lines = list(csv.DictReader(io.StringIO(text, newline="")))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{sheet}: cannot be read ({error}); give the filled {SHEET}") from None
+    for number, row in enumerate(lines, start=2):
+        item_id = (row.get("id") or "").strip()
+        if item_id not in wanted or item_id in found:
+            what = "a second row of this item" if item_id in found else "not an item that was drawn"
+            raise InputError(f"{sheet}: row {number}: id: {item_id!r}: {what}; keep the rows of the sheet")
+        labels = [(row.get(name) or "").strip().capitalize() for name in ("label_1", "label_2", "label")]
+        for name, label, may_be_empty in zip(("label_1", "label_2", "label"), labels, (0, 0, 1), strict=True):
+            if label not in QUESTION_TYPES and not (may_be_empty and not label):
+                raise InputError(
+                    f"{sheet}: row {number}: {name}: {row.get(name)!r} is neither {' nor '.join(QUESTION_TYPES)}"
+                )
+        found[item_id] = (labels[0], labels[1], labels[2])
     if missing := [item_id for item_id in drawn if item_id not in found]:
         raise InputError(f"{sheet}: {missing[0]}: its row is missing, with {len(missing) - 1} others; keep all rows")
     return found

@@ -150,3 +150,20 @@ def test_other_items_are_refused(drawn: Path) -> None:
     (drawn / DESIGN).write_text(json.dumps({**design, "schema_version": 2}), encoding="utf-8")
     with pytest.raises(InputError, match="schema_version: 2"):
         apply(drawn / "items.parquet", drawn / DESIGN, fill(drawn / SHEET), drawn / "out.parquet")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (DESIGN, None, "label-design.json: cannot be read"),
+        (DESIGN, b"[1", "label-design.json: cannot be read"),
+        (DESIGN, b"[]", "schema_version: None"),
+        (DESIGN, b'{"schema_version": 1}', "drawn: missing"),
+        (SHEET, None, "label-sheet.csv: cannot be read"),
+        (SHEET, b"id,label_1\n\xff\xfe", "label-sheet.csv: cannot be read"),
+    ],
+)
+def test_files_of_the_draw_that_are_gone_or_broken(drawn: Path, name: str, content: bytes | None, message: str) -> None:
+    (drawn / name).write_bytes(content) if content is not None else (drawn / name).unlink()
+    with pytest.raises(InputError, match=message):
+        apply(drawn / "items.parquet", drawn / DESIGN, drawn / SHEET, drawn / "out.parquet")

@@ -90,6 +90,8 @@ def test_every_option_is_read_in_every_shape(row: dict, data: st.DataObject) -> 
     shape = data.draw(st.sampled_from(sorted(SHAPES)))
     same = [text for text in options.values() if text.strip().lower() == options[letter].strip().lower()]
     assume(len(same) == 1 or "text" not in shape)
+    # A vitamin "A" that is option H: "The answer is A." names option A (docs/extraction.md: what it does not read).
+    assume(options[letter].strip() not in options)
     assert extract(SHAPES[shape](letter, options[letter]), options) == letter
 
 

@@ -59,7 +59,7 @@ run: install ## Run the whole pipeline (recipe demo) on embedded S3 and MLflow
 smoke: install ## The same stages at the smallest real size
 	$(BIN)/biomed-r1 run --recipe smoke $(RUN_ARGS)
 
-demo-ops: install ## An operator's round: promote, serve, deploy, bad weights, the way back, rollback, gc (about 15 minutes)
+demo-ops: install ## An operator's round: promote, serve, deploy, bad weights, the way back, rollback, gc (about 8 minutes)
 	$(BIN)/python examples/operate/demo_ops.py
 
 test: $(VENV)/.installed-test ## Run the tests (under 10 minutes on 2 cores)

@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests/support")]
 
 import ranks  # noqa: E402
+import several_processes  # noqa: E402
 from faulty_proxy import Answer, Asked, proxy, s3_error  # noqa: E402
 from tiny_model import tiny  # noqa: E402
 
@@ -181,14 +182,7 @@ def workers() -> list[psutil.Process]:
     """The processes of the training that runs, by rank."""
     if ranks.alive:
         return [psutil.Process(process.pid) for process in ranks.alive if process.is_alive()]
-    found = []
-    for process in psutil.Process().children(recursive=True):
-        try:
-            if "RANK" in process.environ() and "components.stages.sft" in process.cmdline():
-                found.append((int(process.environ()["RANK"]), process))
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
-    return [process for _, process in sorted(found, key=lambda pair: pair[0])]
+    return several_processes.workers()
 
 
 def agent() -> psutil.Process:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
+from several_processes import write_mix
 from train_jobs import JOBS, TrainJobs, kubeconfig, train_jobs, until
 
 from components.errors import StoppedError
 from components.platform.execution import STORED
 from components.platform.storage import store
-from components.platform.tables import write_rows
 from components.stages.sft import SftConfig, sft
 from components.training.place import TrainerPlace
 
@@ -23,11 +23,7 @@ TWO_NODES = TrainerPlace(nodes=2, gpus=1, launch="trainjob")
 
 @pytest.fixture(scope="module")
 def mix(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("mix") / "mix.parquet"
-    message = [{"role": "user", "content": "Which metal?\nA. Zinc\nB. Iron"}]
-    asked = {"prompt": json.dumps(message), "opening": ""}
-    write_rows([{**asked, "completion": f"{'Reason. ' * (k + 1)}The answer is B."} for k in range(5)], path)
-    return path
+    return write_mix(tmp_path_factory.mktemp("mix") / "mix.parquet", 5)
 
 
 def _stop_second(jobs: TrainJobs, root: Path) -> None:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from safetensors.torch import load_file
+from several_processes import meanwhile, published, workers, write_mix
 
 from components.errors import InputError, StageError, StoppedError
 from components.platform.tables import write_rows
@@ -27,11 +23,7 @@ STEPS = 10  # 4 epochs of 5 rows, 2 a step
 
 @pytest.fixture(scope="module")
 def mix(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("mix") / "mix.parquet"
-    message = [{"role": "user", "content": "Which metal?\nA. Zinc\nB. Iron"}]
-    asked = {"prompt": json.dumps(message), "opening": ""}
-    write_rows([{**asked, "completion": f"{'Reason. ' * (k + 1)}The answer is B."} for k in range(5)], path)
-    return path
+    return write_mix(tmp_path_factory.mktemp("mix") / "mix.parquet", 5)
 
 
 @pytest.fixture(scope="module")
@@ -49,40 +41,6 @@ def largest_difference(first: Path, second: Path) -> float:
     one, other = (load_file(folder / "model.safetensors") for folder in (first, second))
     assert one.keys() == other.keys()
     return max(float((one[name] - other[name]).abs().max()) for name in one)
-
-
-def workers() -> list[psutil.Process]:
-    """The processes of a training that this one started, by rank."""
-    found = []
-    for process in psutil.Process().children(recursive=True):
-        try:
-            if "RANK" in process.environ() and "components.stages.sft" in process.cmdline():
-                found.append((int(process.environ()["RANK"]), process))
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
-    return [process for _, process in sorted(found, key=lambda pair: pair[0])]
-
-
-def meanwhile(ready: Callable[[], bool], act: Callable[[], None]) -> threading.Thread:
-    """Do `act` once, in a thread, as soon as `ready` holds."""
-
-    def run() -> None:
-        deadline = time.monotonic() + 300
-        while not ready() and time.monotonic() < deadline:
-            time.sleep(0.02)
-        act()
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    return thread
-
-
-def published(checkpoints: Path) -> list[int]:
-    return [
-        entry["step"]
-        for path in checkpoints.glob("*/lease.json")
-        for entry in json.loads(path.read_text())["published"]
-    ]
 
 
 @pytest.mark.slow

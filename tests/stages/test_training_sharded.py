@@ -7,8 +7,6 @@ import os
 import random
 import shutil
 import signal
-import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -18,6 +16,7 @@ from typing import Any
 import pytest
 import ranks
 from safetensors.torch import load_file
+from several_processes import meanwhile, published, write_mix
 
 from components.errors import StageError, StoppedError
 from components.platform.tables import write_rows
@@ -45,11 +44,7 @@ def _forked() -> Any:
 
 @pytest.fixture(scope="module")
 def mix(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("mix") / "mix.parquet"
-    message = [{"role": "user", "content": "Which metal?\nA. Zinc\nB. Iron"}]
-    asked = {"prompt": json.dumps(message), "opening": ""}
-    write_rows([{**asked, "completion": f"{'Reason. ' * (k + 1)}The answer is B."} for k in range(ROWS)], path)
-    return path
+    return write_mix(tmp_path_factory.mktemp("mix") / "mix.parquet", ROWS)
 
 
 @pytest.fixture(scope="module")
@@ -219,22 +214,3 @@ def test_grpo_in_two_processes_learns_what_one_does(
         assert found[name]["rewards"] == pytest.approx(found["one"]["rewards"]) and any(found[name]["rewards"])
         assert found[name]["weights_sha256"] != found[name]["weights_sha256_start"]
         assert largest_difference(out, tmp_path / "one") < 1e-6
-
-
-def published(checkpoints: Path) -> list[int]:
-    leases = [json.loads(path.read_text()) for path in checkpoints.glob("*/lease.json")]
-    return [entry["step"] for lease in leases for entry in lease["published"]]
-
-
-def meanwhile(ready: Callable[[], bool], act: Callable[[], None]) -> threading.Thread:
-    """Do `act` once, in a thread, as soon as `ready` holds."""
-
-    def run() -> None:
-        deadline = time.monotonic() + 300
-        while not ready() and time.monotonic() < deadline:
-            time.sleep(0.02)
-        act()
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    return thread

@@ -1,0 +1,53 @@
+"""What tests and the bench of trainings in several processes share."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from components.platform.tables import write_rows
+
+
+def write_mix(path: Path, rows: int) -> Path:
+    """Traces of growing length for SFT; returns `path`."""
+    message = [{"role": "user", "content": "Which metal?\nA. Zinc\nB. Iron"}]
+    asked = {"prompt": json.dumps(message), "opening": ""}
+    write_rows([{**asked, "completion": f"{'Reason. ' * (k + 1)}The answer is B."} for k in range(rows)], path)
+    return path
+
+
+def workers() -> list[psutil.Process]:
+    """The processes that torchrun started for an SFT of this process, by rank."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if "RANK" in process.environ() and "components.stages.sft" in process.cmdline():
+                found.append((int(process.environ()["RANK"]), process))
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return [process for _, process in sorted(found, key=lambda pair: pair[0])]
+
+
+def published(checkpoints: Path) -> list[int]:
+    """The steps that count, of every training below `checkpoints`."""
+    leases = [json.loads(path.read_text()) for path in checkpoints.glob("*/lease.json")]
+    return [entry["step"] for lease in leases for entry in lease["published"]]
+
+
+def meanwhile(ready: Callable[[], bool], act: Callable[[], None]) -> threading.Thread:
+    """Do `act` once, in a thread, as soon as `ready` holds."""
+
+    def run() -> None:
+        deadline = time.monotonic() + 300
+        while not ready() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        act()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    return thread

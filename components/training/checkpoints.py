@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import re
+import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,10 @@ KEEP = 2  # the newest ones: one may turn out to be damaged
 _NAME = re.compile(r"checkpoint-(\d+)-(\d+)(?:-\d+)?")
 # A pickle of the trainer's arguments: nothing reads it back, so it is not stored.
 _UNSAFE = "training_args.bin"
+
+
+class AbandonedError(Exception):
+    """A checkpoint is not stored any more, because nothing would go on from it."""
 
 
 def resume_key(stage: str, config: Mapping[str, Any], inputs: Sequence[tuple[str, str]]) -> str:
@@ -50,6 +55,7 @@ class Checkpoints:
     code: str = ""
     keep: int = KEEP
     parts: Parts = store.ALL_HERE  # the nodes of a training on several, each with some of a checkpoint's files
+    abandoned: threading.Event = field(default_factory=threading.Event, compare=False)  # set: `put` ends soon
     _lease: Lease | None = field(default=None, init=False, repr=False, compare=False)
     _fetched: str = field(default="", init=False, repr=False, compare=False)
     _damaged: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
@@ -102,8 +108,9 @@ class Checkpoints:
         """Store a checkpoint, manifest last, publish it, then delete what is neither among the newest nor `best`.
 
         `best` is the step of the best checkpoint so far, if somebody compares them. Raises OvertakenError when a newer
-        attempt of this training has started, UnavailableError when the store does not answer: what was published
-        before is there all the same. All nodes call it, each with the folder on its own disk.
+        attempt of this training has started, AbandonedError once `abandoned` is set, UnavailableError when the store
+        does not answer: what was published before is there all the same. All nodes call it, each with the folder on
+        its own disk.
         """
         remove_file(folder / _UNSAFE)
         name = self.parts.first(lambda: self._name(step))
@@ -115,8 +122,13 @@ class Checkpoints:
             inputs=self.inputs,
             code=self.code,
             parts=self.parts,
+            before_each=self._go_on,
         )
         self.parts.first(lambda: self._publish(Published(step, name), best))
+
+    def _go_on(self) -> None:
+        if self.abandoned.is_set():
+            raise AbandonedError
 
     def _name(self, step: int) -> str:
         """What the directory of a checkpoint is to be called."""

@@ -138,6 +138,7 @@ class Training:
                 model = self._trained(trainer)
                 if trainer.is_world_process_zero():
                     save_plain(model, self.opened.tokenizer, out, dtype)
+                uploads.finish()
             together(trainer)  # the others end when the first has stored what it had to
         state = trainer.state
         steps = int(state.global_step)

@@ -26,7 +26,6 @@ from faulty_proxy import Answer, Asked, proxy, s3_error  # noqa: E402
 from tiny_model import tiny  # noqa: E402
 
 from components.errors import ReadableError  # noqa: E402
-from components.platform.models import local_model  # noqa: E402
 from components.platform.storage import objects, s3, store  # noqa: E402
 from components.platform.tables import write_rows  # noqa: E402
 from components.stages.sft import SftConfig, sft  # noqa: E402
@@ -131,17 +130,16 @@ def prepare(folder: Path) -> None:
     asked = {"prompt": json.dumps([{"role": "user", "content": "Which metal?\nA. Zinc\nB. Iron"}]), "opening": ""}
     rows = [{**asked, "completion": f"{'Reason. ' * (k + 1)}The answer is B."} for k in range(8)]
     write_rows(rows, folder / "mix.parquet")
-    smollm = local_model("package:smollm2-135m-instruct")
-    tiny(smollm, folder / "tiny")
-    larger(smollm, folder / "larger")
+    tiny(folder / "tiny")
+    larger(folder / "larger")
 
 
-def larger(smollm: Path, folder: Path) -> None:
+def larger(folder: Path) -> None:
     """A model whose checkpoint (fp32 weights and AdamW) has about 200 MB."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    tiny(smollm, folder)
+    tiny(folder)
     config = AutoConfig.from_pretrained(folder, hidden_size=272, intermediate_size=1088, num_hidden_layers=3)
     config.head_dim = 68
     torch.manual_seed(0)

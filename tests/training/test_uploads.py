@@ -5,13 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from itertools import repeat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from components.errors import InputError, UnavailableError
 from components.platform.folders.deletion import WORKSPACE_MARK
-from components.training.checkpoints import Checkpoints
+from components.platform.storage import objects
+from components.training.checkpoints import Checkpoints, forget
 from components.training.saving import uploads as module
 from components.training.saving.lease import OvertakenError
 from components.training.saving.uploads import Uploads, uploading
@@ -141,3 +144,49 @@ def test_a_slow_store_makes_checkpoints_rarer_and_not_the_training_slower(
     monkeypatch.undo()
     goes_on.set()
     assert uploads.wait() and uploads.ready()
+
+
+@pytest.mark.parametrize("place", ["s3", "local"])
+def test_the_upload_in_progress_is_given_up_when_the_training_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, request: pytest.FixtureRequest
+) -> None:
+    """Whether it is sending or between two tries; what was published before stays, and the half one can be deleted."""
+    monkeypatch.setattr(module, "WAIT_SECONDS", 0.0)
+    uri = request.getfixturevalue("store_uri") if place == "s3" else str(tmp_path / "store")
+    checkpoints = Checkpoints(f"{uri}/c", "sft", "key-1")
+    with uploading(checkpoints) as uploads:
+        uploads.start(saved(tmp_path, 1), 1)
+        uploads.wait()
+        half_way, goes_on = threading.Event(), threading.Event()
+        read = objects._Hashed.read
+
+        def slowly(self: Any, amount: int = -1) -> bytes:
+            piece = read(self, min(amount, 1 << 20))
+            half_way.set()
+            goes_on.wait(60)
+            return piece
+
+        monkeypatch.setattr(objects._Hashed, "read", slowly)
+        (folder := saved(tmp_path, 2)).joinpath("weights").write_bytes(bytes(20 << 20))
+        uploads.start(folder, 2)
+        assert half_way.wait(60)
+        checkpoints.abandoned.set()
+        goes_on.set()
+        uploads.finish()
+    assert (uploads.published, uploads.failed, folder.exists()) == (1, False, False)
+    assert objects.get_json(f"{checkpoints.folder}/lease.json")["highest"] == 1
+    forget(f"{uri}/c")
+    assert not [name for name in objects.list_files(f"{uri}/c") if "checkpoint-" in name]
+
+
+def test_one_that_waits_for_a_store_that_does_not_answer_is_given_up(
+    checkpoints: Checkpoints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(module, "FIRST_WAIT", 3600.0)
+    monkeypatch.setattr(module, "LONGEST_WAIT", 3600.0)
+    tried = failing(monkeypatch, repeat(UnavailableError("later")))
+    with uploading(checkpoints) as uploads:
+        uploads.start(saved(tmp_path, 1), 1)
+        uploads.finish()
+    assert len(tried) in (1, 2) and not uploads.busy and not (tmp_path / "checkpoint-1").exists()

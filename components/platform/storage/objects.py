@@ -168,13 +168,14 @@ def delete_files(uri: str, names: Sequence[str]) -> None:
         delete(f"{uri.rstrip('/')}/{name}")
 
 
-def put_file(path: Path, uri: str) -> tuple[str, int]:
+def put_file(path: Path, uri: str, before_each: Callable[[], None] | None = None) -> tuple[str, int]:
     """Upload a file (in parts where it is large); returns the sha256 and the size of the bytes that were sent.
 
-    Hashed while it is read: reading 100 GB a second time would take as long as the upload.
+    Hashed while it is read: reading 100 GB a second time would take as long as the upload. What `before_each` raises
+    before a piece is read ends the upload, and nothing is stored.
     """
     with path.open("rb") as file:
-        source = _Hashed(file)
+        source = _Hashed(file, before_each)
         if not s3.is_s3(uri):
             Path(uri).parent.mkdir(parents=True, exist_ok=True)
             with Path(uri).open("wb") as target:
@@ -240,12 +241,14 @@ class _Hashed:
     It has no `seek`: boto3 would read each part of a file that has one twice, and not in order.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+    def __init__(self, file: BinaryIO, before_each: Callable[[], None] | None) -> None:
+        self._file, self._before_each = file, before_each
         self.digest = hashlib.sha256()
         self.size = 0
 
     def read(self, amount: int = -1) -> bytes:
+        if self._before_each:
+            self._before_each()
         chunk = self._file.read(amount)
         self.digest.update(chunk)
         self.size += len(chunk)

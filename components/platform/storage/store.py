@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
@@ -64,6 +64,7 @@ def put_dir(
     links: bool = False,
     beside: str = "",
     parts: Parts = ALL_HERE,
+    before_each: Callable[[], None] | None = None,
 ) -> dict[str, Any]:
     """Upload every file below `folder` in parallel, then the manifest; returns the manifest.
 
@@ -72,12 +73,12 @@ def put_dir(
     Before them goes a mark with their names: `delete_prefix` can then tell a half upload from other people's files.
     `inputs` are (uri or name, digest) pairs, `code` the digest of the stage's code; with `links` a link to a file is
     stored as that file, which is how the hub's cache holds a model. `parts` are the machines that each hold some of the
-    files. Raises InputError for another link, and before any upload for a name that no directory can be read back with.
+    files. What `before_each` raises before a piece of a file is read ends it without a manifest. Raises InputError for another link, and before any upload for a name that no directory can be read back with.
     """
 
     def upload(name: str) -> dict[str, Any]:
         faults.point("upload")
-        digest, size = send(folder / name, f"{uri}/{name}")
+        digest, size = send(folder / name, f"{uri}/{name}", before_each)
         return {"path": name, "size": size, "sha256": digest}
 
     def upload_all() -> list[dict[str, Any]]:

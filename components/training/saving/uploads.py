@@ -9,15 +9,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from tenacity import (
+    Retrying,
+    retry_if_exception_type,
+    sleep_using_event,
+    stop_after_attempt,
+    stop_when_event_set,
+    wait_exponential_jitter,
+)
 
 from components.errors import InputError, ReadableError, UnavailableError
 from components.platform.folders.deletion import remove_folder
-from components.training.checkpoints import Checkpoints
+from components.training.checkpoints import AbandonedError, Checkpoints
 
 LOG = logging.getLogger(__name__)
 # Checkpoints in a row that could not be stored, each tried several times, before the training stops.
 FAILURES = 5
+# All waits of a training for uploads together: so many seconds, and this share of its time.
+WAIT_SECONDS, WAIT_SHARE = 2.0, 0.02
+END_SECONDS = 10.0  # an upload that was given up ends at its next piece, or is left behind after this
 TRIES, FIRST_WAIT, LONGEST_WAIT = 5, 2.0, 60.0  # seconds; the SDK has tried for some seconds each time
 
 
@@ -58,16 +68,26 @@ class Uploads:
     def ready(self) -> bool:
         """Whether another checkpoint can be written now, after a short wait where that is enough.
 
-        All waits together take at most 2 s and a twentieth of the time that the training takes: a store that is
+        All waits together take at most 2 s and a fiftieth of the time that the training takes: a store that is
         slower than checkpoints come makes them rarer, and not the training slower.
         """
         if not self.busy:
             return True
         began = time.monotonic()
-        allowed = 2.0 + 0.05 * (began - self._began) - self._waited
+        allowed = WAIT_SECONDS + WAIT_SHARE * (began - self._began) - self._waited
         done = self.wait(allowed) if allowed > 0 else False
         self._waited += time.monotonic() - began
         return done
+
+    def finish(self) -> None:
+        """Give up the upload in progress, unless a short wait is enough: the training is done, and its result is
+        what is to be stored next. What was published stays until then."""
+        if self.ready():
+            return
+        self._checkpoints.abandoned.set()
+        if not self.wait(END_SECONDS):
+            LOG.warning("checkpoints: the last upload does not end; it is left behind")
+            self._thread = None
 
     def check(self) -> None:
         """Raise what ended an upload for good, or UnavailableError after several checkpoints could not be stored."""
@@ -87,13 +107,16 @@ class Uploads:
         try:
             for attempt in Retrying(
                 retry=retry_if_exception_type(UnavailableError),
-                stop=stop_after_attempt(TRIES),
+                stop=stop_after_attempt(TRIES) | stop_when_event_set(self._checkpoints.abandoned),
+                sleep=sleep_using_event(self._checkpoints.abandoned),
                 wait=wait_exponential_jitter(initial=FIRST_WAIT, max=LONGEST_WAIT),
                 reraise=True,
             ):
                 with attempt:
                     self._checkpoints.put(folder, step, best)
             self._failures, self.published = 0, step
+        except AbandonedError:
+            LOG.info("checkpoints: step %d was not stored: the training is done", step)
         except (UnavailableError, InputError) as error:
             self._failures, self._last_error = self._failures + 1, error
             LOG.warning("checkpoints: step %d was not stored (%s); the training goes on", step, error)

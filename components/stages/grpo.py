@@ -73,6 +73,7 @@ class GrpoConfig(TrainerConfig):
     evaluation_rows: int = Field(0, ge=0)  # questions that are never trained on, and asked every evaluation_steps
     evaluation_steps: int = Field(50, ge=1)
     patience: int | None = Field(None, ge=1)  # evaluations without a better reward, after which the training ends
+    hand_on: Literal["last", "best"] = "last"  # which weights: of the last step, or of the best held-out reward
     max_steps_without_spread: int | None = Field(50, ge=1)
     rollout_steps: int | None = Field(10, ge=1)  # completions of every so many steps are stored, to be read
     reward_correctness: float = Field(1.0, ge=0)
@@ -89,6 +90,8 @@ class GrpoConfig(TrainerConfig):
             raise ValueError(f"evaluation_steps: must be a multiple of {self.cycle}, where a checkpoint can be written")
         if self.patience and not self.evaluation_rows:
             raise ValueError("patience: goes with evaluation_rows, of which there are none")
+        if self.hand_on == "best" and not self.evaluation_rows:
+            raise ValueError("hand_on: best goes with evaluation_rows, of which there are none")
         if self.generator == "shared_prompt" and (self.top_k or self.min_p or self.repetition_penalty != 1.0):
             raise ValueError("generator: shared_prompt knows no top_k, min_p or repetition_penalty; take trl or vllm")
         return self

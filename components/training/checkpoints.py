@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components.errors import DamagedError, InputError, NewerSchemaError, UnavailableError
+from components.errors import DamagedError, InputError, NewerSchemaError, StageError, UnavailableError
 from components.platform.folders.deletion import remove_file
 from components.platform.storage import objects, store
 from components.platform.storage.claims import LEASE
@@ -103,6 +103,23 @@ class Checkpoints:
         mine = work / f"checkpoint-{step}"
         self.parts.each(lambda: store.get_dir(f"{self.folder}/{name}", mine) if self.parts.number else None)
         return step
+
+    def fetch_step(self, step: int, work: Path) -> None:
+        """The published checkpoint of this step, as `checkpoint-STEP` in `work`, on each node's own disk.
+
+        Raises StageError where there is none; all nodes call this.
+        """
+        name = self.parts.first(lambda: self._published_at(step))
+        self.parts.each(lambda: store.get_dir(f"{self.folder}/{name}", work / f"checkpoint-{step}"))
+
+    def _published_at(self, step: int) -> str:
+        names = [entry.name for entry in self._held().change(lambda found: found).published if entry.step == step]
+        if not names:
+            raise StageError(
+                f"{self.folder}: the checkpoint of step {step} could not be stored and cannot be handed on; the same "
+                "command with hand_on=last goes on from the newest one"
+            )
+        return max(names)
 
     def put(self, folder: Path, step: int, best: int | None = None) -> None:
         """Store a checkpoint, manifest last, publish it, then delete what is neither among the newest nor `best`.

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from components.platform import progress
+from components.platform.folders.deletion import remove_folder
 from components.platform.machine import needs_space
 from components.platform.models import local_model, weights_digest
 from components.platform.storage import store
@@ -39,7 +40,7 @@ LOG = logging.getLogger(__name__)
 
 
 # Fields that are no part of `resumed_part`.
-WITHOUT_EFFECT = ("save_steps", "save_minutes", "gradient_checkpointing", "dtype", "rollout_steps")
+WITHOUT_EFFECT = ("save_steps", "save_minutes", "gradient_checkpointing", "dtype", "rollout_steps", "hand_on")
 
 
 class TrainerConfig(BaseModel):
@@ -120,6 +121,7 @@ class Training:
     open: Callable[[], Pretrained]  # the same model once more, as it was before the training
     cycle: int = 1  # steps that belong together: saved and stopped only at their end
     save_minutes: float | None = None
+    best: bool = False  # the weights of the best evaluation are handed on, not those of the last step
 
     def run(self, build: Callable[[Path], Any], names: Mapping[str, str], out: Path, dtype: Dtype) -> dict[str, Any]:
         """Train with what `build(output_dir)` returns, resuming where possible, and save; returns shared evidence.
@@ -135,6 +137,7 @@ class Training:
                 resumed, ended_early = _train(trainer, checkpoints, work, uploads, self)
                 records = history(trainer.state.log_history, names)
                 check_states(trainer, self.checkpoints.stage)
+                handed_on = self._best(trainer, checkpoints, work, uploads)
                 model = self._trained(trainer)
                 if trainer.is_world_process_zero():
                     save_plain(model, self.opened.tokenizer, out, dtype)
@@ -160,9 +163,30 @@ class Training:
                 "steps": steps,
                 "resumed_from_step": resumed,
                 **best,
+                **({"handed_on_step": handed_on} if self.best else {}),
             },
             "history": records,
         }
+
+    def _best(self, trainer: Any, checkpoints: Checkpoints, work: Path, uploads: Uploads) -> int:
+        """Which step's weights the trainer holds then: the last one's, or those of the best one, read from the store.
+
+        To be called by all. Raises StageError when the best checkpoint could not be stored.
+        """
+        last, best = int(trainer.state.global_step), trainer.state.best_global_step
+        if not self.best or best in (None, last):
+            return last
+        folder = work / "best"
+        if leads():
+            uploads.wait()  # it may be the one on its way
+            checkpoints.fetch_step(int(best), folder)
+        together(trainer)
+        trainer._load_from_checkpoint(str(folder / f"checkpoint-{best}"))
+        together(trainer)
+        if leads():
+            remove_folder(folder)
+        LOG.info("%s: the weights of step %d, the best one, are handed on", checkpoints.stage, best)
+        return int(best)
 
     def _trained(self, trainer: Any) -> Any:
         """The trained model on the first process, whole; to be called by all."""
@@ -194,7 +218,8 @@ def open_training(stage: str, mix: Path, model: str, config: TrainerConfig, uri:
             found = replace(found, model=add_adapter(found.model, config.lora, config.seed))
         return found
 
-    return Training(opened(), checkpoints, start, opened, getattr(config, "cycle", 1), config.save_minutes)
+    best = getattr(config, "hand_on", "last") == "best"
+    return Training(opened(), checkpoints, start, opened, getattr(config, "cycle", 1), config.save_minutes, best)
 
 
 def data_order(rows: int, wanted: int, seed: int) -> list[int]:
@@ -271,7 +296,7 @@ def _train(trainer: Any, checkpoints: Checkpoints, work: Path, uploads: Uploads,
     # One process of each node fetches, the very first one with the lease; the others, on the same disk, are told what.
     at = int(gathered(trainer, [checkpoints.fetch(resume) if leads() else 0])[0][0])
     with stop_requests() as stop:
-        when = When(training.cycle, training.save_minutes)
+        when = When(training.cycle, training.save_minutes, training.best)
         trainer.add_callback(saving_callback(trainer, stage, uploads, stop, when, resume))
         if at:
             LOG.info("%s: resuming from step %d of %d", stage, at, trainer.args.max_steps)

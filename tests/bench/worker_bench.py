@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,8 +39,11 @@ CONFIG = SftConfig(
 OUTAGE_SECONDS = 60.0
 
 
+WEIGHTS = {"one": "one process", "none": "whole", "full": "split"}
+
+
 def place(sharding: Any) -> TrainerPlace:
-    return TrainerPlace(gpus=2, launch="torchrun", sharding=sharding)
+    return TrainerPlace() if sharding == "one" else TrainerPlace(gpus=2, launch="torchrun", sharding=sharding)
 
 
 @dataclass
@@ -88,7 +91,8 @@ class Bench:
     folder: Path
     endpoint: str
     shardings: list[str]
-    turns: int  # of saving off and on
+    turns: int
+    kills: int
     number: int = 0
 
     def uri(self) -> str:
@@ -100,15 +104,9 @@ class Bench:
         """The evidence, or the error that the training ended with; and the step that it resumed from, as it logged."""
         log = self.folder / "log"
         with said_to(log):
+            given = (self.folder / "mix.parquet", str(self.folder / model), config, uri, self.folder / out)
             try:
-                result = sft(
-                    self.folder / "mix.parquet",
-                    str(self.folder / model),
-                    config,
-                    uri,
-                    self.folder / out,
-                    place=place(sharding),
-                )
+                result = ranks.alone(self.folder, given) if sharding == "one" else sft(*given, place=place(sharding))
             except ReadableError as error:
                 result = error
         steps = re.findall(r"resuming from step (\d+)", log.read_text(errors="replace"))
@@ -146,22 +144,31 @@ def larger(folder: Path) -> None:
     AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(folder)
 
 
-class Disk:
-    """The most bytes that a folder held within the block."""
+class Watch:
+    """The most bytes that a folder held within the block, and the seconds that the workers computed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.peak, self._over = folder, 0, threading.Event()
+        self._cpu: dict[int, float] = {}
 
-    def __enter__(self) -> Disk:
+    def __enter__(self) -> Watch:
         threading.Thread(target=self._watch, daemon=True).start()
         return self
 
     def __exit__(self, *_: Any) -> None:
         self._over.set()
 
+    @property
+    def cpu(self) -> float:
+        return sum(self._cpu.values())
+
     def _watch(self) -> None:
         while not self._over.wait(0.1):
             self.peak = max(self.peak, sum(_size(path) for path in self.folder.rglob("*")))
+            for process in list(ranks.alive):
+                with suppress(psutil.Error):
+                    used = psutil.Process(process.pid).cpu_times()
+                    self._cpu[process.pid or 0] = used.user + used.system
 
 
 def _size(path: Path) -> int:

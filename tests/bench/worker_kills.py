@@ -27,10 +27,11 @@ from worker_bench import (
     CONFIG,
     OUTAGE_SECONDS,
     ROOT,
+    WEIGHTS,
     Bench,
-    Disk,
     Faults,
     Link,
+    Watch,
     agent,
     checkpoints,
     complete,
@@ -43,12 +44,12 @@ from worker_bench import (
     workers,
 )
 
-from components.errors import ReadableError, StoppedError
+from components.errors import ReadableError, StoppedError, UnavailableError
 from components.platform.storage import store
 from pipelines.local import servers
 
-KILLS_EACH = 5  # in one training
 STORE_BYTES_PER_SECOND = 10e6
+SLOW_STEPS = 30
 
 
 def main() -> None:
@@ -59,7 +60,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=18)
     parser.add_argument("--forked", action="store_true")
     parser.add_argument("--shardings", nargs="+", default=["none", "full"])
-    parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--turns", type=int, default=2, help="trainings that are killed; pairs with saving on and off")
+    parser.add_argument("--kills", type=int, default=5, help="in one training")
     args = parser.parse_args()
     if args.forked:
         fork_workers()
@@ -70,7 +72,7 @@ def main() -> None:
     os.environ.update(up.environment)
     found = {}
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(Path(folder), os.environ["AWS_ENDPOINT_URL_S3"], args.shardings, args.turns)
+        bench = Bench(Path(folder), os.environ["AWS_ENDPOINT_URL_S3"], args.shardings, args.turns, args.kills)
         prepare(bench.folder)
         for name in args.parts:
             found[name] = []
@@ -88,9 +90,9 @@ def kills(bench: Bench) -> Iterator[dict[str, Any]]:
     with bench.behind(link):
         for sharding in bench.shardings:
             whole, _ = bench.train(sharding, bench.uri(), f"whole-{sharding}")
-            for training in range(2):
+            for training in range(bench.turns):
                 uri, resumed, uploading = bench.uri(), [], 0
-                for kill in range(KILLS_EACH):
+                for kill in range(bench.kills):
                     killer = Killer(uri, newest(uri), link if (kill + training) % 2 else None)
                     error, at = bench.train(sharding, uri, "killed")
                     assert isinstance(error, ReadableError), "it ended before it was killed; take more steps"
@@ -100,8 +102,8 @@ def kills(bench: Bench) -> Iterator[dict[str, Any]]:
                 last, at = bench.train(sharding, uri, "killed")
                 yield (
                     {
-                        "weights": {"none": "whole", "full": "split"}[sharding],
-                        "kills": KILLS_EACH,
+                        "weights": WEIGHTS[sharding],
+                        "kills": bench.kills,
                         "during an upload": uploading,
                         "resumed from": " ".join(str(step) for step in [*resumed, at]),
                         "restarts from zero": sum(not step for step in [*resumed, at]),
@@ -137,7 +139,8 @@ class Killer(threading.Thread):
 def faulty_store(bench: Bench) -> Iterator[dict[str, Any]]:
     for sharding in bench.shardings:
         whole, _ = bench.train(sharding, bench.uri(), f"whole-{sharding}")
-        uri, faults, resumed, errors = bench.uri(), Faults(), [], []
+        uri, faults, errors = bench.uri(), Faults(), []
+        resumed: list[int | str] = []
         with bench.behind(faults):
             for attempt in range(12):
                 teller = threading.Thread(target=_stop_after, args=(uri, newest_or(uri), attempt < 3), daemon=True)
@@ -145,19 +148,21 @@ def faulty_store(bench: Bench) -> Iterator[dict[str, Any]]:
                 if attempt == 1:
                     faults.outage_from = time.monotonic() + 20  # while it trains
                 result, at = bench.train(sharding, uri, "out")
-                resumed.append(at)
+                # One that does not reach its checkpoint at the start takes no step.
+                refused = isinstance(result, UnavailableError) and "could not be stored" not in str(result)
+                resumed.append("refused" if refused else at)
                 if not isinstance(result, ReadableError):
                     break
                 errors.append(type(result).__name__)
         yield (
             {
-                "weights": {"none": "whole", "full": "split"}[sharding],
+                "weights": WEIGHTS[sharding],
                 "requests that failed": faults.failed,
                 "answers cut short": faults.cut,
                 "outage": f"{OUTAGE_SECONDS:.0f} s",
                 "ended by": ", ".join(errors),
                 "resumed from": " ".join(map(str, resumed)),
-                "restarts from zero": sum(not at for at in resumed[1:]),
+                "restarts from zero": resumed[1:].count(0),
                 "equal to unbroken": result["weights_sha256"] == whole["weights_sha256"],
             }
         )
@@ -171,41 +176,46 @@ def _stop_after(uri: str, before: int, really: bool) -> None:
 
 
 def slow_store(bench: Bench) -> Iterator[dict[str, Any]]:
-    """Wall time with a store at 10 MB/s against saving off, in turns; the disk's peak, after a resume too."""
-    config = CONFIG.model_copy(update={"max_steps": 48, "global_batch": 8})
+    """Wall and CPU time with a store at 10 MB/s against saving off, in turns; the disk's peak, after a resume too."""
+    off = CONFIG.model_copy(update={"max_steps": SLOW_STEPS, "global_batch": 8, "save_steps": 1000})
+    on = off.model_copy(update={"save_steps": 5})
     for sharding in bench.shardings:
         walls: dict[bool, list[float]] = {True: [], False: []}
+        cpus: dict[bool, list[float]] = {True: [], False: []}
+        stored, first, resumed = 0, [], []
         for turn in range(2 * bench.turns):
-            saving = bool(turn % 2)
-            changed = config.model_copy(update={"save_steps": 5 if saving else 1000})
-            uri = bench.uri()
-            with bench.behind(Link(STORE_BYTES_PER_SECOND)), Disk(bench.folder / "slow") as disk:
+            saving, uri = bool(turn % 2), bench.uri()
+            with bench.behind(Link(STORE_BYTES_PER_SECOND)), Watch(bench.folder / "slow") as watch:
                 began = time.monotonic()
-                result, _ = bench.train(sharding, uri, "slow", changed, "larger")
+                result, _ = bench.train(sharding, uri, "slow", on if saving else off, "larger")
                 walls[saving].append(time.monotonic() - began)
             assert not isinstance(result, ReadableError), result
-        size = sum(entry["size"] for entry in store.read_manifest(newest_uri(uri))["files"])
+            cpus[saving].append(watch.cpu)
+            if saving:
+                stored = len(complete(uri))
+                size = sum(entry["size"] for entry in store.read_manifest(newest_uri(uri))["files"])
+                first.append(watch.peak / size)
         again = bench.uri()
-        with bench.behind(Link(STORE_BYTES_PER_SECOND)), Disk(bench.folder / "slow-resumed") as resumed:
-            changed = config.model_copy(update={"save_steps": 5})
+        with bench.behind(Link(STORE_BYTES_PER_SECOND)):
             threading.Thread(target=_stop_after, args=(again, 0, True), daemon=True).start()
-            bench.train(sharding, again, "slow-resumed", changed, "larger")
-            resumed.peak = 0
-            result, at = bench.train(sharding, again, "slow-resumed", changed, "larger")
+            bench.train(sharding, again, "slow-resumed", on, "larger")
+            with Watch(bench.folder / "slow-resumed") as watch:
+                result, at = bench.train(sharding, again, "slow-resumed", on, "larger")
+            resumed.append(watch.peak / size)
         assert at > 0 and result["weights_sha256"], "it did not resume"
-        yield (
-            {
-                "weights": {"none": "whole", "full": "split"}[sharding],
-                "checkpoint": f"{size / 1e6:.0f} MB",
-                "saving off": f"{min(walls[False]):.0f} s",
-                "saving on": f"{min(walls[True]):.0f} s",
-                "ratio": round(min(walls[True]) / min(walls[False]), 2),
-                "of medians": round(median(walls[True]) / median(walls[False]), 2),
-                "stored": len(checkpoints(uri)),
-                "disk peak": round(disk.peak / size, 2),
-                "disk peak, resumed": round(resumed.peak / size, 2),
-            }
-        )
+        yield {
+            "weights": WEIGHTS[sharding],
+            "checkpoint": f"{size / 1e6:.0f} MB",
+            "saving off, s": " ".join(f"{wall:.0f}" for wall in walls[False]),
+            "saving on, s": " ".join(f"{wall:.0f}" for wall in walls[True]),
+            "ratio of medians": round(median(walls[True]) / median(walls[False]), 3),
+            "CPU off, s": " ".join(f"{cpu:.0f}" for cpu in cpus[False]),
+            "CPU on, s": " ".join(f"{cpu:.0f}" for cpu in cpus[True]),
+            "ratio of CPU": round(median(cpus[True]) / median(cpus[False]), 3),
+            "stored": stored,
+            "disk peak": round(max(first), 2),
+            "disk peak, resumed": round(max(resumed), 2),
+        }
 
 
 def told_to_stop(bench: Bench) -> Iterator[dict[str, Any]]:
@@ -225,7 +235,7 @@ def told_to_stop(bench: Bench) -> Iterator[dict[str, Any]]:
             result, at = bench.train(sharding, uri, out)
             yield (
                 {
-                    "weights": {"none": "whole", "full": "split"}[sharding],
+                    "weights": WEIGHTS[sharding],
                     "told": told,
                     "exit code": getattr(error, "exit_code", 0),
                     "stopped after, stored": f"{re.findall(r'after step (.+?) of', str(error))} {step}",

@@ -67,6 +67,37 @@ def run(module: str, place: Any, folder: Path, nodes: int = 1) -> int:
     return next((process.exitcode or 0 for process in alive if process.exitcode), 0)
 
 
+def alone(folder: Path, given: tuple[Any, ...]) -> dict[str, Any]:
+    """What `sft(*given)` returns or raises in one process of its own, without a process group."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    receive, send = context.Pipe(duplex=False)
+    alive[:] = [context.Process(target=_alone, args=(dict(os.environ), given, send))]
+    alive[0].start()
+    send.close()
+    try:
+        result = receive.recv()
+    finally:
+        alive[0].join()
+    if isinstance(result, Exception):
+        raise result
+    return dict(result)
+
+
+def _alone(environment: dict[str, str], given: tuple[Any, ...], send: Any) -> None:
+    os.environ.clear()
+    os.environ.update(environment | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"})
+    from components.errors import ReadableError
+    from components.platform import logs
+    from components.stages.sft import sft
+
+    logs.configure()
+    try:
+        send.send(sft(*given))
+    except ReadableError as error:
+        send.send(error)
+
+
 def _disk(folder: Path, node: int) -> Path:
     made = folder / f"disk-of-node-{node}"
     made.mkdir()

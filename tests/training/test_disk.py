@@ -1,4 +1,4 @@
-"""The disk that a training needs for its checkpoints: one is written while none is on its way, none is kept for long."""
+"""The disk that a training needs for its checkpoints: one is written while none is on its way."""
 
 from __future__ import annotations
 

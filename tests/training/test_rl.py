@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file
 
-from components.errors import InputError, StageError
+from components.errors import InputError, StageError, StoppedError
 from components.platform.storage import store
 from components.platform.tables import write_rows
 from components.stages import grpo as stage
 from components.stages.grpo import GrpoConfig, grpo
+from components.training.checkpoints import Checkpoints
 from components.training.place import TrainerPlace
 from components.training.rl.held_out import evaluation_fields, hold_out
 from components.training.rl.scoring import log_dropped, once, request_seed, seed_requests
 from components.training.rl.watching import best_callback, spread_callback
+from components.training.saving import uploads
 
 CONFIG = GrpoConfig(
     max_steps=4,
@@ -138,6 +144,99 @@ def test_a_training_with_held_out_questions_keeps_its_best_and_its_rollouts(
     assert [record["step"] for record in evidence["history"]] == [1, 2, 3, 4], "evaluations are no steps"
 
 
+@pytest.fixture
+def planned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Held-out rewards by step: the best is that of step 2."""
+    rewards = {2: 0.9, 4: 0.1, 6: 0.2}
+    build = stage.best_callback
+
+    def best(*given: Any) -> Any:
+        callback = build(*given)
+        evaluated = callback.on_evaluate
+
+        def on_evaluate(args: Any, state: Any, control: Any, **_: Any) -> Any:
+            return evaluated(args, state, control, metrics={"eval_reward": rewards[state.global_step]})
+
+        callback.on_evaluate = on_evaluate
+        return callback
+
+    monkeypatch.setattr(stage, "best_callback", best)
+    monkeypatch.setattr(stage, "rewards", by_letters)
+
+
+BEST = CONFIG.model_copy(
+    update={
+        "max_steps": 6,
+        "save_steps": 1,
+        "evaluation_rows": 4,
+        "evaluation_steps": 2,
+        "rollout_steps": None,
+        "hand_on": "best",
+    }
+)
+
+
+@pytest.mark.usefixtures("planned")
+def test_the_best_weights_are_handed_on_after_a_stop_too(
+    mix: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the store still takes the checkpoint before when the best evaluation comes, and waits are used up."""
+    monkeypatch.setattr(uploads, "WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(uploads, "WAIT_SHARE", 0.0)
+    put = Checkpoints.put
+    evaluated = threading.Event()
+
+    def slowly(self: Checkpoints, folder: Path, step: int, best: int | None = None) -> None:
+        if step == 1:
+            evaluated.wait(30)
+        put(self, folder, step, best)
+        if step == 4:  # the second evaluation is over, and not better
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    ready = uploads.Uploads.ready
+
+    def asked(self: Any) -> bool:
+        found = ready(self)
+        if not found:
+            evaluated.set()
+        return found
+
+    monkeypatch.setattr(Checkpoints, "put", slowly)
+    monkeypatch.setattr(uploads.Uploads, "ready", asked)
+    uri = tmp_path / "checkpoints"
+    with pytest.raises(StoppedError):
+        grpo(mix, str(tiny_model), BEST, str(uri), tmp_path / "out")
+    monkeypatch.setattr(Checkpoints, "put", put)
+    evidence = grpo(mix, str(tiny_model), BEST, str(uri), tmp_path / "out")
+    assert evidence["resumed_from_step"] >= 4 and evidence["steps"] == 6
+    assert (evidence["metrics"]["best_step"], evidence["metrics"]["handed_on_step"]) == (2, 2)
+    handed_on = load_file(tmp_path / "out/model.safetensors")
+    (kept,) = uri.glob("*/checkpoint-2-*/model.safetensors")
+    assert all(bool((handed_on[name] == value).all()) for name, value in load_file(kept).items())
+    last = BEST.model_copy(update={"hand_on": "last"})
+    assert last.resumed_part() == BEST.resumed_part()  # the choice can be made at the end
+    other = grpo(mix, str(tiny_model), last, str(uri), tmp_path / "last")
+    assert other["resumed_from_step"] > 0 and "handed_on_step" not in other["metrics"]
+    assert other["weights_sha256"] != evidence["weights_sha256"]
+
+
+@pytest.mark.usefixtures("planned")
+def test_a_best_checkpoint_that_could_not_be_stored_is_said(
+    mix: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = Checkpoints.put
+
+    def refusing(self: Checkpoints, folder: Path, step: int, best: int | None = None) -> None:
+        if step == 2:
+            raise InputError("the token expired")
+        put(self, folder, step, best)
+
+    monkeypatch.setattr(Checkpoints, "put", refusing)
+    with pytest.raises(StageError, match=r"of step 2 could not be stored.* hand_on=last goes on from the newest one"):
+        grpo(mix, str(tiny_model), BEST, str(tmp_path / "c"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_training_that_gets_no_better_ends_early_and_says_why() -> None:
     callback = best_callback(every=5, patience=2)
     state = SimpleNamespace(global_step=0, best_metric=None, best_global_step=None)
@@ -173,6 +272,7 @@ def test_a_random_model_that_never_answers_is_stopped(mix: Path, tiny_model: Pat
     [
         ({"patience": 2}, "goes with evaluation_rows"),
         ({"evaluation_rows": 4, "num_iterations": 2, "evaluation_steps": 3, "save_steps": 2}, "multiple of 2"),
+        ({"hand_on": "best"}, "hand_on: best goes with evaluation_rows"),
         ({"vllm_correction": "magic"}, "vllm_correction"),
     ],
 )

@@ -73,7 +73,8 @@ def put_dir(
     Before them goes a mark with their names: `delete_prefix` can then tell a half upload from other people's files.
     `inputs` are (uri or name, digest) pairs, `code` the digest of the stage's code; with `links` a link to a file is
     stored as that file, which is how the hub's cache holds a model. `parts` are the machines that each hold some of the
-    files. What `before_each` raises before a piece of a file is read ends it without a manifest. Raises InputError for another link, and before any upload for a name that no directory can be read back with.
+    files. What `before_each` raises before a piece of a file is read ends it without a manifest.
+    Raises InputError for another link, and before any upload for a name that no directory can be read back with.
     """
 
     def upload(name: str) -> dict[str, Any]:

@@ -51,10 +51,14 @@ def stop_requests() -> Iterator[StopRequest]:
 
 @dataclass(frozen=True)
 class When:
-    """When checkpoints are written: at the end of a `cycle` of steps, and every so many minutes if that is given."""
+    """When checkpoints are written: at the end of a `cycle` of steps, and every so many minutes if that is given.
+
+    With `best` at each evaluation that is the best so far, whatever the store's pace: its weights are handed on.
+    """
 
     cycle: int = 1
     minutes: float | None = None
+    best: bool = False
 
 
 def saving_callback(trainer: Any, stage: str, uploads: Uploads, stop: StopRequest, when: When, resumed: Path) -> Any:
@@ -96,6 +100,15 @@ def saving_callback(trainer: Any, stage: str, uploads: Uploads, stop: StopReques
             if control.should_save:
                 check_states(trainer, stage)
                 self.due = False
+            return control
+
+        def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> Any:  # noqa: ARG002
+            if when.best and state.best_global_step == state.global_step < state.max_steps:
+                if leads():
+                    uploads.wait()
+                check_states(trainer, stage)
+                self.due, control.should_save = False, True
+            self.began = time.monotonic()  # an evaluation is no part of what writing takes
             return control
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002

@@ -94,6 +94,7 @@ class Bench:
     turns: int
     kills: int
     number: int = 0
+    held_up: float = 0.0  # the share of the last training's time that checkpoints took, as it logged
 
     def uri(self) -> str:
         """An address of its own for one training's checkpoints."""
@@ -109,6 +110,10 @@ class Bench:
                 result = ranks.alone(self.folder, given) if sharding == "one" else sft(*given, place=place(sharding))
             except ReadableError as error:
                 result = error
+        told = re.findall(
+            r"of (\S+) s, (\S+) s went into writing them and (\S+) s into", log.read_text(errors="replace")
+        )
+        self.held_up = (float(told[-1][1]) + float(told[-1][2])) / float(told[-1][0]) if told else 0.0
         steps = re.findall(r"resuming from step (\d+)", log.read_text(errors="replace"))
         return result, int(steps[0]) if steps else 0
 

@@ -49,7 +49,7 @@ from components.platform.storage import store
 from pipelines.local import servers
 
 STORE_BYTES_PER_SECOND = 10e6
-SLOW_STEPS = 30
+SLOW_STEPS = 20
 
 
 def main() -> None:
@@ -182,7 +182,7 @@ def slow_store(bench: Bench) -> Iterator[dict[str, Any]]:
     for sharding in bench.shardings:
         walls: dict[bool, list[float]] = {True: [], False: []}
         cpus: dict[bool, list[float]] = {True: [], False: []}
-        stored, first, resumed = 0, [], []
+        stored, first, held_up = 0, [], []
         for turn in range(2 * bench.turns):
             saving, uri = bool(turn % 2), bench.uri()
             with bench.behind(Link(STORE_BYTES_PER_SECOND)), Watch(bench.folder / "slow") as watch:
@@ -195,13 +195,13 @@ def slow_store(bench: Bench) -> Iterator[dict[str, Any]]:
                 stored = len(complete(uri))
                 size = sum(entry["size"] for entry in store.read_manifest(newest_uri(uri))["files"])
                 first.append(watch.peak / size)
+                held_up.append(bench.held_up)
         again = bench.uri()
         with bench.behind(Link(STORE_BYTES_PER_SECOND)):
             threading.Thread(target=_stop_after, args=(again, 0, True), daemon=True).start()
             bench.train(sharding, again, "slow-resumed", on, "larger")
             with Watch(bench.folder / "slow-resumed") as watch:
                 result, at = bench.train(sharding, again, "slow-resumed", on, "larger")
-            resumed.append(watch.peak / size)
         assert at > 0 and result["weights_sha256"], "it did not resume"
         yield {
             "weights": WEIGHTS[sharding],
@@ -211,10 +211,11 @@ def slow_store(bench: Bench) -> Iterator[dict[str, Any]]:
             "ratio of medians": round(median(walls[True]) / median(walls[False]), 3),
             "CPU off, s": " ".join(f"{cpu:.0f}" for cpu in cpus[False]),
             "CPU on, s": " ".join(f"{cpu:.0f}" for cpu in cpus[True]),
+            "held up": " ".join(f"{100 * share:.1f} %" for share in held_up),
             "ratio of CPU": round(median(cpus[True]) / median(cpus[False]), 3),
             "stored": stored,
             "disk peak": round(max(first), 2),
-            "disk peak, resumed": round(max(resumed), 2),
+            "disk peak, resumed": round(watch.peak / size, 2),
         }
 
 

@@ -16,10 +16,9 @@ from typing import Any
 import pytest
 import ranks
 from safetensors.torch import load_file
-from several_processes import meanwhile, published, write_mix
+from several_processes import meanwhile, published, write_mix, write_questions
 
 from components.errors import StageError, StoppedError
-from components.platform.tables import write_rows
 from components.stages.grpo import GrpoConfig, grpo
 from components.stages.sft import SftConfig, sft
 from components.training.lora import Lora
@@ -194,9 +193,7 @@ def test_grpo_in_two_processes_learns_what_one_does(
 ) -> None:
     """Whole and split weights: each completion has a seed of its own, and the rewards differ within a group."""
     monkeypatch.setattr("components.stages.grpo.rewards", ranks.planted_rewards)
-    message = '[{"role": "user", "content": "Question %d: which metal?\\nA. Zinc\\nB. Iron"}]'
-    options = {"opening": "", "options": '{"A": "Zinc", "B": "Iron"}', "answer_idx": "B"}
-    write_rows([{"prompt": message % number, **options} for number in range(5)], tmp_path / "mix.parquet")
+    mix = write_questions(tmp_path / "mix.parquet", 5)
     config = GrpoConfig(
         max_steps=3,
         prompts_per_step=2,
@@ -210,7 +207,7 @@ def test_grpo_in_two_processes_learns_what_one_does(
     found = {}
     for name, at in (("one", place(1)), ("whole", place(2, "none")), ("split", place(2))):
         out = tmp_path / name
-        found[name] = grpo(tmp_path / "mix.parquet", str(tiny_model), config, str(out) + "-c", out, place=at)
+        found[name] = grpo(mix, str(tiny_model), config, str(out) + "-c", out, place=at)
         assert found[name]["rewards"] == pytest.approx(found["one"]["rewards"]) and any(found[name]["rewards"])
         assert found[name]["weights_sha256"] != found[name]["weights_sha256_start"]
         assert largest_difference(out, tmp_path / "one") < 1e-6

@@ -21,6 +21,14 @@ def write_mix(path: Path, rows: int) -> Path:
     return path
 
 
+def write_questions(path: Path, rows: int) -> Path:
+    """Questions for GRPO; returns `path`."""
+    message = '[{"role": "user", "content": "Question %d: which metal?\\nA. Zinc\\nB. Iron"}]'
+    options = {"opening": "", "options": '{"A": "Zinc", "B": "Iron"}', "answer_idx": "B"}
+    write_rows([{"prompt": message % number, **options} for number in range(rows)], path)
+    return path
+
+
 def workers() -> list[psutil.Process]:
     """The processes that torchrun started for an SFT of this process, by rank."""
     found = []

@@ -88,6 +88,7 @@ def saving_callback(trainer: Any, stage: str, uploads: Uploads, stop: StopReques
             first = state.is_world_process_zero
             ready = first and self.due and whole and not stop.asked and uploads.ready()
             failed, ready, stopping = anywhere(trainer, uploads.failed, ready, stop.asked)
+            self.began = time.monotonic()  # of writing, to which a wait for the store does not count
             if leads():  # every rank has read it by now
                 remove_folder(resumed)
             if failed:
@@ -113,8 +114,10 @@ def saving_callback(trainer: Any, stage: str, uploads: Uploads, stop: StopReques
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
             together(trainer)  # the random state of every rank is in the folder
+            ended = time.monotonic()
+            uploads.wrote(ended - self.began)
             if self.cadence:
-                self.cadence.saved(self.began, time.monotonic())
+                self.cadence.saved(self.began, ended)
             if leads():
                 folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
                 uploads.start(folder, state.global_step, state.best_global_step)

@@ -41,7 +41,7 @@ class Uploads:
         self._last_error: ReadableError | None = None
         self._failures = 0
         self._began = time.monotonic()
-        self._waited = 0.0
+        self._waited = self._written = 0.0
         self.published = 0  # the step of the last checkpoint that was stored
 
     @property
@@ -79,15 +79,26 @@ class Uploads:
         self._waited += time.monotonic() - began
         return done
 
+    def wrote(self, seconds: float) -> None:
+        """To be told how long writing a checkpoint to the local disk held the training up."""
+        self._written += seconds
+
     def finish(self) -> None:
         """Give up the upload in progress, unless a short wait is enough: the training is done, and its result is
-        what is to be stored next. What was published stays until then."""
-        if self.ready():
-            return
-        self._checkpoints.abandoned.set()
-        if not self.wait(END_SECONDS):
-            LOG.warning("checkpoints: the last upload does not end; it is left behind")
-            self._thread = None
+        what is to be stored next. What was published stays until then. Says what checkpoints cost."""
+        if not self.ready():
+            began = time.monotonic()
+            self._checkpoints.abandoned.set()
+            if not self.wait(END_SECONDS):
+                LOG.warning("checkpoints: the last upload does not end; it is left behind")
+                self._thread = None
+            self._waited += time.monotonic() - began
+        if self._written:
+            took = time.monotonic() - self._began
+            LOG.info(
+                "checkpoints: of %.1f s, %.1f s went into writing them and %.1f s into waiting for the store",
+                *(took, self._written, self._waited),
+            )
 
     def check(self) -> None:
         """Raise what ended an upload for good, or UnavailableError after several checkpoints could not be stored."""

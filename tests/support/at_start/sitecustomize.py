@@ -7,3 +7,9 @@ if "RANK" in os.environ:
     import fsdp_on_cpu
 
     fsdp_on_cpu.patch()
+    if "BIOMED_R1_TEST_REWARDS" in os.environ:
+        import ranks
+
+        from components.training import rewards
+
+        rewards.rewards = ranks.planted_rewards

@@ -94,7 +94,7 @@ class Bench:
     turns: int
     kills: int
     number: int = 0
-    held_up: float = 0.0  # the share of the last training's time that checkpoints took, as it logged
+    held_up: str = ""  # what checkpoints took of the last training's time, as it logged
 
     def uri(self) -> str:
         """An address of its own for one training's checkpoints."""
@@ -113,7 +113,7 @@ class Bench:
         told = re.findall(
             r"of (\S+) s, (\S+) s went into writing them and (\S+) s into", log.read_text(errors="replace")
         )
-        self.held_up = (float(told[-1][1]) + float(told[-1][2])) / float(told[-1][0]) if told else 0.0
+        self.held_up = "of {} s {} writing, {} waiting".format(*told[-1]) if told else ""
         steps = re.findall(r"resuming from step (\d+)", log.read_text(errors="replace"))
         return result, int(steps[0]) if steps else 0
 

@@ -118,7 +118,7 @@ REASONS: dict[str, str] = {
     "grpo.evaluation_rows": FREE + "none held out, for small sets",
     "grpo.evaluation_steps": FREE + "as often as a checkpoint of the large recipes is written twice",
     "grpo.patience": FREE + "all steps are trained; the best of the held-out evaluations is kept beside the newest",
-    "grpo.hand_on": FREE + "the last step, as II-Medical-8B and TRL; `best` is what load_best_model_at_end is to TRL",
+    "grpo.hand_on": FREE + "of the last step, the default of TRL; best is its load_best_model_at_end",
     "grpo.max_steps_without_spread": FREE + "as long without any gradient, a training only costs",
     "grpo.rollout_steps": FREE + "a hundred files of a training of a thousand steps are what a person reads",
     "grpo.vllm_correction": FREE + "TRL's default; what it drops is logged",

@@ -200,7 +200,13 @@ def _believe_receipts(folder: Path, run_id: str, tasks: Sequence[str]) -> dict[s
         task = (begun or missing)[0]
         log = logs.log_path(folder, task)
         log = log if log.is_file() else folder / "pipeline.log"
-        raise StageError(f"stage {task} failed: {_last_words(log)}\nits log: {log}")
+        why = _last_words(log)
+        if task in begun and not events.has_failed(folder, task):
+            why = (
+                "its process ended without a word: it was killed, most often because the memory was full (see the end "
+                f"of `dmesg`). Free some, or set a smaller batch; the same command goes on. Its last line: {why}"
+            )
+        raise StageError(f"stage {task} failed: {why}\nits log: {log}")
     return {task: receipts[task] for task in tasks}
 
 

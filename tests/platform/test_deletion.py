@@ -67,14 +67,22 @@ def test_the_check_sees_a_delete(source: str) -> None:
     assert deletes(source)
 
 
-def test_an_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("value", ["", " ", "\t\n"])
+def test_an_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: str) -> None:
     monkeypatch.chdir(tmp_path)
     names = ("BIOMED_R1_HOME", "BIOMED_R1_GPUS", "AWS_PROFILE", "MLFLOW_EXPERIMENT_NAME")
     for name in names:
-        monkeypatch.setenv(name, "")
+        monkeypatch.setenv(name, value)
     assert home() == tmp_path / ".biomed-r1"
     quiet_environment()
     assert not set(names) & set(os.environ)
+
+
+def test_a_home_in_the_user_s_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As a `.env` file has it, where no shell replaces the tilde."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("BIOMED_R1_HOME", "~/runs")
+    assert home() == tmp_path / "runs"
 
 
 @pytest.fixture

@@ -270,6 +270,20 @@ def test_a_place_for_checkpoints(uri: str, tmp_path: Path, monkeypatch: pytest.M
         claim_checkpoints(f"{uri}/notes")
 
 
+def test_checkpoints_may_lie_in_the_folder_of_the_model(tmp_path: Path) -> None:
+    """`--out run --checkpoints run/checkpoints`; a folder without our mark is somebody's as before."""
+    claim_checkpoints(str(tmp_path / "run/checkpoints"))
+    with outputs.claimed(tmp_path / "run") as out, deletion.workspace(out, ".made-") as made:
+        (made / "config.json").write_text("{}")
+        outputs.replace_contents(out, made)
+    claim_checkpoints(str(tmp_path / "run/checkpoints"))
+    assert (tmp_path / "run/checkpoints" / MARK).is_file()
+    (tmp_path / "other/checkpoints").mkdir(parents=True)
+    (tmp_path / "other/checkpoints/notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"did not write \(checkpoints\)"):
+        outputs.check(tmp_path / "other")
+
+
 def test_what_the_store_s_own_check_could_not_delete_is_nobody_s(store_uri: str) -> None:
     """Keys without s3:DeleteObject are common: the check before a training leaves its objects where it will write."""
     uri = f"{store_uri}/checkpoints"

@@ -19,6 +19,7 @@ import yaml
 
 from components.errors import StageError
 from components.platform import events, execution, logs, notify
+from components.platform.checks.place import check_home
 from components.platform.machine import home
 from components.platform.processes import own_modules, stop
 from components.platform.tracking import files, names, notes
@@ -42,6 +43,7 @@ def run(recipe: AnyRecipe, runner: str = "subprocess", fresh: bool = False) -> d
     Raises InputError before any work for what cannot work, StageError naming stage and log when a task left no
     receipt, whatever the runner said.
     """
+    check_home(embedded=doctor.embedded())
     doctor.check_disk()
     doctor.check_configured_servers()
     if runner == "docker":

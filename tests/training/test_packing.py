@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from components.errors import InputError
 from components.platform.tables import write_rows
 from components.stages.sft import SftConfig, build_trainer, sft
+from components.training.attention import attend_within_sequences
 from components.training.packing import pack_rows, pack_steps
 from components.training.place import TrainerPlace
 from components.training.trainer import data_order
@@ -58,7 +59,7 @@ def traces(path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("attention", ["sdpa", "eager", "sequence_edges"])
 def test_packed_losses_and_gradients_are_those_of_separate_rows(
     attention: str, tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -69,7 +70,10 @@ def test_packed_losses_and_gradients_are_those_of_separate_rows(
     from components.training.rows import encode_traces, read_traces
 
     opened = load_pretrained(tiny_model, seed=0)
-    opened.model.set_attn_implementation(attention)
+    if attention == "sequence_edges":
+        assert attend_within_sequences(opened.model)
+    else:
+        opened.model.set_attn_implementation(attention)
     mix = traces(tmp_path / "sft.parquet")
     encoded = encode_traces(read_traces(mix), opened.tokenizer, 256, "fail", mix)
     trainer = build_trainer(opened, encoded, CONFIG, tmp_path)

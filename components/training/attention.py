@@ -46,7 +46,9 @@ def _attention(
 
     edges = given.get("cu_seq_lens_q")
     if edges is None or attention_mask is not None:
-        raise StageError(f"attention {NAME} reads packs only (packing.pack_rows); set another one to read other batches")
+        raise StageError(
+            f"attention {NAME} reads packs only (packing.pack_rows); set another one to read other batches"
+        )
     # Rotary embeddings leave fp32 under autocast, and the values are what the projections made.
     query, key = query.to(value.dtype), key.to(value.dtype)
     if query.is_cuda and query.element_size() == 2:

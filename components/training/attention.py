@@ -75,4 +75,5 @@ def _flash(module: Any, query: Any, key: Any, value: Any, scale: float | None, e
     causal: dict[str, Any] = {"window_size": (-1, 0)} if "window_size" in known else {"is_causal": True}
     if "scale" in known:
         causal["scale"] = scale
-    return varlen_attn(laid(query), key, value, edges, edges, longest, longest, **causal)[None]
+    output: Any = varlen_attn(laid(query), key, value, edges, edges, longest, longest, **causal)
+    return output[None]

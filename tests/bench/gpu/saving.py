@@ -28,7 +28,7 @@ from components.training.saving.shards import keep_shards
 from components.training.saving.uploads import Uploads, uploading
 from components.training.workers.folder import work_folder
 
-STEPS, EVERY = (90, 30) if "--cpu" not in sys.argv else (12, 4)
+STEPS, EVERY = (150, 60) if "--cpu" not in sys.argv else (12, 4)
 
 
 def main() -> None:

@@ -8,6 +8,8 @@ given to torch's attention alone.
 
 from __future__ import annotations
 
+from functools import cache
+from inspect import signature
 from typing import Any
 
 from components.errors import StageError
@@ -60,8 +62,6 @@ def _attention(
 
 
 def _flash(module: Any, query: Any, key: Any, value: Any, scale: float | None, edges: Any, longest: int) -> Any:
-    import inspect
-
     from torch.nn.attention.varlen import varlen_attn
 
     groups = getattr(module, "num_key_value_groups", 1)
@@ -69,11 +69,17 @@ def _flash(module: Any, query: Any, key: Any, value: Any, scale: float | None, e
     def laid(heads: Any) -> Any:
         return heads[0].transpose(0, 1).contiguous()
 
-    # Not every torch knows grouped heads here, or names the causal case alike.
+    # Not every torch knows grouped heads here.
     key, value = (laid(heads).repeat_interleave(groups, dim=1) for heads in (key, value))
-    known = inspect.signature(varlen_attn).parameters
-    causal: dict[str, Any] = {"window_size": (-1, 0)} if "window_size" in known else {"is_causal": True}
-    if "scale" in known:
-        causal["scale"] = scale
-    output: Any = varlen_attn(laid(query), key, value, edges, edges, longest, longest, **causal)
+    output: Any = varlen_attn(laid(query), key, value, edges, edges, longest, longest, **_options(scale))
     return output[None]
+
+
+@cache
+def _options(scale: float | None) -> dict[str, Any]:
+    """The scores' scale, and that a token reads what is before it, as far as this torch has names for them."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    known = signature(varlen_attn).parameters
+    causal = {"window_size": (-1, 0)} if "window_size" in known else {"is_causal": True}
+    return {**causal, **({"scale": scale} if "scale" in known else {})}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from interpreters import started
 from tests_support import smoke_command
 
 # The value of every secret that a run is given here: found nowhere afterwards.
@@ -49,14 +50,29 @@ def environment(servers: Mapping[str, str]) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def smoke(environment: dict[str, str], tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Runner:
-    """Runs the smoke recipe on the tiny model: `smoke("--set", "evaluate.max_new_tokens=8", FAULT="x")`."""
+def interpreters(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of runs whose tasks share their imports; for runs in which nothing is killed."""
+    with started(tmp_path_factory.mktemp("interpreters"), environment) as variables:
+        yield {**environment, **variables}
 
-    def run(*arguments: str, timeout: float = 1800, **variables: str) -> Run:
+
+@pytest.fixture(scope="session")
+def smoke(
+    environment: dict[str, str],
+    interpreters: dict[str, str],
+    tiny_model: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Runner:
+    """Runs the smoke recipe on the tiny model: `smoke("--set", "evaluate.max_new_tokens=8", FAULT="x")`.
+
+    With variables, or `alone`, each task's process imports what it needs, as it does for a user.
+    """
+
+    def run(*arguments: str, timeout: float = 1800, alone: bool = False, **variables: str) -> Run:
         file = tmp_path_factory.mktemp("summary") / "out.json"
         done = subprocess.run(
             smoke_command("--set", f"base_model={tiny_model}", "--json", str(file), *arguments),
-            env={**environment, **variables},
+            env={**environment, **variables} if variables or alone else interpreters,
             capture_output=True,
             text=True,
             timeout=timeout,

@@ -45,7 +45,12 @@ def recipe(finished: Any, tiny_model: Path, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture(scope="module")
-def evaluate(recipe: str, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+def evaluate(
+    recipe: str,
+    environment: dict[str, str],
+    interpreters: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[..., Any]:
     def run(*arguments: str, **variables: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
         file = tmp_path_factory.mktemp("summary") / "out.json"
         command = [
@@ -59,7 +64,8 @@ def evaluate(recipe: str, environment: dict[str, str], tmp_path_factory: pytest.
             str(file),
             *arguments,
         ]
-        done = subprocess.run(command, env={**environment, **variables}, capture_output=True, text=True, timeout=1800)
+        where = {**environment, **variables} if variables else interpreters
+        done = subprocess.run(command, env=where, capture_output=True, text=True, timeout=1800)
         return done, json.loads(file.read_text()) if file.is_file() else {}
 
     return run

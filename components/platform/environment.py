@@ -13,7 +13,8 @@ from components.errors import InputError
 LOG_LEVEL, LOG_FORMAT = "BIOMED_R1_LOG_LEVEL", "BIOMED_R1_LOG_FORMAT"
 LOG_LEVELS, LOG_FORMATS = ("debug", "info", "warning", "error"), ("text", "json")
 
-# An empty variable with such a beginning is unset: shells, Compose files and CI systems pass on what nobody has set.
+# An empty or blank variable with such a beginning is unset: shells, Compose files and CI systems pass on what nobody
+# has set.
 OURS_OR_LIBRARIES = ("BIOMED_R1_", "AWS_", "MLFLOW_", "HF_", "KFP_", "KF_", "OMP_")
 # Never asked through a proxy: the embedded servers, and whatever else a person runs beside us.
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -38,11 +39,14 @@ TRACKING_URIS = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
 
 
 def quiet_environment() -> None:
-    """Set the variables for this process and every child, keeping what the user has set; an empty one is not set.
+    """Set the variables for this process and every child, keeping what the user has set.
 
-    Raises InputError for an MLflow address whose password cannot be told from the rest of it.
+    An empty or blank one is not set. Raises InputError for an MLflow address whose password cannot be told from the
+    rest of it.
     """
-    for name in [name for name, value in os.environ.items() if not value and name.startswith(OURS_OR_LIBRARIES)]:
+    for name in [
+        name for name, value in os.environ.items() if not value.strip() and name.startswith(OURS_OR_LIBRARIES)
+    ]:
         del os.environ[name]
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)

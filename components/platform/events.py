@@ -52,3 +52,8 @@ def unfinished(run_folder: Path) -> list[str]:
     events = read(run_folder)
     ended = {event["task"] for event in events if event["state"] == "finished"}
     return [event["task"] for event in events if event["state"] == "started" and event["task"] not in ended]
+
+
+def has_failed(run_folder: Path, task: str) -> bool:
+    """Whether the task said that it failed; one that was killed says nothing."""
+    return any(event["task"] == task and event["state"] == "failed" for event in read(run_folder))

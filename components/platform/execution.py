@@ -119,7 +119,7 @@ def _execute(call: Call, work: Callable[[Path], Evidence]) -> tuple[Product, flo
         tracked.params({"key": key, "config": call.config.model_dump(mode="json")})
         tracked.tags({"biomed_r1.uri": uri, "git_revision": git_revision()})
         tracked.tags(tracking.source_tags(f"biomed-r1 {call.stage}", "LOCAL" if logs.run_folder() else "JOB"))
-        manifest = None if os.environ.get(FRESH_VARIABLE) else store.read_manifest(uri)
+        manifest = None if os.environ.get(FRESH_VARIABLE) else _whole(uri)
         reused = manifest is not None
         if manifest is None:
             manifest = _make(call, work, uri, key, digests, code)
@@ -210,7 +210,18 @@ def _make(
         stored = str(evidence.pop(STORED, ""))
         (out / EVIDENCE).write_text(json.dumps(evidence, indent=1, sort_keys=True, allow_nan=False), encoding="utf-8")
         inputs = [(_recorded(name, call.inputs[name]), digest) for name, digest in digests.items()]
-        return store.put_dir(out, uri, stage=call.stage, key=key, inputs=inputs, code=code, beside=stored)
+        if not os.environ.get(FRESH_VARIABLE) and (found := _whole(uri)):
+            return found  # another run was first, and its tasks may be reading
+        # The evidence first: it differs from attempt to attempt, and so tells a half upload over another's result.
+        return store.put_dir(
+            out, uri, stage=call.stage, key=key, inputs=inputs, code=code, beside=stored, first=EVIDENCE
+        )
+
+
+def _whole(uri: str) -> dict[str, Any] | None:
+    """The manifest of a stored result, None where there is none or a later attempt was killed while it replaced it."""
+    manifest = store.read_manifest(uri)
+    return manifest if manifest is not None and store.still_holds(uri, manifest, EVIDENCE) else None
 
 
 def _recorded(name: str, value: str) -> str:

@@ -16,8 +16,12 @@ GPUS_VARIABLE = "BIOMED_R1_GPUS"
 
 
 def home() -> Path:
-    """`BIOMED_R1_HOME`, else (an empty one is unset) `.biomed-r1` in the working directory."""
-    return Path(os.environ.get("BIOMED_R1_HOME") or ".biomed-r1").absolute()
+    """`BIOMED_R1_HOME`, else (an empty or blank one is unset) `.biomed-r1` in the working directory.
+
+    A `~` at its beginning is the user's folder: what reads a `.env` file does not replace it, as a shell does.
+    """
+    given = os.environ.get("BIOMED_R1_HOME", "")
+    return Path(os.path.expanduser(given) if given.strip() else ".biomed-r1").absolute()
 
 
 def use_nearest_home() -> None:
@@ -25,7 +29,7 @@ def use_nearest_home() -> None:
 
     For commands that look at what a run made: they find it from any folder of a project.
     """
-    if os.environ.get("BIOMED_R1_HOME"):
+    if os.environ.get("BIOMED_R1_HOME", "").strip():
         return
     here = home()
     folders = (here.parent, *here.parent.parents)

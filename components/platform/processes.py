@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import sysconfig
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,28 @@ import psutil
 
 # A name of this machine that every server can bind to and be reached at.
 HOST = "127.0.0.1"
+# What people who use Kubeflow Pipelines have folders called as.
+OWN_PACKAGES = ("biomed_r1", "components", "pipelines")
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+def own_modules(root: Path = _ROOT) -> dict[str, str]:
+    """Variables with which `python -m` finds our modules (below `root`), and no others of their names.
+
+    Neither in the folder that a process starts in nor in PYTHONPATH, whose folders come before those of installed
+    packages.
+    """
+    paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != str(root)]
+    # A site-packages folder put first would come before the standard library.
+    if str(root) in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
+        kept = [path for path in paths if not any(_holds(Path(path), name) for name in OWN_PACKAGES)]
+    else:
+        kept = [str(root), *paths]
+    return {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(kept)}
+
+
+def _holds(folder: Path, name: str) -> bool:
+    return (folder / name).is_dir() or (folder / f"{name}.py").is_file()
 
 
 def spawn(

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from pipelines.cli.options import (
+    ANY,
     FILE,
     FOLDER,
     GivenConfig,
@@ -22,7 +23,7 @@ from pipelines.cli.options import (
 
 
 @click.command("classify")
-@click.option("--labels", required=True, multiple=True, type=click.Path(path_type=Path), help="Labelled items.")
+@click.option("--labels", required=True, multiple=True, type=ANY, help="Labelled items.")
 @click.option("--out", required=True, type=FOLDER, help="Folder for the checkpoint.")
 @json_option
 @config_options
@@ -43,8 +44,8 @@ def classify_command(labels: tuple[Path, ...], out: Path, json_file: Path | None
 
 
 @click.command("stratify")
-@click.option("--items", required=True, multiple=True, type=click.Path(path_type=Path), help="Questions (repeatable).")
-@click.argument("more_items", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--items", required=True, multiple=True, type=ANY, help="Questions (repeatable).")
+@click.argument("more_items", nargs=-1, type=ANY)
 @click.option(
     "--classifier", help="Model reference of a trained classifier [default: one trained on the samples' labels]."
 )
@@ -100,7 +101,7 @@ def _labels_place(out: Path, given: Mapping[str, Any]) -> Place:
 
 @click.command("label-sample")
 @click.option("--items", required=True, type=FILE, help="Stratified questions.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the sheet; with --sheet, items.")
+@click.option("--out", required=True, type=ANY, help="Folder of the sheet; with --sheet, items.")
 @click.option("--sheet", type=FILE, help="The filled label-sheet.csv: read the labels instead of drawing.")
 @click.option("--design", type=FILE, help="label-design.json of the draw [default: beside the sheet].")
 @json_option

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipelines.cli.options import (
+    ANY,
     FILE,
     FOLDER,
     GivenConfig,
+    Named,
     Place,
     config_options,
     folder_of,
@@ -41,7 +43,7 @@ _answers = click.option("--answers", required=True, multiple=True, type=FILE, he
 @click.option("--base-url", help="Endpoint of an openai:NAME model.")
 @click.option(
     "--chat-template",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=Named(exists=True, dir_okay=False, path_type=Path),
     help="File with a Jinja chat template, for a base model that has none.",
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Ask a seeded sample of this many questions.")
@@ -169,9 +171,7 @@ def _decision_place(out: Path, _given: Mapping[str, Any]) -> Place:
 @click.option("--candidate", required=True, help="Name of the model that may replace it.")
 @click.option("--look", type=click.IntRange(min=1), help="Decisions so far, plus one [default: 1, or the ledger's].")
 @click.option("--ledger", metavar="DIR|URI", help="Reserve the look in the ledger below this folder or s3:// URI.")
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="decision.json; scores.json goes beside it."
-)
+@click.option("--out", required=True, type=ANY, help="decision.json; scores.json goes beside it.")
 @click.option(
     "--equivalent",
     type=click.FloatRange(min=0, max=1, min_open=True, max_open=True),
@@ -221,7 +221,7 @@ def compare_command(
 
 
 def _file(name: str, text: str, **extra: Any) -> Callable[[Any], Any]:
-    return click.option(name, type=click.Path(exists=True, path_type=Path), help=text, **extra)
+    return click.option(name, type=Named(exists=True, path_type=Path), help=text, **extra)
 
 
 @click.command("report")

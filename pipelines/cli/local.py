@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipelines.cli.options import FILE, changes_option, models_option, recipe_option
+from pipelines.cli.options import FILE, PLACE, changes_option, models_option, recipe_option
 
 if TYPE_CHECKING:
     from pipelines.settings.recipes import AnyRecipe
@@ -18,7 +18,7 @@ LOG = logging.getLogger(__name__)
 
 @click.command("run")
 @recipe_option
-@click.option("--data", type=click.Path(), help="Folder with benchmarks/*.jsonl and train/*.jsonl (default: samples).")
+@click.option("--data", type=PLACE, help="Folder with benchmarks/*.jsonl and train/*.jsonl (default: samples).")
 @click.option("--labels", metavar="samples|DIR", help="Where the classifier's labels are [default: in the questions].")
 @click.option("--classifier", metavar="REF", help="A trained classifier to use instead of training one.")
 @changes_option
@@ -118,7 +118,7 @@ def down_command(force: bool) -> None:
 
 @click.command("doctor")
 @recipe_option
-@click.option("--data", type=click.Path(), help="Folder with benchmarks/ and train/ instead of the recipe's data.")
+@click.option("--data", type=PLACE, help="Folder with benchmarks/ and train/ instead of the recipe's data.")
 @click.option("--profile", help="Check a recipe against this cluster profile instead of this machine.")
 @changes_option
 @click.option(

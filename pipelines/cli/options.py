@@ -17,8 +17,23 @@ if TYPE_CHECKING:
 Command = Callable[..., Any]
 Config = TypeVar("Config", bound="BaseModel")
 
-FILE = click.Path(dir_okay=False, path_type=Path)
-FOLDER = click.Path(file_okay=False, path_type=Path)
+
+class Named(click.Path):
+    """A path that a person names: `~` is their folder (`--out=~/x` gets no help from a shell), an empty text none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and not value.strip():
+            if param is None or param.required or param.multiple or param.nargs != 1:
+                self.fail("is empty; name a file or a folder, or check the variable that it comes from", param, ctx)
+            return None  # as `--json "$UNSET"`
+        return super().convert(os.path.expanduser(value), param, ctx)
+
+
+FILE = Named(dir_okay=False, path_type=Path)
+FOLDER = Named(file_okay=False, path_type=Path)
+ANY = Named(path_type=Path)
+# Of checkpoints: a folder or s3://...
+PLACE = Named()
 
 json_option = click.option("--json", "json_file", type=FILE, help="Write the evidence here.")
 recipe_option = click.option("--recipe", default="demo", show_default=True, help="A shipped recipe or a YAML file.")
@@ -95,7 +110,7 @@ def config_options(command: Command) -> Command:
     The config's class is named inside the command, so that `--help` need not import the stage.
     """
 
-    @click.option("--config", "config_file", type=click.Path(dir_okay=False), help="YAML file of the stage's fields.")
+    @click.option("--config", "config_file", type=Named(dir_okay=False), help="YAML file of the stage's fields.")
     @click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change one field (repeatable).")
     @functools.wraps(command)
     def with_config(*args: Any, config_file: str | None, changes: tuple[str, ...], **kwargs: Any) -> Any:
@@ -136,8 +151,10 @@ def replaces_its_own(
             folder, names, whole = place(Path(os.path.realpath(out)), kwargs)
             if not whole and out.exists() and not out.is_file():
                 return command(*args, out=out, **kwargs)  # a device, a pipe
+            # A link that leads nowhere yet: its target is made.
+            target = Path(os.path.realpath(out)) if out.is_symlink() else out
             with written(folder, names, f"--out {out}", whole, overwrite):
-                return command(*args, out=out, **kwargs)
+                return command(*args, out=target, **kwargs)
 
         return checked
 

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipelines.cli.options import FILE, FOLDER, GivenConfig, config_options, folder_of, json_option, replaces_its_own
+from pipelines.cli.options import (
+    ANY,
+    FILE,
+    FOLDER,
+    GivenConfig,
+    config_options,
+    folder_of,
+    json_option,
+    replaces_its_own,
+)
 
 if TYPE_CHECKING:
     from components.platform.sources import Kind
@@ -89,10 +98,8 @@ def openings_command(
 
 
 @click.command("curate")
-@click.option("--train", required=True, type=click.Path(path_type=Path), help="Training items.")
-@click.option(
-    "--items", "benchmarks", required=True, type=click.Path(path_type=Path), help="Benchmark items to keep out."
-)
+@click.option("--train", required=True, type=ANY, help="Training items.")
+@click.option("--items", "benchmarks", required=True, type=ANY, help="Benchmark items to keep out.")
 @click.option("--classifier", required=True, help="Model reference of a trained classifier.")
 @click.option("--out", required=True, type=FOLDER, help="Folder to write.")
 @json_option

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from pipelines.cli.options import FOLDER, GivenConfig, config_options, folder_of, json_option, replaces_its_own
+from pipelines.cli.options import FOLDER, GivenConfig, Named, config_options, folder_of, json_option, replaces_its_own
 
-_READABLE = click.Path(dir_okay=False, exists=True, path_type=Path)
+_READABLE = Named(dir_okay=False, exists=True, path_type=Path)
 
 
 @click.command("register")

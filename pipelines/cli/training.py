@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pipelines.cli.options import FILE, FOLDER, Command, GivenConfig, config_options, json_option
+from pipelines.cli.options import FILE, FOLDER, PLACE, Command, GivenConfig, config_options, json_option
 
 
 def _training_options(mix: str) -> Command:
@@ -17,6 +17,7 @@ def _training_options(mix: str) -> Command:
             click.option("--out", type=FOLDER, required=True, help="Folder of the trained model."),
             click.option(
                 "--checkpoints",
+                type=PLACE,
                 required=True,
                 help="Store URI or folder for checkpoints; resumed from when it has one.",
             ),

@@ -9,7 +9,6 @@ import secrets
 import signal
 import subprocess
 import sys
-import sysconfig
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -20,8 +19,9 @@ import yaml
 
 from components.errors import StageError
 from components.platform import events, execution, logs, notify
+from components.platform.checks.place import check_home
 from components.platform.machine import home
-from components.platform.processes import stop
+from components.platform.processes import own_modules, stop
 from components.platform.tracking import files, names, notes
 from components.platform.tracking import runs as tracking
 from pipelines.local import docker_runner, doctor, servers
@@ -43,6 +43,7 @@ def run(recipe: AnyRecipe, runner: str = "subprocess", fresh: bool = False) -> d
     Raises InputError before any work for what cannot work, StageError naming stage and log when a task left no
     receipt, whatever the runner said.
     """
+    check_home(embedded=doctor.embedded())
     doctor.check_disk()
     doctor.check_configured_servers()
     if runner == "docker":
@@ -138,7 +139,7 @@ def _run_pipeline(
         tracking.PARENT_VARIABLE: parent,
         "BIOMED_R1_HOME": str(home()),
         "PYTHONUNBUFFERED": "1",
-        **_own_modules(),
+        **own_modules(),
     }
     environment.pop("MLFLOW_RUN_ID", None)
     if fresh:
@@ -169,19 +170,6 @@ def _run_pipeline(
             progress.close()
 
 
-def _own_modules() -> dict[str, str]:
-    """Variables with which `python -m` finds our modules, whatever lies in the folder that a run starts in.
-
-    People who use KFP have folders `components` and `pipelines` of their own there.
-    """
-    root = str(Path(__file__).resolve().parents[2])
-    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    kept = [path for path in paths if path and path != root]
-    # A site-packages folder put first would come before the standard library.
-    first = [] if root in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")) else [root]
-    return {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join([*first, *kept])}
-
-
 def _end_tree(process: subprocess.Popen[bytes]) -> None:
     """Leave no child behind: the runner, its task, and an engine the task may have started."""
     if process.poll() is not None:
@@ -200,7 +188,13 @@ def _believe_receipts(folder: Path, run_id: str, tasks: Sequence[str]) -> dict[s
         task = (begun or missing)[0]
         log = logs.log_path(folder, task)
         log = log if log.is_file() else folder / "pipeline.log"
-        raise StageError(f"stage {task} failed: {_last_words(log)}\nits log: {log}")
+        why = _last_words(log)
+        if task in begun and not events.has_failed(folder, task):
+            why = (
+                "its process ended without a word: it was killed, most often because the memory was full (see the end "
+                f"of `dmesg`). Free some, or set a smaller batch; the same command goes on. Its last line: {why}"
+            )
+        raise StageError(f"stage {task} failed: {why}\nits log: {log}")
     return {task: receipts[task] for task in tasks}
 
 

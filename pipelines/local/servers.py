@@ -19,6 +19,7 @@ from typing import Any
 from filelock import FileLock
 
 from components.errors import InputError, StageError
+from components.platform.checks.place import check_home
 from components.platform.folders.deletion import replacing
 from components.platform.machine import home
 from components.platform.processes import HOST, end, is_free
@@ -72,8 +73,10 @@ def up() -> Servers:
     """Start what is neither configured nor running, and set the environment that its clients read.
 
     Raises StageError, naming the log, when a server does not come up; InputError when this home's server lives where
-    it cannot be reached from.
+    it cannot be reached from, and for a home that the servers cannot take, as the doctor does.
     """
+    if not (os.environ.get("BIOMED_R1_STORE") and os.environ.get("MLFLOW_TRACKING_URI")):
+        check_home(embedded=True)
     # Two runs that start at once would find the same port free, and one would then talk to the other's server.
     with FileLock(Path(tempfile.gettempdir()) / f"biomed-r1-servers-{os.getuid()}.lock", mode=0o600):
         return _up()

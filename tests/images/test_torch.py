@@ -92,3 +92,32 @@ def test_the_front_door_says_size_and_minutes_before_it_begins() -> None:
     assert [text[6:12] for text in told if " of 3: " in text] == ["1 of 3", "2 of 3", "3 of 3"]
     installs = [n for n, line in enumerate(lines) if "images/torch cuda" in line or "--editable" in line]
     assert lines.index(texts[0]) < installs[0] < installs[1] < lines.index(texts[1])
+
+
+@pytest.mark.parametrize(
+    ("given", "driver", "taken"),
+    [
+        ([], True, "cuda"),
+        ([], False, "cpu"),
+        (["TORCH="], True, "cuda"),
+        (["TORCH= "], False, "cpu"),
+        (["TORCH=cpu", "TORCH_CPU_INDEX="], True, "cpu"),
+        (["PYTHON="], False, "cpu"),
+    ],
+)
+def test_a_driver_chooses_unless_somebody_does(tmp_path: Path, given: list[str], driver: bool, taken: str) -> None:
+    """A variable that is set to nothing is not set."""
+    (tmp_path / "driver").touch()
+    seen = str(tmp_path / ("driver" if driver else "none"))
+    environment = {**os.environ, **dict(text.split("=") for text in given)}
+    for variables, extra in ((environment, []), (dict(os.environ), given)):
+        done = subprocess.run(
+            ["make", "-n", "-W", "pyproject.toml", "install", "VENV=/nowhere", f"DRIVER={seen}", *extra],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            env=variables,
+        )
+        line = next(text for text in done.stdout.splitlines() if text.startswith("images/torch"))
+        assert line.split()[1] == taken and "https://download.pytorch.org/whl/cpu" in line.split(), done.stdout
+        assert "python3" in next(text for text in done.stdout.splitlines() if text.endswith("-m venv /nowhere"))

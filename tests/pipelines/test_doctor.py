@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from faulty_proxy import proxy, s3_error
 
+from components.errors import InputError
+from pipelines.cli import local
 from pipelines.cli import main as cli
 
 Doctor = Callable[[], tuple[int, str, dict[str, Any]]]
@@ -73,3 +76,8 @@ def test_a_home_that_the_embedded_servers_cannot_take(
     code, said, _ = doctor()
     assert code == 2
     assert "FAIL\thome" in said and "'%' means something else" in said
+    # What starts the servers asks the same, before it starts anything.
+    for verb in ("up", "run"):
+        error = CliRunner().invoke(getattr(local, f"{verb}_command"), []).exception
+        assert isinstance(error, InputError) and "'%' means something else" in str(error)
+    assert not (tmp_path / "100%").exists()

@@ -73,6 +73,26 @@ def ended(verb: str, out: Path, *more: str) -> BaseException | None:
     return CliRunner().invoke(VERBS[verb], given, catch_exceptions=True).exception
 
 
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_tilde_is_the_user_s_folder_and_an_empty_name_is_none(
+    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--out=~/x` is not a shell's to replace; `--out "$UNSET"` would be the working folder."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there/there.jsonl").write_text(FOREIGN)
+    (tmp_path / "readable").write_text("{}\n")
+    line = words(VERBS[verb], Path("~/there/there.jsonl" if takes_a_file(verb) else "~/there"), tmp_path / "readable")
+    error = CliRunner().invoke(VERBS[verb], line).exception
+    assert isinstance(error, InputError) and "there.jsonl" in str(error), error
+    assert not (tmp_path / "~").exists()
+    line[1] = " "
+    done = CliRunner().invoke(VERBS[verb], line)
+    required = next(parameter.required for parameter in VERBS[verb].params if "--out" in parameter.opts)
+    assert not required or (done.exit_code == 2 and "is empty" in done.stderr), done
+
+
 def test_the_verbs_are_all_here() -> None:
     assert {"evaluate", "export", "report", "ingest", "curate", "sft", "classify", "compile", "pin"} <= set(VERBS)
     assert set(NAMES) <= set(VERBS)
@@ -150,5 +170,10 @@ def test_a_link_is_written_through_and_a_device_is_left_alone(tmp_path: Path) ->
     assert (tmp_path / "link.jsonl").is_symlink() and (tmp_path / "far/items.jsonl").is_file()
     assert str(tmp_path / "far/items.jsonl") in json.loads((home() / LIST).read_text())["sha256"]
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["far", "items.jsonl", "link.jsonl"]
+    # One that leads nowhere yet: its target is made, in new folders.
+    (tmp_path / "to-be").symlink_to(tmp_path / "new/smoke.yaml")
+    line = ["--recipe", "smoke", "--profile", "local", "--out", str(tmp_path / "to-be")]
+    assert CliRunner().invoke(VERBS["compile"], line).exception is None
+    assert (tmp_path / "to-be").is_symlink() and (tmp_path / "new/smoke.yaml").is_file()
     done = CliRunner().invoke(VERBS["compile"], ["--recipe", "smoke", "--out", "/dev/null"])
     assert done.exception is None and "/dev/null" not in (home() / LIST).read_text()

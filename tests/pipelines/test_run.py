@@ -12,7 +12,8 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
-from components.platform import execution
+from components.errors import StageError
+from components.platform import events, execution, logs
 from components.platform.formats.parquet import count_rows
 from components.platform.storage import s3, store
 from components.platform.tables import read_rows
@@ -20,6 +21,7 @@ from components.platform.tracking import registry
 from components.platform.tracking import runs as tracking
 from components.questions.items import BENCHMARKS
 from components.serving.deploy import smoke
+from pipelines.local.run import _believe_receipts
 from pipelines.settings.recipes import parse_recipe
 from pipelines.settings.tasks import TASKS
 from pipelines.settings.training_recipe import load_training_recipe
@@ -270,3 +272,21 @@ def test_a_stage_that_raises_fails_the_run_and_is_named(finished: Any, smoke: Ca
     log = Path(run.stderr.split("its log: ")[1].splitlines()[0])
     assert "fault planted" in log.read_text()
     assert run.summary == {}
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_a_task_that_was_killed_is_told_apart_from_one_that_raised(
+    killed: bool, store_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(events.RUN_FOLDER_VARIABLE, str(tmp_path))
+    log = logs.log_path(tmp_path, "sft")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("progress: sft step (loss 2.871) 87/90\n" + ("" if killed else "StageError: no trace is left\n"))
+    if killed:
+        events.event("sft", "started")  # and SIGKILL: nothing else is written
+    else:
+        with pytest.raises(StageError), events.events_of("sft"):
+            raise StageError("no trace is left")
+    with pytest.raises(StageError, match="stage sft failed") as told:
+        _believe_receipts(tmp_path, "run-1", ["sft"])
+    assert ("it was killed" in str(told.value)) is killed and ("87/90" if killed else "no trace is left") in str(told.value)

@@ -27,6 +27,16 @@ USER = (
     "import sys; from pipelines.local import servers\nwith servers.in_use():\n print(1, flush=True); sys.stdin.read()"
 )
 
+# A run that started the servers (it saw none before) and is interrupted.
+STARTER = """
+from components.platform import logs
+from pipelines.local import run, servers
+logs.configure()
+seen, now = [[]], servers.running
+servers.running = lambda: seen.pop() if seen else now()
+with run._servers_of_this_run(): raise KeyboardInterrupt
+"""
+
 
 @pytest.fixture(scope="module")
 def homes() -> Iterator[tuple[Path, Path]]:
@@ -133,6 +143,10 @@ def test_a_run_s_servers_stay_until_it_ends_however_it_ends(cli: Cli, own_home: 
     try:
         done = cli("down")
         assert done.returncode == 2 and "a run uses the embedded servers" in done.stderr
+        done = subprocess.run(
+            [sys.executable, "-c", STARTER], env=variables(own_home), capture_output=True, text=True, timeout=600
+        )
+        assert "stay up: another run uses them" in done.stderr and "KeyboardInterrupt" in done.stderr, done.stderr
         assert "nothing, they were up" in cli("up").stderr
     finally:
         user.send_signal(signal.SIGKILL)

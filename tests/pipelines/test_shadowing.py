@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import sysconfig
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from tests_support import ROOT, smoke_command
 
-from pipelines.local.run import _own_modules
+from components.platform.processes import OWN_PACKAGES, own_modules
 
 
 @pytest.fixture
@@ -29,12 +31,43 @@ def test_a_run_s_processes_find_our_modules(project: Path, monkeypatch: pytest.M
     for module, said in (("pipelines.local.runner", "recipe.json"), ("components.ops", "not enough values")):
         done = subprocess.run(
             [sys.executable, "-m", module, *(["/nowhere", "subprocess"] if "runner" in module else [])],
-            env={**os.environ, **_own_modules()},
+            env={**os.environ, **own_modules()},
             cwd=project,
             capture_output=True,
             text=True,
         )
         assert said in done.stderr and "taken for ours" not in done.stderr, done.stderr
+
+
+def test_the_installed_command_finds_our_modules_behind_any_path(project: Path) -> None:
+    """`PYTHONPATH=. biomed-r1`: its folders come before those of installed packages."""
+    module, _, function = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"][
+        "biomed-r1"
+    ].partition(":")
+    script = project / "bin/biomed-r1"  # as pip writes it
+    script.parent.mkdir()
+    script.write_text(f"import sys\nfrom {module} import {function}\nsys.exit({function}())\n")
+    (project / "biomed_r1").symlink_to(ROOT / "biomed_r1")
+    done = subprocess.run(
+        [sys.executable, script, "list", "recipes"],
+        env={**os.environ, "PYTHONPATH": str(project)},
+        cwd=project,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0 and "smoke" in done.stdout, done.stderr
+
+
+def test_installed_modules_are_found_behind_any_path(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In site-packages ours cannot come first, so a folder with others of their names is left out."""
+    site = project / "site"
+    site.mkdir()
+    for name in OWN_PACKAGES:
+        (site / name).symlink_to(ROOT / name)
+    monkeypatch.setattr(sysconfig, "get_path", lambda _: str(site))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(project), ".", str(project / "other"), ""]))
+    monkeypatch.chdir(project)
+    assert own_modules(site)["PYTHONPATH"] == str(project / "other")
 
 
 @pytest.mark.slow

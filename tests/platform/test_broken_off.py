@@ -20,7 +20,7 @@ Cut = Callable[[bytes, bytes], bytes]
 
 
 class Line(socketserver.ThreadingTCPServer):
-    """A line to the real server that spoils the next `times` answers to GET with `cut(head, body)`."""
+    """A line to the real server that spoils the next `times` answers to `verb` with `cut(head, body)`."""
 
     daemon_threads = True
     allow_reuse_address = True
@@ -30,6 +30,7 @@ class Line(socketserver.ThreadingTCPServer):
         self.target = (urlsplit(upstream).hostname, urlsplit(upstream).port)
         self.cut: Cut = lambda head, body: head + body
         self.times = self.spoilt = 0
+        self.verb = b"GET"
 
 
 class _Handler(socketserver.BaseRequestHandler):
@@ -50,7 +51,7 @@ class _Handler(socketserver.BaseRequestHandler):
                 up.sendall(more)
                 missing -= len(more)
             answer = b"".join(iter(lambda: up.recv(1 << 16), b""))
-        if asked.startswith(b"GET") and self.server.spoilt < self.server.times:
+        if asked.startswith(self.server.verb) and self.server.spoilt < self.server.times:
             self.server.spoilt += 1
             head, end, body = answer.partition(b"\r\n\r\n")
             answer = self.server.cut(head + end, body)
@@ -129,6 +130,21 @@ def test_a_file_damaged_on_its_way_is_fetched_again(line: Line, store_uri: str, 
         store.get_dir(f"{store_uri}/m", tmp_path / "back")
     assert (tmp_path / "back/weights").read_bytes() == b"x" * 1000
     assert line.spoilt == 2
+
+
+def unmeasured(head: bytes, body: bytes) -> bytes:
+    """Without a length, as a proxy that sends answers in chunks has it."""
+    return re.sub(rb"(?i)\r\ncontent-length: *\d+", b"", head) + body
+
+
+@pytest.mark.parametrize("size", [1000, 20 << 20])
+def test_a_file_whose_length_nobody_says_is_fetched(line: Line, store_uri: str, tmp_path: Path, size: int) -> None:
+    (tmp_path / "weights").write_bytes(b"x" * size)
+    objects.put_file(tmp_path / "weights", f"{store_uri}/weights")
+    line.verb, line.cut, line.times = b"HEAD", unmeasured, 1000
+    assert objects.get_file(f"{store_uri}/weights", tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == b"x" * size and line.spoilt
+    assert not objects.get_file(f"{store_uri}/none", tmp_path / "none")
 
 
 def test_a_store_that_is_away_is_left_to_the_sdk_s_own_attempts(

@@ -67,14 +67,22 @@ def test_the_check_sees_a_delete(source: str) -> None:
     assert deletes(source)
 
 
-def test_an_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("value", ["", " ", "\t\n"])
+def test_an_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: str) -> None:
     monkeypatch.chdir(tmp_path)
     names = ("BIOMED_R1_HOME", "BIOMED_R1_GPUS", "AWS_PROFILE", "MLFLOW_EXPERIMENT_NAME")
     for name in names:
-        monkeypatch.setenv(name, "")
+        monkeypatch.setenv(name, value)
     assert home() == tmp_path / ".biomed-r1"
     quiet_environment()
     assert not set(names) & set(os.environ)
+
+
+def test_a_home_in_the_user_s_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As a `.env` file has it, where no shell replaces the tilde."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("BIOMED_R1_HOME", "~/runs")
+    assert home() == tmp_path / "runs"
 
 
 @pytest.fixture
@@ -260,6 +268,20 @@ def test_a_place_for_checkpoints(uri: str, tmp_path: Path, monkeypatch: pytest.M
     objects.put_file(tmp_path / "folder/w", f"{uri}/notes/w")
     with pytest.raises(InputError, match="none of them biomed-r1's"):
         claim_checkpoints(f"{uri}/notes")
+
+
+def test_checkpoints_may_lie_in_the_folder_of_the_model(tmp_path: Path) -> None:
+    """`--out run --checkpoints run/checkpoints`; a folder without our mark is somebody's as before."""
+    claim_checkpoints(str(tmp_path / "run/checkpoints"))
+    with outputs.claimed(tmp_path / "run") as out, deletion.workspace(out, ".made-") as made:
+        (made / "config.json").write_text("{}")
+        outputs.replace_contents(out, made)
+    claim_checkpoints(str(tmp_path / "run/checkpoints"))
+    assert (tmp_path / "run/checkpoints" / MARK).is_file()
+    (tmp_path / "other/checkpoints").mkdir(parents=True)
+    (tmp_path / "other/checkpoints/notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"did not write \(checkpoints\)"):
+        outputs.check(tmp_path / "other")
 
 
 def test_what_the_store_s_own_check_could_not_delete_is_nobody_s(store_uri: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 from components.errors import InputError
-from components.platform import execution, failures
+from components.platform import execution, failures, faults
 from components.platform.execution import Call, execute, read_receipts
 from components.platform.storage import store
 
@@ -86,6 +88,53 @@ def test_a_half_upload_is_made_again(call: Call, store_uri: str, monkeypatch: py
     monkeypatch.delenv("BIOMED_R1_FAULT")
     assert not execute(call, worker(ran)).reused
     assert len(ran) == 2
+
+
+def numbered(ran: list[int]) -> Callable[[Path], dict[str, Any]]:
+    """Each attempt writes other files, as trainings on GPUs do."""
+
+    def work(out: Path) -> dict[str, Any]:
+        ran.append(1)
+        for name in ("a.txt", "out.txt"):
+            (out / name).write_text(f"out {len(ran)}")
+        return {"rows_in": len(ran)}
+
+    return work
+
+
+@pytest.mark.parametrize("uploaded", [1, 2, 3])
+def test_a_result_that_a_killed_attempt_half_replaced_is_made_again(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uploaded: int
+) -> None:
+    """Two runs of one recipe, or `--fresh`: the one's manifest lies there with some of the other's files."""
+    ran: list[int] = []
+    first = execute(call, numbered(ran))
+    with monkeypatch.context() as patch:
+        patch.setenv("BIOMED_R1_FRESH", "this-run")
+        patch.setattr(store, "PARALLEL_FILES", 1)
+        patch.setattr(faults, "_passes", defaultdict(lambda: itertools.count(1)))
+        patch.setenv("BIOMED_R1_FAULT", f"upload#{uploaded + 1}:raise,manifest:raise")
+        with pytest.raises(RuntimeError, match="planted"):
+            execute(call, numbered(ran))
+    again = execute(call, numbered(ran))
+    assert again.uri == first.uri and not again.reused and again.evidence["rows_in"] == len(ran) == 3
+    store.get_dir(again.uri, tmp_path / "back")
+    assert (tmp_path / "back/out.txt").read_text() == "out 3"
+    assert execute(call, numbered(ran)).reused
+
+
+def test_of_two_runs_at_once_the_first_one_s_result_stays(call: Call, tmp_path: Path) -> None:
+    ran: list[int] = []
+
+    def slower(out: Path) -> dict[str, Any]:
+        made = numbered(ran)(out)
+        execute(call, numbered(ran))  # the other run begins later, and ends before
+        return made
+
+    product = execute(call, slower)
+    assert product.evidence["rows_in"] == 2
+    product.save("out.txt", tmp_path / "copy")
+    assert (tmp_path / "copy").read_text() == "out 2"
 
 
 def test_fresh_ignores_what_is_stored(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:

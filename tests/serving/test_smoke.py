@@ -2,44 +2,20 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from own_endpoint import served
 from smoke_models import ITEMS, damaged
 
 from components.errors import DamagedError, InputError
 from components.platform.storage import objects
 from components.serving.deploy import smoke
-from components.serving.endpoint.server import Endpoint
 from components.serving.endpoint.writer import Writer
 
 URI = "s3://bucket/models/one"
-
-
-@contextmanager
-def served(writer: Writer, *names: str, key: str = "") -> Iterator[str]:
-    """The endpoint of this process on a free port; its address."""
-    import uvicorn
-
-    from components.platform.processes import free_port
-
-    port = free_port()
-    config = uvicorn.Config(Endpoint(writer, names, key).app(), port=port, log_level="error")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        thread.join(0.02)
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join(10)
 
 
 @pytest.fixture(scope="module")

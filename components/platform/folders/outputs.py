@@ -85,12 +85,19 @@ def replace_contents(folder: Path, made: Path) -> None:
 
 
 def others(folder: Path) -> list[str]:
-    """Some names of what a folder holds; empty folders count for nothing."""
+    """Some names of what a folder holds that is not ours; empty folders and those that have our mark count for nothing.
+
+    So a training's checkpoints may lie in the folder of its model, and an evaluation beside both.
+    """
     if not folder.exists():
         return []
     found = [
         path.name
         for path in sorted(folder.iterdir())
-        if path.name not in (*_NOBODYS, MARK) and (not path.is_dir() or any(p.is_file() for p in path.rglob("*")))
+        if path.name not in (*_NOBODYS, MARK) and (not path.is_dir() or _has_others_files(path))
     ]
     return found if len(found) <= 3 else [*found[:3], f"and {len(found) - 3} more"]
+
+
+def _has_others_files(folder: Path) -> bool:
+    return read_mark(folder) is None and any(path.is_file() for path in folder.rglob("*"))

@@ -23,6 +23,7 @@ from components.platform.lineage import git_revision
 from components.platform.storage.objects import (
     copy_file,
     delete_files,
+    digest,
     get_json,
     list_children,
     list_files,
@@ -64,6 +65,7 @@ def put_dir(
     links: bool = False,
     beside: str = "",
     parts: Parts = ALL_HERE,
+    first: str = "",
 ) -> dict[str, Any]:
     """Upload every file below `folder` in parallel, then the manifest; returns the manifest.
 
@@ -72,7 +74,8 @@ def put_dir(
     Before them goes a mark with their names: `delete_prefix` can then tell a half upload from other people's files.
     `inputs` are (uri or name, digest) pairs, `code` the digest of the stage's code; with `links` a link to a file is
     stored as that file, which is how the hub's cache holds a model. `parts` are the machines that each hold some of the
-    files. Raises InputError for another link, and before any upload for a name that no directory can be read back with.
+    files; `first` is a file that is there before any other is replaced. Raises InputError for another link, and before
+    any upload for a name that no directory can be read back with.
     """
 
     def upload(name: str) -> dict[str, Any]:
@@ -82,12 +85,13 @@ def put_dir(
 
     def upload_all() -> list[dict[str, Any]]:
         with ThreadPoolExecutor(PARALLEL_FILES) as pool:
-            return list(pool.map(upload, names[parts.number]))
+            return list(pool.map(upload, (name for name in names[parts.number] if name != first)))
 
     names = parts.each(lambda: _names(folder, links))
     others = _files(beside) if beside else []
     parts.first(lambda: put_json(f"{uri}/{MARK}", mark_of(chain(*names, (entry["path"] for entry in others)))))
-    files = [*_copied(beside, uri, others), *chain(*parts.each(upload_all))]
+    begun = [upload(name) for name in names[parts.number] if name == first]
+    files = [*begun, *_copied(beside, uri, others), *chain(*parts.each(upload_all))]
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "stage": stage,
@@ -257,6 +261,12 @@ def own_files(uri: str) -> list[str] | None:
     ours = isinstance(manifest, dict) and {"schema_version", "stage", "key", "files"} <= set(manifest)
     stored = [str(entry["path"]) for entry in manifest["files"] if inside(str(entry.get("path", "")))] if ours else []
     return None if marked is None and not ours else list(dict.fromkeys([*(marked or []), *stored]))
+
+
+def still_holds(uri: str, manifest: Mapping[str, Any], name: str) -> bool:
+    """Whether a file of a stored directory is the one that the manifest lists, and not of a later half upload."""
+    entry = next((entry for entry in manifest["files"] if entry["path"] == name), None)
+    return entry is not None and digest(f"{uri}/{name}") == (entry["size"], entry["sha256"])
 
 
 def read_mark(uri: str) -> list[str] | None:

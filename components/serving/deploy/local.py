@@ -15,12 +15,11 @@ from typing import Any, Literal
 import httpx
 from filelock import FileLock, Timeout
 
-import components
 from components.errors import ConflictError, InputError, StageError
 from components.platform.folders.deletion import remove_file
 from components.platform.machine import home
 from components.platform.models import local_model
-from components.platform.processes import HOST, alive, free_port, is_free, spawn, stop, tail
+from components.platform.processes import HOST, alive, free_port, is_free, own_modules, spawn, stop, tail
 from components.serving.deploy.status import COLOURS, Colour
 from components.serving.deploy.switch import LIVE, STATE_PATH
 from components.serving.deploy.target import Progress
@@ -56,11 +55,9 @@ def server_command(folder: Path, uri: str, port: int, engine: ServerEngine = "au
 
 def server_environment() -> dict[str, str]:
     """What a server gets beside this process's environment; the sources are found wherever it is started."""
-    root = str(Path(components.__file__).parents[1])
-    path = os.pathsep.join(dict.fromkeys([root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]))
     quiet = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
     space = {"VLLM_CPU_KVCACHE_SPACE": os.environ.get("VLLM_CPU_KVCACHE_SPACE", "1")}
-    return {"PYTHONPATH": path, **quiet, **space}
+    return {**own_modules(), **quiet, **space}
 
 
 class LocalTarget:

@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from components.engines.rendering import TooLongError
 from components.errors import InputError
 from components.serving.endpoint.writer import Writer
 
@@ -69,7 +70,10 @@ class Endpoint:
                 values["temperature"],
                 values["top_p"],
                 values["seed"],
+                values["opening"],
             )
+        except TooLongError as error:
+            return _error(400, str(error), "context_length_exceeded")  # as OpenAI calls it
         except InputError as error:
             return _error(400, str(error))
         answer = self._answer(values, read, ids)
@@ -79,6 +83,11 @@ class Endpoint:
 
     def _values(self, body: Any) -> dict[str, Any]:
         messages = [{"role": str(m["role"]), "content": str(m["content"])} for m in body["messages"]]
+        opening = None
+        if body.get("continue_final_message"):  # vLLM's: the answer goes on in the assistant's turn
+            if not messages or messages[-1]["role"] != "assistant" or body.get("add_generation_prompt", True):
+                raise ValueError("continue_final_message needs an assistant's turn last, and no generation prompt")
+            opening = messages.pop()["content"]
         if not messages:
             raise ValueError("messages is empty")
         tokens = int(body.get("max_completion_tokens") or body.get("max_tokens") or DEFAULT_TOKENS)
@@ -86,6 +95,7 @@ class Endpoint:
         return {
             "model": str(body.get("model", self.names[0])),
             "messages": messages,
+            "opening": opening,
             "max_tokens": max(1, min(tokens, MOST_TOKENS)),
             "temperature": float(body.get("temperature") or 0.0),
             "top_p": float(body.get("top_p") or 1.0),
@@ -125,8 +135,8 @@ async def _events(answer: dict[str, Any]) -> AsyncIterator[str]:
     yield "data: [DONE]\n\n"
 
 
-def _error(status: int, text: str) -> Response:
-    return JSONResponse({"error": {"message": text, "type": "invalid_request_error", "code": status}}, status)
+def _error(status: int, text: str, code: int | str = "") -> Response:
+    return JSONResponse({"error": {"message": text, "type": "invalid_request_error", "code": code or status}}, status)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

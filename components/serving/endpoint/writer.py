@@ -11,8 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from components.engines.rendering import context_limit, load_tokenizer, render, stop_ids
-from components.errors import InputError
+from components.engines.rendering import TooLongError, context_limit, load_tokenizer, render, stop_ids
 
 MAX_CONTEXT = 8192
 
@@ -47,20 +46,23 @@ class Writer:
         temperature: float = 0.0,
         top_p: float = 1.0,
         seed: int | None = None,
+        opening: str | None = None,
     ) -> tuple[int, list[int]]:
         """(prompt tokens, the ids written, an end token included); temperature 0 is greedy.
 
-        Raises InputError for a prompt that leaves the model no room for `max_new_tokens`.
+        The answer goes on after `opening`. Raises TooLongError for a prompt that leaves the model no room for
+        `max_new_tokens`.
         """
         import torch
         from transformers import GenerationConfig
 
-        text = render(self.tokenizer, [dict(message) for message in messages])
+        text = render(self.tokenizer, [dict(message) for message in messages], opening)
         ids = list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
         if len(ids) + max_new_tokens > self.max_context:
-            raise InputError(
-                f"{len(ids)} prompt tokens and {max_new_tokens} new ones exceed the model's context of "
-                f"{self.max_context}; shorten the messages or lower max_tokens"
+            raise TooLongError(
+                f"this model's maximum context length is {self.max_context} tokens: {len(ids)} of the prompt and "
+                f"{max_new_tokens} new ones exceed it; shorten the messages or lower max_tokens",
+                len(ids),
             )
         sampled: dict[str, Any] = {"temperature": temperature, "top_p": top_p, "top_k": 0} if temperature else {}
         ends = sorted(self.stop)

@@ -24,6 +24,7 @@ from components.errors import StageError
 from components.platform.execution import STORED
 from components.platform.machine import needs_space
 from components.platform.models import local_model
+from components.platform.processes import own_modules
 from components.platform.tracking.runs import STAGE_RUN_VARIABLE
 from components.training.job import transport
 from components.training.job.body import GRACE_SECONDS, name_of, train_job
@@ -106,7 +107,7 @@ def _torchrun(module: str, place: TrainerPlace, folder: Path) -> int:
     command += ["-m", module, str(folder)]
     # torchrun would set one thread a process and say so; what the task was given is divided instead.
     threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // place.processes))
-    environment = {**os.environ, WORKER_VARIABLE: str(folder), "OMP_NUM_THREADS": threads}
+    environment = {**os.environ, **own_modules(), WORKER_VARIABLE: str(folder), "OMP_NUM_THREADS": threads}
     with subprocess.Popen(command, env=environment) as process, _passing_on(process):
         try:
             return process.wait()

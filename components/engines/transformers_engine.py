@@ -28,6 +28,7 @@ from components.engines.rendering import (
     next_tokens,
     stop_ids,
 )
+from components.platform.machine import lengths_that_vary
 
 # Ended rows leave the batch once they are this share of it: leaving copies the cache, which costs about one step.
 SHRINK_SHARE = 0.125
@@ -65,6 +66,8 @@ class TransformersEngine:
         )
         if self.device.type == "cpu":
             use_grouped_attention(model)
+        else:
+            lengths_that_vary()  # each new token makes a new length
         self.model = model.to(self.device).eval()
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[tuple[int, Generation]]:

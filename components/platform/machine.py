@@ -59,6 +59,17 @@ def existing(folder: Path) -> Path:
     return folder if folder.exists() or folder == folder.parent else existing(folder.parent)
 
 
+def lengths_that_vary() -> None:
+    """Keep torch from computing attention by cuDNN on a GPU, from now on in this process.
+
+    cuDNN prepares itself anew for each shape that it has not seen, some 10 ms each time. Lengths of texts hardly ever
+    repeat: on an H200 that was nearly all the time of a step of SFT. torch's other kernels take any length at once.
+    """
+    import torch
+
+    torch.backends.cuda.enable_cudnn_sdp(False)
+
+
 def asked_gpus() -> int:
     """How many GPUs this task's profile asked the cluster for."""
     return int(os.environ.get(GPUS_VARIABLE) or "0")

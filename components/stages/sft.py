@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from components.platform import faults
 from components.platform.folders.outputs import check
+from components.training.attention import attend_within_sequences
 from components.training.lora import plain_model
 from components.training.memory.terms import Work
 from components.training.packing import PackCollator, pack_steps
@@ -130,6 +131,8 @@ def build_trainer(
         completion_only_loss=False,  # the labels say what is learned
     )
     keep_outputs(arguments, config.bf16)
+    if config.tokens_per_pack:
+        attend_within_sequences(plain_model(opened.model))
     trainer = trl.SFTTrainer(
         model=opened.model,
         args=arguments,

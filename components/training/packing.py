@@ -3,7 +3,7 @@
 Every optimizer step sees the same sequences as without packing, and its loss is the mean over the same tokens; only
 how they are laid out differs. Position ids start again at each sequence. With them and without a cache, transformers
 masks attention between sequences in every attention implementation (transformers/masking_utils.py,
-find_packed_sequence_indices), so no flash attention is needed.
+find_packed_sequence_indices). attention.py does without that mask.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from components.errors import InputError
@@ -61,17 +62,24 @@ def pack_steps(lengths: Sequence[int], order: Sequence[int], rows: int, tokens: 
 def pack_rows(rows: Sequence[Mapping[str, Sequence[int]]]) -> dict[str, Any]:
     """One row of tensors, shape (1, tokens): input_ids, labels, and position_ids that start again at each sequence.
 
-    A sequence's first label is its prompt's, so nothing is learnt across an edge.
+    With transformers' names for where sequences begin: cu_seq_lens_q and _k, shape (rows + 1,), int32, and the longest
+    one's tokens, max_length_q and _k. A sequence's first label is its prompt's, so nothing is learnt across an edge.
     """
     import torch
 
     ids = [token for row in rows for token in row["input_ids"]]
     labels = [label for row in rows for label in row["labels"]]
-    positions = [position for row in rows for position in range(len(row["input_ids"]))]
+    lengths = [len(row["input_ids"]) for row in rows]
+    positions = [position for length in lengths for position in range(length)]
+    edges = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32)
     return {
         "input_ids": torch.tensor([ids]),
         "labels": torch.tensor([labels]),
         "position_ids": torch.tensor([positions]),
+        "cu_seq_lens_q": edges,
+        "cu_seq_lens_k": edges,
+        "max_length_q": max(lengths),
+        "max_length_k": max(lengths),
     }
 
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from components.platform import progress
 from components.platform.folders.deletion import remove_folder
-from components.platform.machine import needs_space
+from components.platform.machine import lengths_that_vary, needs_space
 from components.platform.models import local_model, weights_digest
 from components.platform.storage import store
 from components.training.checkpoints import Checkpoints, resume_key
@@ -85,6 +85,8 @@ class TrainerConfig(BaseModel):
         if use_cpu and "WORLD_SIZE" in os.environ:
             # accelerate would call it cpu:0, a place where torch.load can put no optimizer state
             os.environ.setdefault("ACCELERATE_TORCH_DEVICE", "cpu")
+        if not use_cpu:
+            lengths_that_vary()
         return {
             "output_dir": str(output_dir),
             "max_steps": steps,

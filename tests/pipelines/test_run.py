@@ -289,6 +289,6 @@ def test_a_task_that_was_killed_is_told_apart_from_one_that_raised(
             raise StageError("no trace is left")
     with pytest.raises(StageError, match="stage sft failed") as told:
         _believe_receipts(tmp_path, "run-1", ["sft"])
-    assert ("it was killed" in str(told.value)) is killed and ("87/90" if killed else "no trace is left") in str(
-        told.value
-    )
+    words = str(told.value)
+    assert ("it was killed" in words) is killed
+    assert ("87/90" if killed else "no trace is left") in words

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.errors import InputError
+from components.errors import InputError, StageError
 from components.platform.tables import write_rows
 from components.stages.sft import SftConfig, build_trainer, sft
+from components.training.attention import NAME, attend_within_sequences
 from components.training.packing import pack_rows, pack_steps
 from components.training.place import TrainerPlace
 from components.training.trainer import data_order
@@ -58,7 +59,7 @@ def traces(path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("attention", ["sdpa", "eager", "sequence_edges"])
 def test_packed_losses_and_gradients_are_those_of_separate_rows(
     attention: str, tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -69,7 +70,10 @@ def test_packed_losses_and_gradients_are_those_of_separate_rows(
     from components.training.rows import encode_traces, read_traces
 
     opened = load_pretrained(tiny_model, seed=0)
-    opened.model.set_attn_implementation(attention)
+    if attention == "sequence_edges":
+        assert attend_within_sequences(opened.model)
+    else:
+        opened.model.set_attn_implementation(attention)
     mix = traces(tmp_path / "sft.parquet")
     encoded = encode_traces(read_traces(mix), opened.tokenizer, 256, "fail", mix)
     trainer = build_trainer(opened, encoded, CONFIG, tmp_path)
@@ -95,6 +99,31 @@ def test_packed_losses_and_gradients_are_those_of_separate_rows(
     assert max(float((a - b).abs().max()) for a, b in zip(gradients, packed_gradients, strict=True)) < 1e-5
 
 
+def test_a_model_whose_attention_holds_more_keeps_the_mask(tiny_model: Path) -> None:
+    """A window, dropout, an architecture that was not looked at: the edges alone would compute something else."""
+    from components.training.pretrained import load_pretrained
+
+    for change in ({"attention_dropout": 0.1}, {"layer_types": ["sliding_attention"]}, {"model_type": "gemma2"}):
+        model = load_pretrained(tiny_model, seed=0).model
+        for name, value in change.items():
+            setattr(model.config, name, value)
+        before = model.config._attn_implementation
+        assert not attend_within_sequences(model)
+        assert model.config._attn_implementation == before
+
+
+def test_a_batch_that_is_no_pack_is_refused(tiny_model: Path) -> None:
+    """transformers makes no mask for this attention, so padded rows would read their pad tokens."""
+    import torch
+
+    from components.training.pretrained import load_pretrained
+
+    model = load_pretrained(tiny_model, seed=0).model
+    assert attend_within_sequences(model)
+    with pytest.raises(StageError, match="reads packs only"):
+        model(input_ids=torch.ones(2, 5, dtype=torch.long))
+
+
 def test_a_packed_training_ends_with_the_weights_of_a_padded_one(tiny_model: Path, tmp_path: Path) -> None:
     import torch
     from safetensors.torch import load_file
@@ -105,6 +134,7 @@ def test_a_packed_training_ends_with_the_weights_of_a_padded_one(tiny_model: Pat
         config = CONFIG.model_copy(update=change)
         evidence = sft(mix, str(tiny_model), config, str(tmp_path / f"c-{name}"), tmp_path / name)
         assert evidence["epochs"] == 1.0
+        assert NAME not in (tmp_path / name / "config.json").read_text(), "others open the model as any"
         weights.append(load_file(tmp_path / name / "model.safetensors"))
     for other in weights[1:]:
         assert max(float((weights[0][k] - other[k]).abs().max()) for k in other) < 1e-5

@@ -14,6 +14,7 @@ from components.training.memory.shapes import KNOWN, Shape
 
 LLAMA_1B = Shape(16, 2048, 8192, 128256, 32, 8, 64, tied=True)  # config.json of meta-llama/Llama-3.2-1B
 HALF = Shape(24, 1024, 4096, 32768, 16, 8, 64, tied=True)  # 0.4B: 4.6 GB of weights and optimizer
+SMALL = Shape(12, 768, 2048, 1024, 12, 4, 64, tied=True)  # 0.08B
 TINY = Shape(2, 64, 128, 512, 4, 2, 16, tied=True)
 LLAMA_8B = KNOWN["meta-llama/Llama-3.1-8B-Instruct"]
 QWEN_32B = KNOWN["Qwen/Qwen2.5-32B-Instruct"]

@@ -16,7 +16,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 # part: seconds it may take; together less than eight minutes.
-PARTS = {"memory": 120, "speed": 190, "logprobs": 30, "saving": 60, "killed": 80}
+PARTS = {"speed": 120, "saving": 65, "grpo": 60, "logprobs": 30, "memory": 80, "killed": 110}
 
 
 def main() -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 from common import TINY, random_model
 
+from components.training.memory.shapes import Shape
+
 TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -31,9 +33,9 @@ def tokenizer_of(size: int) -> Any:
     return made
 
 
-def write_model(folder: Path, where: Any) -> Path:
-    model = random_model(TINY, where)
+def write_model(folder: Path, where: Any, shape: Shape = TINY) -> Path:
+    model = random_model(shape, where)
     model.generation_config.eos_token_id = 1
     model.save_pretrained(folder)
-    tokenizer_of(TINY.vocabulary).save_pretrained(folder)
+    tokenizer_of(shape.vocabulary).save_pretrained(folder)
     return folder

@@ -49,7 +49,7 @@ from components.platform.storage import store
 from pipelines.local import servers
 
 STORE_BYTES_PER_SECOND = 10e6
-SLOW_STEPS = 20
+SLOW_STEPS = 200
 
 
 def main() -> None:

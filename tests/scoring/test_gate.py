@@ -142,6 +142,7 @@ def test_missing_cells_refuse_with_a_reason(w, sides) -> None:
     decision = decide(w.table, {"old": plain_only, "new": sides["good"]}, "old", "new", Rules())
     text = reasons(decision)["adversarial_reasoning_not_inferior"]["text"]
     assert decision["decision"] == "refuse" and "baseline has no adversarial answers" in text
+    assert "all three openings" in text
     unstratified = world(np.random.default_rng(1)).table
     unstratified.masks["knowledge"][:] = unstratified.masks["reasoning"][:] = False  # type: ignore[index]
     decision = decide(unstratified, {"old": sides["old"], "new": sides["good"]}, "old", "new", Rules())

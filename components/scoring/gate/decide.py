@@ -156,7 +156,7 @@ def _answers(new: Side, table: ItemTable, setting: str, rules: Rules) -> Judged:
     rule = f"{setting}_no_answer"
     outcomes = new.get(setting)
     if outcomes is None or not outcomes.asked.any():
-        return refusal(rule, f"The candidate has no {setting} answers; evaluate it in that setting"), 0
+        return refusal(rule, f"The candidate has no {setting} answers; {_missing(setting)}"), 0
     asked = outcomes.asked
     # A model that adds nothing to a prefill keeps the wrong statement: wrong, but its answer format is not broken.
     kept = np.zeros(len(asked)) if outcomes.silent is None else outcomes.silent
@@ -243,6 +243,13 @@ def _look(rules: Rules) -> Reason:
     return {**refusal("look", text), "passed": True, "estimate": rules.look, "bound": rules.level}
 
 
+def _missing(setting: str) -> str:
+    """What to do about answers that are not there: one of three openings' answers missing is all of them missing."""
+    if setting == "plain":
+        return "evaluate it in that setting"
+    return "evaluate it after all three openings (adversarial_0, adversarial_1 and adversarial_2)"
+
+
 def _compare(table: ItemTable, old: Side, new: Side, setting: str, stratum: str) -> Paired | str:
     """The paired comparison in one cell, or in words why there is none."""
     mask = table.mask(stratum)
@@ -252,7 +259,7 @@ def _compare(table: ItemTable, old: Side, new: Side, setting: str, stratum: str)
     for name, side in (("baseline", old), ("candidate", new)):
         values.append(side[setting].correct[mask] if setting in side else np.empty(0))
         if np.isnan(values[-1]).all():
-            return f"The {name} has no {setting} answers to {stratum} items; evaluate it on them in that setting"
+            return f"The {name} has no {setting} answers to {stratum} items; {_missing(setting)}"
     one_sided = int((np.isnan(values[0]) != np.isnan(values[1])).sum())
     if one_sided:
         return (

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 VARIABLE = "BIOMED_R1_TEST_INTERPRETERS"
+LONGEST_PATH = 100  # of a Unix socket: 108 bytes on Linux, 104 on a Mac
 MODULE = "components.ops"
 IMPORTED = (
     "kfp.dsl.executor_main", "mlflow.pyfunc", "pandas", "pyarrow.parquet", "sklearn.linear_model", "datasets",
@@ -32,8 +33,11 @@ IMPORTED = (
 
 @contextmanager
 def started(folder: Path, environment: dict[str, str]) -> Iterator[dict[str, str]]:
-    """The variables with which a process uses the server, until the `with` block ends."""
+    """The variables with which a process uses the server, until the `with` block ends; none where its path is too long."""
     path = folder / "interpreters"
+    if len(str(path)) > LONGEST_PATH:
+        yield {}
+        return
     here = Path(__file__).parent
     paths = [str(here), str(here.parents[1]), environment.get("PYTHONPATH", "")]
     variables = {**environment, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "_KFP_RUNTIME": "true"}

@@ -33,7 +33,7 @@ IMPORTED = (
 
 @contextmanager
 def started(folder: Path, environment: dict[str, str]) -> Iterator[dict[str, str]]:
-    """The variables with which a process uses the server, until the `with` block ends; none where its path is too long."""
+    """The variables with which a process uses the server, until the `with` block ends; none if its path is too long."""
     path = folder / "interpreters"
     if len(str(path)) > LONGEST_PATH:
         yield {}

@@ -220,7 +220,7 @@ def test_the_report_is_one_file(finished: Any) -> None:
 
 @pytest.fixture(scope="module")
 def repeated(finished: Any, smoke: Callable[..., Any]) -> Any:
-    return smoke(alone=True)  # receipts say what each task's own process imported
+    return smoke()
 
 
 def test_nothing_changed_means_everything_is_reused(finished: Any, repeated: Any) -> None:
@@ -231,7 +231,9 @@ def test_nothing_changed_means_everything_is_reused(finished: Any, repeated: Any
         assert repeated.summary[key] == finished.summary[key]
 
 
-def test_a_reused_stage_imports_nothing_heavy(repeated: Any) -> None:
+@pytest.mark.slow
+def test_a_reused_stage_imports_nothing_heavy(finished: Any, smoke: Callable[..., Any]) -> None:
+    repeated = smoke(alone=True)  # receipts say what each task's own process imported
     receipts = execution.read_receipts(repeated.summary["s3_prefix"], repeated.summary["run_id"])
     assert {task: r["imported"] for task, r in receipts.items() if r["imported"]} == {}
 

@@ -73,6 +73,9 @@ def ask(path: str) -> int | None:
 def serve(path: str) -> None:
     for name in IMPORTED:
         __import__(name)
+    from components.platform.storage import s3
+
+    s3.client(), s3.client(quick=True)  # a fifth of a second each; they have no connection yet
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(path)
     listening.listen(16)

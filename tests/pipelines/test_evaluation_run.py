@@ -19,6 +19,7 @@ from pipelines.settings.evaluation_recipe import load_evaluation_recipe
 from pipelines.settings.tasks import expected
 from pipelines.settings.training_recipe import load_training_recipe
 
+pytestmark = pytest.mark.slow
 Answers = tuple[list[dict[str, Any]], dict[str, str]]
 
 
@@ -111,14 +112,12 @@ def test_the_summary_and_the_report_are_of_both_models(evaluated: Any) -> None:
     assert "HuatuoGPT-o1-8B (public)" in page and "one (here)" in page and "56.9 / 44.8" in page
 
 
-@pytest.mark.slow
 def test_a_shard_that_fails_is_named_and_the_rest_is_not_merged(evaluated: Any, evaluate: Callable[..., Any]) -> None:
     done, summary = evaluate("--set", "evaluate.max_new_tokens=5", BIOMED_R1_FAULT="evaluate-one-2of2:raise")
     assert done.returncode == 1 and summary == {}
     assert "stage evaluate-one-2of2 failed" in done.stderr and "logs/evaluate-one-2of2.log" in done.stderr
 
 
-@pytest.mark.slow
 def test_nothing_changed_means_everything_is_reused(evaluated: Any, evaluate: Callable[..., Any]) -> None:
     done, summary = evaluate()
     assert done.returncode == 0, done.stderr

@@ -20,6 +20,7 @@ from components.platform.checks.tracking_server import check_tracking
 from components.platform.machine import existing, home
 from components.questions.items import QUESTION_TYPES, Item
 from components.stages.ingest import labelled_items, read_source
+from pipelines.local.servers import wanted
 from pipelines.settings.evaluation_recipe import EvaluationRecipe
 from pipelines.settings.memory import check_memory
 from pipelines.settings.pins import unpinned
@@ -78,11 +79,6 @@ def _check_labels(recipe: AnyRecipe, benchmarks: Sequence[Item]) -> None:
         )
 
 
-def embedded() -> bool:
-    """Whether a run starts a server of its own, S3 or MLflow."""
-    return not (os.environ.get("BIOMED_R1_STORE") and os.environ.get("MLFLOW_TRACKING_URI"))
-
-
 def check_disk(needed: int = NEEDED_DISK_BYTES) -> None:
     """Raise InputError unless the home folder's disk has room for a run."""
     needed = int(os.environ.get("BIOMED_R1_NEEDED_DISK_BYTES", needed))
@@ -127,12 +123,13 @@ def _packages() -> None:
 
 def checks(recipe: AnyRecipe) -> list[tuple[str, Check]]:
     """What a run of this recipe needs: in words, and a check that yields findings or raises InputError."""
+    embedded = wanted()
     sets = f"{recipe.data.benchmarks} and {recipe.data.train}"
-    servers = "embedded, started by a run" if embedded() else "configured"
+    servers = "embedded, started by a run" if embedded else "configured"
     inputs = f"recipe {recipe.name}: data {sets}, models {', '.join(dict.fromkeys(model_references(recipe)))}"
     return [
         ("Python", _python),
-        (f"home {home()}", partial(check_home, embedded())),
+        (f"home {home()}", partial(check_home, embedded)),
         (f"disk at {home()}", check_disk),
         ("memory", _memory),
         ("packaged models", _packages),

@@ -43,7 +43,7 @@ def run(recipe: AnyRecipe, runner: str = "subprocess", fresh: bool = False) -> d
     Raises InputError before any work for what cannot work, StageError naming stage and log when a task left no
     receipt, whatever the runner said.
     """
-    check_home(embedded=doctor.embedded())
+    check_home(embedded=servers.wanted())
     doctor.check_disk()
     doctor.check_configured_servers()
     if runner == "docker":

@@ -69,13 +69,18 @@ class InUseError(InputError):
     """A run on this machine uses the embedded servers."""
 
 
+def wanted() -> bool:
+    """Whether a run needs a server of its own, S3 or MLflow: one of the two is not configured."""
+    return not (os.environ.get("BIOMED_R1_STORE") and os.environ.get("MLFLOW_TRACKING_URI"))
+
+
 def up() -> Servers:
     """Start what is neither configured nor running, and set the environment that its clients read.
 
     Raises StageError, naming the log, when a server does not come up; InputError when this home's server lives where
     it cannot be reached from, and for a home that the servers cannot take, as the doctor does.
     """
-    if not (os.environ.get("BIOMED_R1_STORE") and os.environ.get("MLFLOW_TRACKING_URI")):
+    if wanted():
         check_home(embedded=True)
     # Two runs that start at once would find the same port free, and one would then talk to the other's server.
     with FileLock(Path(tempfile.gettempdir()) / f"biomed-r1-servers-{os.getuid()}.lock", mode=0o600):

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import ranks
 from safetensors.torch import load_file
-from several_processes import write_mix, write_questions
+from several_processes import GRPO, write_mix, write_questions
 from train_jobs import JOBS, TrainJobs, kubeconfig, train_jobs, until
 
 from components.errors import StoppedError
 from components.platform.execution import STORED
 from components.platform.storage import objects, store
-from components.stages.grpo import GrpoConfig, grpo
+from components.stages.grpo import grpo
 from components.stages.sft import SftConfig, sft
 from components.training.place import TrainerPlace
 
@@ -93,21 +93,8 @@ def test_grpo_in_two_pods_learns_what_one_process_does(
     """With questions held out, whose best weights are handed on, and rollouts in the store."""
     monkeypatch.setattr("components.stages.grpo.rewards", ranks.planted_rewards)
     mix = write_questions(tmp_path / "mix.parquet", 6)
-    config = GrpoConfig(
-        max_steps=3,
-        save_steps=1,
-        prompts_per_step=2,
-        num_generations=2,
-        max_completion_length=8,
-        learning_rate=1e-4,  # Adam makes of a gradient that is rounding error a step that is not
-        optim="adamw_torch",
-        generator="shared_prompt",
-        evaluation_rows=2,
-        evaluation_steps=1,
-        rollout_steps=1,
-        hand_on="best",
-        device="cpu",
-    )
+    held_out = {"evaluation_rows": 2, "evaluation_steps": 1, "rollout_steps": 1, "hand_on": "best"}
+    config = GRPO.model_copy(update={"save_steps": 1, **held_out})
     alone = grpo(mix, str(tiny_model), config, str(tmp_path / "c-alone"), tmp_path / "alone")
     checkpoints = str(tmp_path / "store/checkpoints/grpo/key")
     with train_jobs(tmp_path / "nodes") as jobs:

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 import ranks
 from safetensors.torch import load_file
-from several_processes import meanwhile, published, write_mix, write_questions
+from several_processes import GRPO, meanwhile, published, write_mix, write_questions
 
 from components.errors import StageError, StoppedError
-from components.stages.grpo import GrpoConfig, grpo
+from components.stages.grpo import grpo
 from components.stages.sft import SftConfig, sft
 from components.training.lora import Lora
 from components.training.place import TrainerPlace
@@ -194,20 +194,10 @@ def test_grpo_in_two_processes_learns_what_one_does(
     """Whole and split weights: each completion has a seed of its own, and the rewards differ within a group."""
     monkeypatch.setattr("components.stages.grpo.rewards", ranks.planted_rewards)
     mix = write_questions(tmp_path / "mix.parquet", 5)
-    config = GrpoConfig(
-        max_steps=3,
-        prompts_per_step=2,
-        num_generations=2,
-        max_completion_length=8,
-        learning_rate=1e-4,  # Adam makes of a gradient that is rounding error a step that is not
-        optim="adamw_torch",
-        generator="shared_prompt",
-        device="cpu",
-    )
     found = {}
     for name, at in (("one", place(1)), ("whole", place(2, "none")), ("split", place(2))):
         out = tmp_path / name
-        found[name] = grpo(mix, str(tiny_model), config, str(out) + "-c", out, place=at)
+        found[name] = grpo(mix, str(tiny_model), GRPO, str(out) + "-c", out, place=at)
         assert found[name]["rewards"] == pytest.approx(found["one"]["rewards"]) and any(found[name]["rewards"])
         assert found[name]["weights_sha256"] != found[name]["weights_sha256_start"]
         assert largest_difference(out, tmp_path / "one") < 1e-6

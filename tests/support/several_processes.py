@@ -11,6 +11,19 @@ from pathlib import Path
 import psutil
 
 from components.platform.tables import write_rows
+from components.stages.grpo import GrpoConfig
+
+# Each completion has a seed of its own, so that the number of processes changes none.
+GRPO = GrpoConfig(
+    max_steps=3,
+    prompts_per_step=2,
+    num_generations=2,
+    max_completion_length=8,
+    learning_rate=1e-4,  # Adam makes of a gradient that is rounding error a step that is not
+    optim="adamw_torch",
+    generator="shared_prompt",
+    device="cpu",
+)
 
 
 def write_mix(path: Path, rows: int) -> Path:

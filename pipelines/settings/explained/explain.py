@@ -87,8 +87,12 @@ def _said(path: str, comments: Mapping[str, str]) -> str:
     """What the recipe says of a field, or of the mapping below its stage that it stands in."""
     for name in (path, *(name for name in _above(path) if "." in name)):
         if said := comments.get(name):
-            return said if said.startswith((PAPER, FREE)) else FREE + said
+            return _marked(said)
     return ""
+
+
+def _marked(said: str) -> str:
+    return said if said.startswith((PAPER, FREE)) else FREE + said
 
 
 def _default(path: str) -> str:
@@ -100,9 +104,7 @@ def _default(path: str) -> str:
 def _section(path: str, comments: Mapping[str, str]) -> str:
     """What the recipe says of a whole stage, for a field that it sets without a word of its own."""
     said = comments.get(path.partition(".")[0], "")
-    if not said or "." not in path:
-        return ""
-    return said if said.startswith((PAPER, FREE)) else FREE + said
+    return _marked(said) if said and "." in path else ""
 
 
 def _comments(text: str) -> dict[str, str]:
